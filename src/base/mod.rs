@@ -1,0 +1,13 @@
+//! Floor 0: what every other room may use. Pure: no file, socket, thread, clock or log.
+//!
+//! - [`time`]: one [`Timestamp`], nanoseconds since 1970 in UTC
+//! - [`bounded`]: a map that can't grow past its limits and says what it evicted
+//! - [`text`]: bytes from the wire as text that can be undone
+//! - [`digest`]: short digests of identifiers that only need to be compared
+
+pub mod bounded;
+pub mod digest;
+pub mod text;
+pub mod time;
+
+pub use time::Timestamp;

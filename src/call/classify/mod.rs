@@ -1,0 +1,91 @@
+//! Flags: what is remarkable about a call, each with a stable name.
+
+use std::fmt;
+
+macro_rules! flags {
+    ($( $id:ident $label:literal $what:literal; )*) => {
+        /// Something remarkable about a call attempt.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Flag { $(
+            #[doc = $what]
+            $id,
+        )* }
+
+        impl Flag {
+            /// Every flag.
+            pub const ALL: &'static [Flag] = &[$(Flag::$id),*];
+
+            /// Stable name, as in output, metrics and configuration.
+            pub const fn label(self) -> &'static str {
+                match self { $(Flag::$id => $label),* }
+            }
+
+            /// What it means, in one line.
+            pub const fn what(self) -> &'static str {
+                match self { $(Flag::$id => $what),* }
+            }
+        }
+    };
+}
+
+flags! {
+    Unsigned "unsigned" "no Identity header, on a message that we saw whole";
+    AttestA "attest-a" "valid, full attestation";
+    AttestB "attest-b" "valid, partial attestation";
+    AttestC "attest-c" "valid, gateway attestation";
+    Malformed "malformed-identity" "an Identity header that can't be read (families header, grammar, token)";
+    Stale "stale" "a PASSporT outside the freshness window";
+    OrigMismatch "orig-mismatch" "signed for another calling number";
+    DestMismatch "dest-mismatch" "signed for another called number: perhaps a replay";
+    BadCredential "bad-credential" "certificate URL or file not usable";
+    Untrusted "untrusted" "certificate without a path to the list of authorities, or out of its time, or without authority";
+    Revoked "revoked" "certificate on the revocation list";
+    BadSignature "bad-signature" "signature does not fit token or key";
+    Undetermined "undetermined" "could not find out: no certificate at hand, or the message was cut";
+    UnknownPpt "unknown-ppt" "only Identity headers of kinds that we don't verify";
+    OwnNumberInbound "own-number-inbound" "a number of our own arrives from outside as the calling number";
+    InvalidNanp "invalid-nanp" "a calling number that can't exist in the North American plan";
+    UnknownUpstream "unknown-upstream" "no rule of peers.toml names the neighbour";
+}
+
+impl fmt::Display for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+/// A set of flags, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(pub u64);
+
+impl Flags {
+    /// Adds a flag.
+    pub fn insert(&mut self, flag: Flag) {
+        self.0 |= 1 << flag as u8;
+    }
+
+    /// Whether a flag is in it.
+    pub fn contains(self, flag: Flag) -> bool {
+        self.0 & (1 << flag as u8) != 0
+    }
+
+    /// Its flags in the order of [`Flag::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Flag> {
+        Flag::ALL.iter().copied().filter(move |f| self.contains(*f))
+    }
+}
+
+impl FromIterator<Flag> for Flags {
+    fn from_iter<I: IntoIterator<Item = Flag>>(flags: I) -> Self {
+        let mut set = Self::default();
+        flags.into_iter().for_each(|f| set.insert(f));
+        set
+    }
+}
+
+impl serde::Serialize for Flags {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.iter().map(Flag::label))
+    }
+}

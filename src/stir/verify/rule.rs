@@ -1,0 +1,204 @@
+//! Every rule that we apply: its ID, what it checks, and what its failure means.
+
+use std::fmt;
+
+/// Class of failure of a rule; decides the call's validation and the SIP code that a verification service would send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Header or token is malformed.
+    Malformed,
+    /// Not something that we understand: this header is ignored, others may count.
+    Unsupported,
+    /// The credential could not be had: undetermined, never failed.
+    Credential,
+    /// The credential is not to be trusted.
+    Trust,
+    /// The signature is wrong.
+    Signature,
+    /// Too old or from the future.
+    Stale,
+    /// Numbers of token and message differ.
+    Mismatch,
+    /// Recorded as a finding; fails nothing.
+    Policy,
+}
+
+macro_rules! rules {
+    ($( $id:ident $label:literal $class:ident $code:literal $family:literal $what:literal; )*) => {
+        /// A rule of verification. Its name is its stable ID, as findings, tests and documents use it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Rule { $(
+            #[doc = $what]
+            $id,
+        )* }
+
+        impl Rule {
+            /// Every rule in the order in which they are explained.
+            pub const ALL: &'static [Rule] = &[$(Rule::$id),*];
+
+            /// What is checked, in one line.
+            pub const fn what(self) -> &'static str {
+                match self { $(Rule::$id => $what),* }
+            }
+
+            /// Stable lower-case ID of the kind of trouble, for flags, metrics and output, such as `orig-mismatch`.
+            pub const fn label(self) -> &'static str {
+                match self { $(Rule::$id => $label),* }
+            }
+
+            /// Class of a failure of this rule.
+            pub const fn class(self) -> Class {
+                match self { $(Rule::$id => Class::$class),* }
+            }
+
+            /// SIP code that a verification service would send on failure; 0 for none.
+            pub const fn sip_code(self) -> u16 {
+                match self { $(Rule::$id => $code),* }
+            }
+
+            /// Family of failures that is counted and flagged together.
+            pub const fn family(self) -> &'static str {
+                match self { $(Rule::$id => $family),* }
+            }
+
+            /// The ID as text.
+            pub const fn id(self) -> &'static str {
+                match self { $(Rule::$id => stringify!($id)),* }
+            }
+        }
+    };
+}
+
+rules! {
+    H3 "comma-joined" Policy 0 "header" "each Identity header field holds one value, not several joined by commas";
+    H4 "truncated" Credential 0 "header" "the message is whole: no lost fragment, no cut by snap length";
+    H5 "legacy-identity" Unsupported 0 "header" "not the RFC 4474 form with an Identity-Info header";
+    H7 "too-large" Malformed 438 "header" "value of at most 16 KB, at most 16 Identity headers";
+    G1 "bad-digest" Malformed 438 "grammar" "three base64url parts without padding or white space";
+    G2 "compact-form" Malformed 438 "grammar" "full form, as SHAKEN demands; not the compact form";
+    G3 "no-info" Malformed 436 "grammar" "info parameter: an absolute URI in angle brackets";
+    G4 "duplicate-parameter" Malformed 438 "grammar" "info, alg and ppt at most once each";
+    G5 "alg-parameter" Unsupported 437 "grammar" "alg parameter absent or ES256";
+    G6 "ppt-parameter" Malformed 438 "grammar" "ppt parameter absent or equal to the token's";
+    G7 "unknown-ppt" Unsupported 0 "grammar" "ppt is one that we verify (shaken)";
+    G8 "info-x5u" Malformed 436 "grammar" "info and x5u are the same string";
+    J1 "bad-jose-header" Malformed 438 "token" "JOSE header is a JSON object without duplicate names";
+    J2 "typ" Unsupported 437 "token" "typ is passport";
+    J3 "alg" Unsupported 437 "token" "alg is ES256";
+    J4 "no-x5u" Malformed 436 "token" "x5u is present and a string";
+    J5 "ppt" Malformed 438 "token" "ppt is present and shaken";
+    J6 "crit" Malformed 438 "token" "no crit: we understand no critical extension";
+    P1 "bad-payload" Malformed 438 "token" "payload is a JSON object without duplicate names";
+    P2 "iat" Malformed 438 "token" "iat is a JSON number, not negative, below 2^53";
+    P3 "orig" Malformed 438 "token" "orig is an object with exactly one tn";
+    P4 "dest" Malformed 438 "token" "dest is an object with an array of tn or uri, not empty";
+    P5 "number-form" Policy 0 "token" "signed numbers are canonical: digits without plus sign or separators";
+    P6 "attest" Malformed 438 "token" "attest is A, B or C";
+    P7 "origid" Malformed 438 "token" "origid is present";
+    P7U "origid-not-uuid" Policy 0 "token" "origid is a UUID";
+    F1 "stale" Stale 403 "stale" "iat lies within the freshness window around the capture time";
+    F2 "date" Policy 0 "stale" "Date, if present, lies within the freshness window";
+    O1 "orig-mismatch" Mismatch 438 "orig-mismatch" "orig is the P-Asserted-Identity or, without one, the From number";
+    O3 "orig-not-comparable" Credential 0 "orig-mismatch" "the calling number is not withheld, so that it can be compared";
+    D1 "dest-mismatch" Mismatch 438 "dest-mismatch" "dest holds the To number or, failing that, the Request-URI number";
+    D2 "dest-by-request-uri" Policy 0 "dest-mismatch" "dest holds the To number, not only the Request-URI number";
+    X1 "x5u-url" Malformed 436 "credential" "x5u is https on port 443 or 8443 without user, query, fragment or parameters";
+    X2 "no-certificate" Credential 436 "credential" "the certificate could be had";
+    X3 "bad-certificate" Trust 437 "credential" "PEM chain that can be read, leaf first";
+    X4 "untrusted" Trust 437 "trust" "path to a certification authority of the list, each certificate valid at iat and at capture";
+    X4E "expired" Trust 437 "trust" "leaf and issuers are valid in time at iat and at capture";
+    X5 "key-type" Trust 437 "trust" "leaf key is P-256";
+    X6 "critical-extension" Trust 437 "trust" "no unknown critical extension";
+    X7 "policy-oid" Policy 0 "trust" "certificate policy is the one of SHAKEN";
+    X8 "key-usage" Trust 437 "trust" "key usage allows digital signatures";
+    X9 "tnauthlist" Trust 437 "trust" "leaf has a TNAuthList that can be read";
+    X10 "not-authorised" Trust 437 "trust" "TNAuthList holds a service provider code or covers orig";
+    X12 "subject-spc" Policy 0 "trust" "common name carries the service provider code of the TNAuthList";
+    R3 "revoked" Trust 437 "revoked" "no certificate of the path stands on the revocation list";
+    R5 "revocation-unknown" Policy 0 "revoked" "a current revocation list was at hand";
+    S1 "signature-form" Malformed 438 "signature" "signature is 64 octets, r and s";
+    S2 "signature" Signature 438 "signature" "signature verifies over the octets received";
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+impl serde::Serialize for Rule {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.id())
+    }
+}
+
+/// A set of rules, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RuleSet(pub u128);
+
+impl RuleSet {
+    /// Adds a rule.
+    pub fn insert(&mut self, rule: Rule) {
+        self.0 |= 1 << rule as u8;
+    }
+
+    /// Whether a rule is in it.
+    pub fn contains(self, rule: Rule) -> bool {
+        self.0 & (1 << rule as u8) != 0
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its rules in the order of [`Rule::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Rule> {
+        Rule::ALL.iter().copied().filter(move |r| self.contains(*r))
+    }
+}
+
+impl FromIterator<Rule> for RuleSet {
+    fn from_iter<I: IntoIterator<Item = Rule>>(rules: I) -> Self {
+        let mut set = Self::default();
+        rules.into_iter().for_each(|r| set.insert(r));
+        set
+    }
+}
+
+impl serde::Serialize for RuleSet {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_hold_every_rule() {
+        let all: RuleSet = Rule::ALL.iter().copied().collect();
+        assert_eq!(all.iter().count(), Rule::ALL.len());
+        assert!(Rule::ALL.len() <= 128);
+    }
+
+    #[test]
+    fn labels_are_unique() {
+        let mut labels: Vec<_> = Rule::ALL.iter().map(|r| r.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), Rule::ALL.len());
+    }
+
+    #[test]
+    fn only_what_can_fail_has_a_code() {
+        for rule in Rule::ALL {
+            if rule.class() == Class::Policy {
+                assert_eq!(rule.sip_code(), 0, "{rule}");
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Floor 1: from octets on the wire to SIP messages. Every parser here takes hostile bytes, allocates within limits,
+//! and never panics.
+//!
+//! - [`sip`]: one framed message, scanned without loss
+
+pub mod sip;
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use crate::base::Timestamp;
+
+/// What carried a SIP message.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// UDP, whole or put together from fragments.
+    Udp,
+    /// TCP, in clear.
+    Tcp,
+}
+
+impl Transport {
+    /// Lower-case name, as in output and configuration.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// VLAN ids of a frame, outermost first. Nearly always none or one.
+pub type Vlans = SmallVec<[u16; 2]>;
+
+/// Between whom a message went, and over what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// Sender's address and port.
+    pub source: SocketAddr,
+    /// Receiver's address and port.
+    pub destination: SocketAddr,
+    /// What carried it.
+    pub transport: Transport,
+    /// VLAN ids, outermost first.
+    pub vlans: Vlans,
+}
+
+/// Why a captured message is not whole. Headers that would have come later are unknown, not absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cut {
+    /// The capture kept only the first octets of a packet.
+    SnapLength,
+    /// An IP fragment never came.
+    LostFragment,
+    /// A TCP segment never came.
+    TcpGap,
+    /// The stream or the capture ended, or a limit was reached, before the message did.
+    EndOfStream,
+}
+
+/// One SIP message as it was captured. `seq` is its place in the capture: the order in which `collect` sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Running number, without gaps within one source.
+    pub seq: u64,
+    /// Capture time of the packet that completed the message.
+    pub at: Timestamp,
+    /// Between whom, and over what.
+    pub flow: Flow,
+    /// Which sensor of the configuration saw it, by index.
+    pub sensor: u16,
+    /// The octets: start line, headers, body.
+    pub bytes: Vec<u8>,
+    /// Set when it is not whole.
+    pub cut: Option<Cut>,
+}
