@@ -1,5 +1,9 @@
 //! Flags: what is remarkable about a call, each with a stable name.
 
+pub mod flagging;
+
+pub use flagging::OwnNumbers;
+
 use std::fmt;
 
 macro_rules! flags {
