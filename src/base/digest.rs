@@ -43,7 +43,7 @@ impl Digest128 {
         let mut out = [0; 16];
         for (o, pair) in out.iter_mut().zip(text.get(..32)?.chunks_exact(2)) {
             let [h, l] = pair else { return None };
-            *o = ((*h as char).to_digit(16)? * 16 + (*l as char).to_digit(16)?) as u8;
+            *o = u8::try_from((*h as char).to_digit(16)? * 16 + (*l as char).to_digit(16)?).ok()?;
         }
         text.iter().all(u8::is_ascii_hexdigit).then_some(Self(out))
     }

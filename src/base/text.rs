@@ -34,7 +34,7 @@ pub fn unescape(text: &str) -> Vec<u8> {
             && b == b'\\'
             && let (Some(h), Some(l)) = ((*h as char).to_digit(16), (*l as char).to_digit(16))
         {
-            out.push((h * 16 + l) as u8);
+            out.push(u8::try_from(h * 16 + l).unwrap_or_default());
             rest = after;
         } else {
             out.push(b);

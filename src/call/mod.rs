@@ -1,7 +1,7 @@
 //! Floor 3: calls. From single messages to call attempts, the neighbour who handed them over, flags, and the record.
 //!
 //! - [`attempt`]: INVITE transactions become call attempts
-//! - [`classify`]: flags
+//! - [`classify`]: which flags a call earns
 //! - [`peer`]: the neighbour who handed a call over
 //! - [`record`]: what is stored of a call attempt: the narrow waist of the house
 

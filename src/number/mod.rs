@@ -28,10 +28,15 @@ impl Tn {
     pub fn from_canonical(text: &[u8]) -> Option<Self> {
         let mut out = Self {
             text: [0; Self::MAX],
-            len: 0,
+            len: u8::try_from(text.len()).ok()?,
         };
-        text.iter().try_for_each(|&b| out.push(b))?;
-        (out.len > 0).then_some(out)
+        out.text.get_mut(..text.len())?.copy_from_slice(text);
+        (!text.is_empty() && text.iter().copied().all(Self::is_canonical)).then_some(out)
+    }
+
+    /// Whether a character may stand in a canonical number.
+    pub(super) const fn is_canonical(b: u8) -> bool {
+        b.is_ascii_digit() || b == b'*' || b == b'#'
     }
 
     /// The characters.
@@ -61,15 +66,6 @@ impl Tn {
         (n > 0)
             .then(|| Self::from_canonical(n.to_string().as_bytes()))
             .flatten()
-    }
-
-    fn push(&mut self, b: u8) -> Option<()> {
-        if !(b.is_ascii_digit() || b == b'*' || b == b'#') {
-            return None;
-        }
-        *self.text.get_mut(usize::from(self.len))? = b;
-        self.len += 1;
-        Some(())
     }
 }
 

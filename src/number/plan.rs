@@ -54,6 +54,11 @@ impl NumberPlan {
     /// dropped, international prefix replaced, `phone-context` of a global form put in front, country code added
     /// to a number of national length.
     pub fn canonical(&self, user: &[u8]) -> UserPart {
+        // As nearly all are written: digits, with or without `+`.
+        let digits = user.strip_prefix(b"+").unwrap_or(user);
+        if digits.len() <= Tn::MAX && digits.iter().copied().all(Tn::is_canonical) {
+            return self.complete(digits, digits.len() < user.len(), &[]);
+        }
         let mut text = Digits::default();
         let mut global = false;
         let (number, params) = match memchr::memchr(b';', user) {
@@ -85,12 +90,11 @@ impl NumberPlan {
             }
             first = false;
         }
-        self.complete(text, global, params)
+        self.complete(text.as_slice(), global, params)
     }
 
     /// Puts the country code where it belongs.
-    fn complete(&self, text: Digits, global: bool, params: &[u8]) -> UserPart {
-        let bytes = text.as_slice();
+    fn complete(&self, bytes: &[u8], global: bool, params: &[u8]) -> UserPart {
         let number = |tn: Option<Tn>, country_added| match tn {
             Some(tn) => UserPart::Number { tn, country_added },
             None => UserPart::Other,

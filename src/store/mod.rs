@@ -1,4 +1,10 @@
 //! Floor 5: where call records live. One trait, so that the daemon, the look-up and the tests don't care which store it is.
+//!
+//! - [`embedded`]: the default: a log and Parquet files in a folder, no server
+
+pub mod embedded;
+
+use std::path::{Path, PathBuf};
 
 use crate::base::Timestamp;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
@@ -46,6 +52,18 @@ pub trait Store {
         until: Timestamp,
     ) -> Result<u64, StoreError>;
 
+    /// How many attempts by [`Store::by_calling`] there are. A campaign's number may have a million of them in an hour, so
+    /// a store that can should count them without reading them whole.
+    fn count_by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let calls = self.by_calling(number, from, until)?;
+        Ok(u64::try_from(calls.len()).unwrap_or(u64::MAX))
+    }
+
     /// Coverage rows that touch the window, by sensor, then time.
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError>;
 
@@ -60,8 +78,68 @@ pub enum StoreError {
     #[error("{path}: {source}")]
     Io {
         /// Which file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Another process has the store open to write.
+    #[error("{path}: in use by {holder}; stop it, or open the store read-only")]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, as far as the lock file says.
+        holder: String,
+    },
+    /// A file is not what it should be: damaged, foreign, or of a later version.
+    #[error("{path}: {what}")]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Writing the log failed, now or earlier. Nothing is acknowledged any more; open the store anew to go on with
+    /// what is on disk.
+    #[error(
+        "{path}: the log can't be written ({why}); nothing more is taken in until the store is opened anew"
+    )]
+    LogFailed {
+        /// The log.
+        path: PathBuf,
+        /// What the system said when it failed.
+        why: String,
+    },
+    /// A record does not fit an event of the log.
+    #[error("a record of {octets} octets; the most is {limit}")]
+    TooLong {
+        /// Its length.
+        octets: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A record with this uid has been taken in already.
+    #[error("uid {0} has been taken already")]
+    UidTaken(u64),
+    /// The store was opened to read.
+    #[error("the store is open to read only")]
+    ReadOnly,
+    /// The store changed under every attempt to read it: seals or retention while a look-up was going on.
+    #[error("the store kept changing during the look-up; ask again")]
+    Restless,
+}
+
+impl StoreError {
+    fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn corrupt(path: &Path, what: impl Into<String>) -> Self {
+        Self::Corrupt {
+            path: path.to_owned(),
+            what: what.into(),
+        }
+    }
 }

@@ -1,9 +1,16 @@
 //! Floor 1: from octets on the wire to SIP messages. Every parser here takes hostile bytes, allocates within limits,
 //! and never panics.
 //!
+//! - [`link`]: a captured frame → its IP packet
+//! - [`ip`]: IP packets, and fragments put together
+//! - [`udp`], [`tcp`]: datagrams, and streams put together
 //! - [`sip`]: one framed message, scanned without loss
 
+pub mod ip;
+pub mod link;
 pub mod sip;
+pub mod tcp;
+pub mod udp;
 
 use std::net::SocketAddr;
 
@@ -47,6 +54,18 @@ pub struct Flow {
     pub transport: Transport,
     /// VLAN ids, outermost first.
     pub vlans: Vlans,
+}
+
+impl Flow {
+    /// The same, the other way round.
+    pub fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            transport: self.transport,
+            vlans: self.vlans.clone(),
+        }
+    }
 }
 
 /// Why a captured message is not whole. Headers that would have come later are unknown, not absent.

@@ -8,7 +8,7 @@ use crate::base::digest::IdDigest;
 use crate::base::text;
 use crate::call::record::{Ids, Numbers, Verdict};
 use crate::number::{NumberPlan, Tn};
-use crate::stir::verify::CallVerdict;
+use crate::stir::verify::{CallVerdict, Validation};
 use crate::wire::sip::uri::{param_of, split_values};
 use crate::wire::sip::{HeaderName, Message, NameAddr, StartLine, Uri};
 
@@ -67,6 +67,8 @@ pub struct ResponseFacts {
     pub code: u16,
     /// CSeq number.
     pub cseq: u32,
+    /// Hash of the topmost Via's branch: which branch of a fork it answers.
+    pub branch: u64,
     /// Whether CSeq names INVITE.
     pub to_invite: bool,
     /// Q.850 cause of a Reason header.
@@ -100,7 +102,7 @@ pub enum RequestKind {
 impl Facts {
     /// Reads a message that is no INVITE request.
     pub fn of_other(message: &Message<'_>) -> Self {
-        let leg = leg(message);
+        let leg = leg(message, &address(message, HeaderName::From));
         match message.start {
             StartLine::Response { code, .. } => {
                 let (cseq, method) = message.cseq().unwrap_or((0, b""));
@@ -108,6 +110,7 @@ impl Facts {
                     leg,
                     code,
                     cseq,
+                    branch: hash(message.branch().unwrap_or_default()),
                     to_invite: method == b"INVITE",
                     cause: if code >= 300 { cause(message) } else { None },
                 })
@@ -124,7 +127,7 @@ impl Facts {
                     leg,
                     reverse_leg: Leg {
                         call_id: leg.call_id,
-                        tag: tag(message, HeaderName::To),
+                        tag: tag(&address(message, HeaderName::To)),
                     },
                 })
             }
@@ -137,21 +140,24 @@ impl Facts {
             StartLine::Request { uri, .. } => Uri::parse(uri),
             StartLine::Response { .. } => Uri::parse(b""),
         };
-        let leg = leg(message);
-        let numbers = numbers(message, &request_uri, plan);
+        let from = address(message, HeaderName::From);
+        let to = address(message, HeaderName::To);
+        let leg = leg(message, &from);
+        let numbers = numbers(message, &request_uri, &from, &to, plan);
         let called_text = numbers
             .called
             .is_none()
             .then(|| text::escape(shorten(request_uri.raw)).into());
-        let unknown_ppt_only = verdict.best().is_none() && !verdict.headers.is_empty();
+        let unknown_ppt_only =
+            verdict.validation() == Validation::None && !verdict.headers.is_empty();
         Self::Invite(Box::new(InviteFacts {
             leg,
-            initial: message.is_initial_invite(),
+            initial: to.param("tag").is_none(),
             cseq: message.cseq().map_or(0, |(n, _)| n),
             branch: hash(message.branch().unwrap_or_default()),
             numbers,
             called_text,
-            trunk: trunk(message, &request_uri).map(|t| text::escape(shorten(t)).into()),
+            trunk: trunk(message, &request_uri, &from).map(|t| text::escape(shorten(t)).into()),
             ids: ids(message, leg.call_id),
             verdict: kept(verdict),
             unknown_ppt_only,
@@ -166,20 +172,24 @@ fn shorten(text: &[u8]) -> &[u8] {
     text.get(..MAX_TEXT).unwrap_or(text)
 }
 
-fn leg(message: &Message<'_>) -> Leg {
+/// The first address under a name; an empty one where there is none.
+fn address<'a>(message: &Message<'a>, name: HeaderName) -> NameAddr<'a> {
+    NameAddr::parse(message.headers.first(name).unwrap_or_default())
+}
+
+fn leg(message: &Message<'_>, from: &NameAddr<'_>) -> Leg {
     let call_id = message
         .headers
         .first(HeaderName::CallId)
         .unwrap_or_default();
     Leg {
         call_id: IdDigest::of(call_id),
-        tag: tag(message, HeaderName::From),
+        tag: tag(from),
     }
 }
 
-fn tag(message: &Message<'_>, name: HeaderName) -> u64 {
-    let value = message.headers.first(name).unwrap_or_default();
-    hash(NameAddr::parse(value).param("tag").unwrap_or_default())
+fn tag(address: &NameAddr<'_>) -> u64 {
+    hash(address.param("tag").unwrap_or_default())
 }
 
 fn hash(text: &[u8]) -> u64 {
@@ -188,26 +198,29 @@ fn hash(text: &[u8]) -> u64 {
     h.finish()
 }
 
-fn numbers(message: &Message<'_>, request_uri: &Uri<'_>, plan: &NumberPlan) -> Numbers {
-    let tn = |value: &[u8]| plan.canonical(NameAddr::parse(value).uri.user).tn();
+fn numbers(
+    message: &Message<'_>,
+    request_uri: &Uri<'_>,
+    from: &NameAddr<'_>,
+    to: &NameAddr<'_>,
+    plan: &NumberPlan,
+) -> Numbers {
+    let number = |uri: &Uri<'_>| plan.canonical(uri.user).tn();
+    let tn = |value: &[u8]| number(&NameAddr::parse(value).uri);
     let headers = &message.headers;
-    let called = plan.canonical(request_uri.user).tn();
-    let from_value = headers.first(HeaderName::From).unwrap_or_default();
+    let called = number(request_uri);
     let asserted = headers
         .all(HeaderName::PAssertedIdentity)
         .flat_map(split_values)
         .find_map(tn);
     Numbers {
         called,
-        to: headers
-            .first(HeaderName::To)
-            .and_then(tn)
-            .filter(|to| Some(*to) != called),
+        to: number(&to.uri).filter(|to| Some(*to) != called),
         diverted_from: diverted_from(message, plan).filter(|d| Some(*d) != called),
-        from: tn(from_value),
+        from: number(&from.uri),
         asserted,
         remote_party: headers.first(HeaderName::RemotePartyId).and_then(tn),
-        private: is_private(message, from_value),
+        private: is_private(message, &from.uri),
     }
 }
 
@@ -232,7 +245,7 @@ fn diverted_from(message: &Message<'_>, plan: &NumberPlan) -> Option<Tn> {
 }
 
 /// RFC 3323 privacy for identity, or an anonymous From.
-fn is_private(message: &Message<'_>, from: &[u8]) -> bool {
+fn is_private(message: &Message<'_>, from: &Uri<'_>) -> bool {
     let asked = message
         .headers
         .all(HeaderName::Privacy)
@@ -243,23 +256,24 @@ fn is_private(message: &Message<'_>, from: &[u8]) -> bool {
                 .iter()
                 .any(|p| v.eq_ignore_ascii_case(p))
         });
-    let uri = NameAddr::parse(from).uri;
     asked
-        || uri.user.eq_ignore_ascii_case(b"anonymous")
-        || uri.user.eq_ignore_ascii_case(b"restricted")
-        || uri.host().eq_ignore_ascii_case(b"anonymous.invalid")
+        || from.user.eq_ignore_ascii_case(b"anonymous")
+        || from.user.eq_ignore_ascii_case(b"restricted")
+        || from.host().eq_ignore_ascii_case(b"anonymous.invalid")
 }
 
 /// The originating trunk group (RFC 4904: `tgrp` in Contact), else the terminating one (Request-URI), else `otg` of From.
-fn trunk<'a>(message: &Message<'a>, request_uri: &Uri<'a>) -> Option<&'a [u8]> {
+fn trunk<'a>(
+    message: &Message<'a>,
+    request_uri: &Uri<'a>,
+    from: &NameAddr<'a>,
+) -> Option<&'a [u8]> {
     let contact = message.headers.first(HeaderName::Contact);
     contact
         .and_then(|c| NameAddr::parse(c).uri.param("tgrp"))
         .or_else(|| request_uri.param("tgrp"))
-        .or_else(|| {
-            let from = NameAddr::parse(message.headers.first(HeaderName::From)?);
-            from.uri.param("otg").or_else(|| from.param("otg"))
-        })
+        .or_else(|| from.uri.param("otg"))
+        .or_else(|| from.param("otg"))
 }
 
 fn ids(message: &Message<'_>, call_id: IdDigest) -> Ids {

@@ -1,31 +1,34 @@
 //! From SIP messages to call attempts: one per INVITE transaction family at one interface.
 //!
 //! - [`facts`]: what one message contributes, read by the stateless judges
-//! - [`Attempts`]: the state between messages, driven in capture order
+//! - [`family`]: one attempt and what its messages change
+//! - [`Attempts`]: all of them, driven in capture order
 //!
-//! A family is Call-ID, From tag and the two addresses. Into one attempt fold: retransmissions (same CSeq and branch),
+//! A family is Call-ID, From tag and the side of our edge. Into one attempt fold: retransmissions (same CSeq and branch),
 //! forks (same CSeq, other branch), and the INVITE sent anew with credentials after 401 or 407. A re-INVITE (tag in To) opens nothing.
 //! An INVITE with a higher CSeq after any other final answer is a new attempt.
+//!
+//! An answer may come before its INVITE: the front of an INVITE that lost a fragment is given out only when the rest is overdue.
+//! So answers without an INVITE are kept for a while.
 
 pub mod facts;
+mod family;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::Duration;
 
 pub use facts::{Facts, InviteFacts, Leg, RequestFacts, RequestKind, ResponseFacts};
+use family::{Attempt, SeenAgain};
 
 use crate::base::Timestamp;
-use crate::base::bounded::BoundedMap;
-use crate::call::record::{End, ReleasedBy, State};
-use crate::number::Tn;
-use crate::wire::Flow;
+use crate::base::bounded::{BoundedMap, OldestFirst};
+use crate::call::peer::Side;
+use crate::call::record::{End, ReleasedBy};
 
 /// Bounds of what [`Attempts`] remembers.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptLimits {
-    /// Attempts remembered at once; beyond it the oldest is closed as it stands. 500,000 are 100 calls/s that last an hour and a
-    /// half, or 10,000 calls/s of 50 s, in about 150 MB.
+    /// Attempts remembered at once; beyond it the oldest is closed as it stands. 500,000 are 10,000 calls/s of 50 s.
     pub open: usize,
     /// How long an answered call is remembered while no BYE comes.
     pub answered: Duration,
@@ -33,6 +36,10 @@ pub struct AttemptLimits {
     pub ringing: Duration,
     /// How long a finished attempt stays to recognise what comes late: 64·T1 (RFC 3261 §17.1.1.2).
     pub linger: Duration,
+    /// Attempts of which only answers were seen, at once. They come from INVITEs that were lost, or that lost a fragment.
+    pub headless: usize,
+    /// How long those are kept: the time that fragments are waited for (30 s), and 64·T1.
+    pub headless_age: Duration,
 }
 
 impl Default for AttemptLimits {
@@ -42,6 +49,8 @@ impl Default for AttemptLimits {
             answered: Duration::from_secs(4 * 3600),
             ringing: Duration::from_secs(240),
             linger: Duration::from_secs(32),
+            headless: 50_000,
+            headless_age: Duration::from_secs(62),
         }
     }
 }
@@ -61,12 +70,14 @@ pub enum InviteIs {
     ReInvite,
 }
 
-/// How many attempts left otherwise than by their own end.
+/// What did not go as a call goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptCounters {
     /// Closed early because the table was full.
     pub evicted: u64,
-    /// Responses, ACKs, CANCELs and BYEs that belong to no attempt we know.
+    /// Calls of which answers were seen and never an INVITE.
+    pub headless: u64,
+    /// BYEs that belong to no attempt we know.
     pub orphans: u64,
 }
 
@@ -74,31 +85,41 @@ pub struct AttemptCounters {
 #[derive(Debug)]
 pub struct Attempts {
     open: BoundedMap<Key, Attempt>,
-    ringing: VecDeque<(Timestamp, Key, u64)>,
-    lingering: VecDeque<(Timestamp, Key, u64)>,
+    headless: BoundedMap<Key, Attempt>,
+    ringing: Timers,
+    lingering: Timers,
     ends: VecDeque<End>,
     limits: AttemptLimits,
     now: Timestamp,
+    /// What was open when the source ended.
+    closing: Option<OldestFirst<Key, Attempt>>,
     counters: AttemptCounters,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     leg: Leg,
-    from: IpAddr,
-    to: IpAddr,
+    side: Side,
 }
 
-#[derive(Debug)]
-struct Attempt {
-    end: End,
-    cseq: u32,
-    branch: u64,
-    challenged: Option<u16>,
-    answered_at: Option<Timestamp>,
-    finished: bool,
-    /// What changed since the last End that went out.
-    dirty: bool,
+/// When to look at an attempt again: deadline, key, uid. Deadlines of attempts that are gone are not taken out one by one.
+type Timers = VecDeque<(Timestamp, Key, u64)>;
+
+/// Below this, timers of attempts that are gone are not worth looking for.
+const FEW: usize = 64;
+
+/// Adds a timer, and throws out those that are void once they may be more than those that count: however fast attempts come and
+/// go while the clock stands still, timers stay within twice the attempts.
+fn add(
+    timers: &mut Timers,
+    timer: (Timestamp, Key, u64),
+    attempts: usize,
+    counts: impl Fn(&(Timestamp, Key, u64)) -> bool,
+) {
+    timers.push_back(timer);
+    if timers.len() > FEW && timers.len() > 2 * attempts {
+        timers.retain(counts);
+    }
 }
 
 impl Attempts {
@@ -106,11 +127,13 @@ impl Attempts {
     pub fn new(limits: AttemptLimits) -> Self {
         Self {
             open: BoundedMap::new(limits.open, limits.answered),
+            headless: BoundedMap::new(limits.headless, limits.headless_age),
             ringing: VecDeque::new(),
             lingering: VecDeque::new(),
             ends: VecDeque::new(),
             limits,
             now: Timestamp::MIN,
+            closing: None,
             counters: AttemptCounters::default(),
         }
     }
@@ -130,265 +153,209 @@ impl Attempts {
         self.open.is_empty()
     }
 
+    /// Everything kept: attempts, those known by their answers only, and timers. However fast they come and go, and whatever
+    /// capture time does, that is no more than five times the limit on attempts, and once that on answers.
+    pub fn remembered(&self) -> usize {
+        self.open.len() + self.headless.len() + self.ringing.len() + self.lingering.len()
+    }
+
     /// Takes an INVITE request in. `uid` is used up only if the answer is [`InviteIs::New`].
     pub fn handle_invite(
         &mut self,
         uid: u64,
         at: Timestamp,
-        flow: &Flow,
+        side: Side,
         invite: &InviteFacts,
     ) -> InviteIs {
         self.tick(at);
         if !invite.initial {
             return InviteIs::ReInvite;
         }
-        let key = Key::of(invite.leg, flow);
-        if let Some(attempt) = self.open.get_mut(&key)
-            && let Some(is) = attempt.seen_again(invite)
-        {
-            return is;
+        let key = Key {
+            leg: invite.leg,
+            side,
+        };
+        if let Some(attempt) = self.open.get_mut(&key) {
+            match attempt.handle_invite(invite) {
+                SeenAgain::Retransmission => return InviteIs::Retransmission,
+                SeenAgain::Fork => return InviteIs::Fork,
+                SeenAgain::AuthRetry => return InviteIs::AuthRetry,
+                SeenAgain::NewAttempt => {}
+            }
+            // What stood under the key is finished: its End has gone out, or goes now.
+            if let Some(old) = self.open.remove(&key) {
+                self.close(old);
+            }
         }
-        // What stood under the key is finished: its End has gone out, or goes now.
-        if let Some(old) = self.open.remove(&key) {
-            self.close(old);
-        }
-        let attempt = Attempt::new(uid, at, invite);
+        let answers = self.headless.remove(&key);
+        let mut attempt = Attempt::new(uid, at, invite, answers);
+        self.ends.extend(attempt.take_end_if_final());
+        let finished = attempt.is_finished();
         if let Some((_, old)) = self.open.insert(key, attempt, at) {
             self.counters.evicted += 1;
             self.close(old);
         }
-        self.ringing
-            .push_back((at.plus(self.limits.ringing), key, uid));
+        if finished {
+            self.linger(key, uid);
+        } else {
+            let (deadline, open) = (at.plus(self.limits.ringing), &self.open);
+            add(
+                &mut self.ringing,
+                (deadline, key, uid),
+                open.len(),
+                |(_, key, uid)| {
+                    open.get(key)
+                        .is_some_and(|a| a.uid() == *uid && !a.is_answered())
+                },
+            );
+        }
         InviteIs::New
     }
 
-    /// Takes a response in; responses to other methods than INVITE change nothing.
-    pub fn handle_response(&mut self, at: Timestamp, flow: &Flow, response: &ResponseFacts) {
+    /// Takes a response in; `side` is that of the request. Responses to other methods than INVITE change nothing.
+    pub fn handle_response(&mut self, at: Timestamp, side: Side, response: &ResponseFacts) {
         self.tick(at);
         if !response.to_invite {
             return;
         }
-        // A response runs against the request's direction.
-        let key = Key::against(response.leg, flow);
-        let Some(attempt) = self.open.get_mut(&key) else {
-            self.counters.orphans += 1;
-            return;
+        let key = Key {
+            leg: response.leg,
+            side,
         };
-        if attempt.handle_response(at, response) {
-            self.ends.push_back(attempt.end.clone());
-            attempt.dirty = false;
+        if let Some(attempt) = self.open.get_mut(&key) {
+            attempt.handle_response(at, response);
+            self.settle(key);
+            return;
         }
-        if attempt.finished {
-            let deadline = at.plus(self.limits.linger);
-            self.lingering.push_back((deadline, key, attempt.end.uid));
+        if let Some(attempt) = self.headless.get_mut(&key) {
+            attempt.handle_response(at, response);
+            return;
+        }
+        let mut attempt = Attempt::headless(response.cseq);
+        attempt.handle_response(at, response);
+        if self.headless.insert(key, attempt, at).is_some() {
+            self.counters.headless += 1;
         }
     }
 
-    /// Takes a CANCEL or BYE in; other requests change nothing.
-    pub fn handle_request(&mut self, at: Timestamp, flow: &Flow, request: &RequestFacts) {
+    /// Takes a request other than INVITE in, with its side and that of a request the other way round. Only BYE changes anything.
+    pub fn handle_request(
+        &mut self,
+        at: Timestamp,
+        side: Side,
+        reversed: Side,
+        request: &RequestFacts,
+    ) {
         self.tick(at);
         if request.kind != RequestKind::Bye {
             return;
         }
-        let along = Key::of(request.leg, flow);
-        let (key, by) = if self.open.get(&along).is_some() {
-            (along, ReleasedBy::Caller)
-        } else {
-            // The called side's BYE has the tags the other way round and runs the other way.
-            (Key::against(request.reverse_leg, flow), ReleasedBy::Called)
-        };
-        let Some(attempt) = self.open.get_mut(&key) else {
-            self.counters.orphans += 1;
-            return;
-        };
-        if let Some(answered) = attempt.answered_at
-            && !attempt.finished
-        {
-            attempt.end.duration_ms = Some(millis(answered, at));
-            attempt.end.released_by = Some(by);
-            attempt.finished = true;
-            attempt.dirty = false;
-            self.ends.push_back(attempt.end.clone());
-            let deadline = at.plus(self.limits.linger);
-            self.lingering.push_back((deadline, key, attempt.end.uid));
+        // The called side's BYE has the tags the other way round and runs the other way.
+        let ways = [
+            (request.leg, side, ReleasedBy::Caller),
+            (request.reverse_leg, reversed, ReleasedBy::Called),
+        ];
+        for (leg, side, by) in ways {
+            let key = Key { leg, side };
+            if let Some(attempt) = self.open.get_mut(&key) {
+                attempt.handle_bye(at, by);
+                self.settle(key);
+                return;
+            }
+            if let Some(attempt) = self.headless.get_mut(&key) {
+                attempt.handle_bye(at, by);
+                return;
+            }
         }
+        self.counters.orphans += 1;
     }
 
     /// Second halves of records that are ready to be written.
     pub fn poll_end(&mut self) -> Option<End> {
-        self.ends.pop_front()
-    }
-
-    /// Closes everything as it stands: the source has ended.
-    pub fn finish(&mut self) {
-        while let Some((_, attempt)) = self.open.pop_oldest() {
+        loop {
+            if let Some(end) = self.ends.pop_front() {
+                return Some(end);
+            }
+            let (_, attempt) = self.closing.as_mut()?.next()?;
             self.close(attempt);
         }
+    }
+
+    /// The source has ended: everything is closed as it stands, one by one while [`Attempts::poll_end`] is called, for there may be
+    /// half a million.
+    pub fn finish(&mut self) {
+        let none = BoundedMap::new(self.limits.open, self.limits.answered);
+        let open = std::mem::replace(&mut self.open, none);
+        self.closing = Some(open.into_oldest_first());
+        while self.headless.pop_oldest().is_some() {
+            self.counters.headless += 1;
+        }
+    }
+
+    /// Writes what is final of an attempt, and lets a finished one linger.
+    fn settle(&mut self, key: Key) {
+        let Some(attempt) = self.open.get_mut(&key) else {
+            return;
+        };
+        if let Some(end) = attempt.take_end_if_final() {
+            let (uid, finished) = (end.uid, attempt.is_finished());
+            self.ends.push_back(end);
+            if finished {
+                self.linger(key, uid);
+            }
+        }
+    }
+
+    fn linger(&mut self, key: Key, uid: u64) {
+        let deadline = self.now.plus(self.limits.linger);
+        if !self
+            .open
+            .get_mut(&key)
+            .is_some_and(|a| a.linger_until(deadline))
+        {
+            return;
+        }
+        let open = &self.open;
+        add(
+            &mut self.lingering,
+            (deadline, key, uid),
+            open.len(),
+            |(deadline, key, uid)| {
+                open.get(key)
+                    .is_some_and(|a| a.uid() == *uid && a.lingers_until(*deadline))
+            },
+        );
     }
 
     /// Lets time pass. Capture time that runs back stands still here.
     fn tick(&mut self, at: Timestamp) {
         self.now = self.now.max(at);
-        for lingering in [false, true] {
-            loop {
-                let queue = if lingering {
-                    &mut self.lingering
-                } else {
-                    &mut self.ringing
-                };
-                let Some(&(deadline, key, uid)) = queue.front() else {
-                    break;
-                };
-                if deadline > self.now {
-                    break;
-                }
-                queue.pop_front();
-                let due = self.open.get(&key).is_some_and(|a| {
-                    a.end.uid == uid
-                        && if lingering {
-                            a.finished
-                        } else {
-                            a.answered_at.is_none()
-                        }
-                });
-                if due && let Some(attempt) = self.open.remove(&key) {
-                    self.close(attempt);
-                }
-            }
+        let due =
+            |timers: &mut Timers, now| timers.pop_front_if(|(deadline, _, _)| *deadline <= now);
+        while let Some((deadline, key, uid)) = due(&mut self.lingering, self.now) {
+            self.close_if(&key, uid, |a| a.is_finished() && a.lingers_until(deadline));
+        }
+        while let Some((_, key, uid)) = due(&mut self.ringing, self.now) {
+            self.close_if(&key, uid, |a| !a.is_answered());
         }
         while let Some((_, attempt)) = self.open.poll_expired(self.now) {
+            self.close(attempt);
+        }
+        while self.headless.poll_expired(self.now).is_some() {
+            self.counters.headless += 1;
+        }
+    }
+
+    fn close_if(&mut self, key: &Key, uid: u64, due: impl Fn(&Attempt) -> bool) {
+        let due = self.open.get(key).is_some_and(|a| a.uid() == uid && due(a));
+        if due && let Some(attempt) = self.open.remove(key) {
             self.close(attempt);
         }
     }
 
     fn close(&mut self, mut attempt: Attempt) {
-        if let (Some(code), State::Unfinished) = (attempt.challenged, attempt.end.state) {
-            // The challenge was never answered: it is the final answer.
-            attempt.end.state = State::Failed;
-            attempt.end.code = code;
-            attempt.dirty = true;
-        }
-        if attempt.dirty {
-            self.ends.push_back(attempt.end);
-        }
+        self.ends.extend(attempt.take_end());
     }
-}
-
-impl Attempt {
-    fn new(uid: u64, at: Timestamp, invite: &InviteFacts) -> Self {
-        Self {
-            end: End {
-                uid,
-                begun_at: at,
-                called: called(invite),
-                state: State::Unfinished,
-                code: 0,
-                cause: None,
-                ringing_ms: None,
-                final_ms: None,
-                duration_ms: None,
-                released_by: None,
-                retransmissions: 0,
-                forks: 0,
-                auth_retries: 0,
-            },
-            cseq: invite.cseq,
-            branch: invite.branch,
-            challenged: None,
-            answered_at: None,
-            finished: false,
-            dirty: true,
-        }
-    }
-
-    /// What an INVITE of the same family means; `None` when it opens an attempt of its own.
-    fn seen_again(&mut self, invite: &InviteFacts) -> Option<InviteIs> {
-        let (counter, is) = if invite.cseq <= self.cseq {
-            if invite.cseq < self.cseq || invite.branch == self.branch {
-                (&mut self.end.retransmissions, InviteIs::Retransmission)
-            } else {
-                (&mut self.end.forks, InviteIs::Fork)
-            }
-        } else if !self.finished && self.answered_at.is_none() {
-            // Without sight of the answers (a one-way tap), a higher CSeq is taken for the usual cause.
-            self.cseq = invite.cseq;
-            self.branch = invite.branch;
-            self.challenged = None;
-            (&mut self.end.auth_retries, InviteIs::AuthRetry)
-        } else {
-            return None;
-        };
-        *counter = counter.saturating_add(1);
-        self.dirty = true;
-        Some(is)
-    }
-
-    /// Whether the second half of the record is worth writing now.
-    fn handle_response(&mut self, at: Timestamp, response: &ResponseFacts) -> bool {
-        if response.cseq != self.cseq || self.finished || self.answered_at.is_some() {
-            return false;
-        }
-        let since = millis(self.end.begun_at, at);
-        match response.code {
-            100 => false,
-            101..=199 => {
-                if self.end.ringing_ms.is_none() {
-                    self.end.ringing_ms = Some(since);
-                    self.dirty = true;
-                }
-                false
-            }
-            401 | 407 => {
-                self.challenged = Some(response.code);
-                self.end.final_ms = Some(since);
-                self.dirty = true;
-                false
-            }
-            code => {
-                self.end.code = code;
-                self.end.cause = response.cause;
-                self.end.final_ms = Some(since);
-                self.end.state = match code {
-                    200..=299 => State::Answered,
-                    487 => State::Cancelled,
-                    _ => State::Failed,
-                };
-                if self.end.state == State::Answered {
-                    self.answered_at = Some(at);
-                } else {
-                    self.finished = true;
-                }
-                true
-            }
-        }
-    }
-}
-
-impl Key {
-    fn of(leg: Leg, flow: &Flow) -> Self {
-        Self {
-            leg,
-            from: flow.source.ip(),
-            to: flow.destination.ip(),
-        }
-    }
-
-    fn against(leg: Leg, flow: &Flow) -> Self {
-        Self {
-            leg,
-            from: flow.destination.ip(),
-            to: flow.source.ip(),
-        }
-    }
-}
-
-fn called(invite: &InviteFacts) -> Option<Tn> {
-    invite.numbers.called
-}
-
-fn millis(from: Timestamp, to: Timestamp) -> u32 {
-    let nanos = to.nanos().saturating_sub(from.nanos()).max(0);
-    u32::try_from(nanos / 1_000_000).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

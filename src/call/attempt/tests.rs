@@ -1,19 +1,17 @@
 use super::*;
 use crate::base::digest::IdDigest;
+use crate::call::peer::Remote;
+use crate::call::record::{Direction, State};
 use crate::call::record::{Ids, Numbers, Verdict};
-use crate::wire::{Transport, Vlans};
 
-const UP: &str = "198.51.100.1:5060";
-const US: &str = "192.0.2.1:5060";
-
-fn flow(from: &str, to: &str) -> Flow {
-    Flow {
-        source: from.parse().unwrap(),
-        destination: to.parse().unwrap(),
-        transport: Transport::Udp,
-        vlans: Vlans::new(),
+fn side(direction: Direction) -> Side {
+    Side {
+        direction,
+        remote: Remote::Rule(0),
     }
 }
+
+const IN: Direction = Direction::Ingress;
 
 fn leg() -> Leg {
     Leg {
@@ -56,25 +54,27 @@ impl Tap {
     }
 
     fn invite(&mut self, secs: f64, cseq: u32, branch: u64) -> InviteIs {
-        let is = self.attempts.handle_invite(
-            self.uid + 1,
-            at(secs),
-            &flow(UP, US),
-            &invite(cseq, branch),
-        );
+        let is =
+            self.attempts
+                .handle_invite(self.uid + 1, at(secs), side(IN), &invite(cseq, branch));
         self.uid += u64::from(is == InviteIs::New);
         is
     }
 
     fn response(&mut self, secs: f64, cseq: u32, code: u16) {
+        self.branch_response(secs, cseq, u64::from(cseq), code);
+    }
+
+    fn branch_response(&mut self, secs: f64, cseq: u32, branch: u64, code: u16) {
         let r = ResponseFacts {
             leg: leg(),
             code,
             cseq,
+            branch,
             to_invite: true,
             cause: None,
         };
-        self.attempts.handle_response(at(secs), &flow(US, UP), &r);
+        self.attempts.handle_response(at(secs), side(IN), &r);
     }
 
     fn bye(&mut self, secs: f64, by_called: bool) {
@@ -82,17 +82,18 @@ impl Tap {
             call_id: IdDigest(1),
             tag: 8,
         };
-        let (leg, reverse_leg, flow) = if by_called {
-            (other, leg(), flow(US, UP))
+        let out = side(Direction::Egress);
+        let (leg, reverse_leg, along, against) = if by_called {
+            (other, leg(), out, side(IN))
         } else {
-            (leg(), other, flow(UP, US))
+            (leg(), other, side(IN), out)
         };
         let r = RequestFacts {
             kind: RequestKind::Bye,
             leg,
             reverse_leg,
         };
-        self.attempts.handle_request(at(secs), &flow, &r);
+        self.attempts.handle_request(at(secs), along, against, &r);
     }
 
     fn ends(&mut self) -> Vec<End> {
@@ -133,7 +134,7 @@ fn retransmissions_forks_and_credentials_fold_into_one_attempt() {
     assert_eq!(tap.invite(0.6, 1, 2), InviteIs::Fork);
     tap.response(0.7, 1, 407);
     assert_eq!(tap.invite(0.8, 2, 3), InviteIs::AuthRetry);
-    tap.response(1.0, 2, 486);
+    tap.branch_response(1.0, 2, 3, 486);
     let e = tap.ends().pop().unwrap();
     assert_eq!(
         (e.retransmissions, e.forks, e.auth_retries, e.code),
@@ -195,8 +196,7 @@ fn a_finished_attempt_is_forgotten_after_64_t1() {
     assert_eq!(
         tap.ends()
             .iter()
-            .filter(|e| e.uid == 1)
-            .next_back()
+            .rfind(|e| e.uid == 1)
             .unwrap()
             .retransmissions,
         1
@@ -213,7 +213,7 @@ fn the_table_is_bounded_and_evicts_with_a_count() {
     for i in 0..5 {
         let mut f = invite(1, 1);
         f.leg.tag = i;
-        attempts.handle_invite(i, at(0.0), &flow(UP, US), &f);
+        attempts.handle_invite(i, at(0.0), side(IN), &f);
     }
     assert_eq!((attempts.len(), attempts.counters().evicted), (2, 3));
 }
@@ -222,10 +222,53 @@ fn the_table_is_bounded_and_evicts_with_a_count() {
 fn the_same_call_on_two_interfaces_is_two_attempts() {
     let mut tap = Tap::new();
     tap.invite(0.0, 1, 1);
-    let down = flow(US, "203.0.113.1:5060");
-    assert_eq!(
-        tap.attempts
-            .handle_invite(2, at(0.01), &down, &invite(1, 9)),
-        InviteIs::New
+    let out = side(Direction::Egress);
+    let is = tap.attempts.handle_invite(2, at(0.01), out, &invite(1, 9));
+    assert_eq!(is, InviteIs::New);
+}
+
+#[test]
+fn a_fork_fails_with_its_last_branch_and_succeeds_with_any() {
+    let mut tap = Tap::new();
+    tap.invite(0.0, 1, 1);
+    tap.invite(0.1, 1, 2);
+    tap.branch_response(0.5, 1, 2, 482);
+    assert!(
+        tap.ends().is_empty(),
+        "the other branch may still be answered"
     );
+    tap.branch_response(3.0, 1, 1, 200);
+    let e = tap.ends().pop().unwrap();
+    assert_eq!((e.state, e.code, e.forks), (State::Answered, 200, 1));
+    let mut tap = Tap::new();
+    tap.invite(0.0, 1, 1);
+    tap.invite(0.1, 1, 2);
+    tap.branch_response(0.5, 1, 2, 482);
+    tap.branch_response(3.0, 1, 1, 486);
+    assert_eq!(tap.ends().pop().unwrap().code, 486);
+}
+
+#[test]
+fn answers_that_come_before_their_invite_are_joined_to_it() {
+    let mut tap = Tap::new();
+    tap.response(1.0, 1, 180);
+    tap.response(2.0, 1, 200);
+    tap.bye(9.0, false);
+    assert!(tap.ends().is_empty());
+    // The front of the INVITE comes out when its last fragment is overdue, with the time at which it was captured.
+    assert_eq!(tap.invite(0.5, 1, 1), InviteIs::New);
+    let e = tap.ends().pop().unwrap();
+    assert_eq!(
+        (e.state, e.ringing_ms, e.final_ms, e.duration_ms),
+        (State::Answered, Some(500), Some(1500), Some(7000))
+    );
+}
+
+#[test]
+fn answers_without_any_invite_are_counted() {
+    let mut tap = Tap::new();
+    tap.response(1.0, 1, 200);
+    tap.attempts.finish();
+    assert_eq!(tap.attempts.counters().headless, 1);
+    assert!(tap.ends().is_empty());
 }

@@ -59,16 +59,152 @@ fn verdict_flag(invite: &InviteFacts) -> Option<Flag> {
     }
 }
 
-/// The flag of a rule's family.
+/// The flag that a rule's failure earns. Total on purpose: a new rule must say what its failure means.
 fn failure_flag(rule: Rule) -> Flag {
-    match rule.family() {
-        "stale" => Flag::Stale,
-        "orig-mismatch" => Flag::OrigMismatch,
-        "dest-mismatch" => Flag::DestMismatch,
-        "credential" => Flag::BadCredential,
-        "trust" => Flag::Untrusted,
-        "revoked" => Flag::Revoked,
-        "signature" => Flag::BadSignature,
-        _ => Flag::Malformed,
+    use Rule::*;
+    match rule {
+        H3 | H4 | H5 | H7 | G1 | G1S | G2 | G3 | G4 | G5 | G6 | G7 | G8 | J1 | J2 | J3 | J4
+        | J5 | J6 | P1 | P2 | P3 | P4 | P5 | P6 | P7 | P7U => Flag::Malformed,
+        F1 | F2 => Flag::Stale,
+        O1 | O3 => Flag::OrigMismatch,
+        D1 | D2 => Flag::DestMismatch,
+        X1 | X2 | X3 => Flag::BadCredential,
+        X4 | X4E | X5 | X6 | X7 | X8 | X9 | X10 | X12 => Flag::Untrusted,
+        R3 | R5 => Flag::Revoked,
+        S1 | S2 => Flag::BadSignature,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::digest::IdDigest;
+    use crate::call::attempt::Leg;
+    use crate::call::peer::Peer;
+    use crate::call::peer::PeerRule;
+    use crate::call::record::{Ids, Numbers};
+
+    fn tn(text: &str) -> Option<Tn> {
+        Tn::from_canonical(text.as_bytes())
+    }
+
+    fn invite(from: &str, verdict: Verdict) -> InviteFacts {
+        InviteFacts {
+            leg: Leg {
+                call_id: IdDigest(1),
+                tag: 1,
+            },
+            initial: true,
+            cseq: 1,
+            branch: 1,
+            numbers: Numbers {
+                from: tn(from),
+                ..Numbers::default()
+            },
+            called_text: None,
+            trunk: None,
+            ids: Ids {
+                call_id: IdDigest(1),
+                session_id: None,
+                icid: None,
+                sdp_origin: None,
+            },
+            verdict,
+            unknown_ppt_only: false,
+        }
+    }
+
+    fn flags(
+        invite: &InviteFacts,
+        direction: Direction,
+        kind: Option<PeerKind>,
+    ) -> Vec<&'static str> {
+        let peer = kind.map(|kind| Peer {
+            id: "p".into(),
+            name: "p".into(),
+            kind,
+            country: "US".into(),
+            ocn: None,
+            portal_id: None,
+            rmd: None,
+            contact: None,
+        });
+        let rule = PeerRule {
+            name: "r".into(),
+            peer: 0,
+            networks: vec![],
+            port: None,
+            vlan: None,
+            trunk_group: None,
+        };
+        let resolved = Resolved {
+            direction,
+            peer: peer.as_ref().map(|p| (p, &rule)),
+        };
+        let own = OwnNumbers(vec!["1202555014".into()]);
+        flag(invite, &resolved, &own)
+            .iter()
+            .map(Flag::label)
+            .collect()
+    }
+
+    #[test]
+    fn own_numbers_may_come_from_customers_only() {
+        let call = invite("12025550142", Verdict::default());
+        use PeerKind::*;
+        assert_eq!(
+            flags(&call, Direction::Ingress, Some(Provider)),
+            ["unsigned", "own-number-inbound"]
+        );
+        assert_eq!(
+            flags(&call, Direction::Ingress, Some(Customer)),
+            ["unsigned"]
+        );
+        assert_eq!(
+            flags(&call, Direction::Egress, Some(Provider)),
+            ["unsigned"]
+        );
+        assert_eq!(
+            flags(&call, Direction::Ingress, None),
+            ["unsigned", "own-number-inbound", "unknown-upstream"]
+        );
+    }
+
+    #[test]
+    fn numbers_that_can_not_exist() {
+        let call = invite("11115550100", Verdict::default());
+        assert_eq!(
+            flags(&call, Direction::Ingress, Some(PeerKind::Provider)),
+            ["unsigned", "invalid-nanp"]
+        );
+    }
+
+    #[test]
+    fn could_not_find_out_is_neither_unsigned_nor_failed() {
+        let verdict = Verdict {
+            validation: Validation::Undetermined,
+            decided_by: Some(Rule::H4),
+            ..Verdict::default()
+        };
+        assert_eq!(
+            flags(&invite("12025550100", verdict), Direction::Egress, None),
+            ["undetermined"]
+        );
+    }
+
+    #[test]
+    fn an_attestation_counts_only_when_valid() {
+        let verdict = |validation, decided_by| Verdict {
+            validation,
+            decided_by,
+            attest: Some(Attestation::A),
+            ..Verdict::default()
+        };
+        let of = |v| flags(&invite("12025550100", v), Direction::Egress, None);
+        assert_eq!(of(verdict(Validation::Passed, None)), ["attest-a"]);
+        assert_eq!(
+            of(verdict(Validation::Failed, Some(Rule::S2))),
+            ["bad-signature"]
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! The first rule whose keys all match names the neighbour. The table has a version, which every record keeps, so that
 //! an old call keeps the neighbour of its day.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -74,6 +74,25 @@ pub struct PeerTable {
     pub version: u32,
 }
 
+/// A side of our edge, told by addresses alone so that both ways of a dialog give the same one. Groups what belongs to one call
+/// attempt; who the neighbour is says [`PeerTable::resolve`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Side {
+    /// Which way the INVITE crossed our edge.
+    pub direction: Direction,
+    /// The other end.
+    pub remote: Remote,
+}
+
+/// The other end of a [`Side`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Remote {
+    /// The rule, by index, that is the first to match its address.
+    Rule(usize),
+    /// An address that no rule knows.
+    Address(IpAddr),
+}
+
 /// What [`PeerTable::resolve`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolved<'a> {
@@ -102,6 +121,29 @@ impl PeerTable {
         Resolved { direction, peer }
     }
 
+    /// The side of our edge on which an INVITE with this flow ran. Ask for a response with the flow reversed.
+    pub fn side(&self, flow: &Flow) -> Side {
+        let vlan = flow.vlans.first().copied();
+        let at = |side: SocketAddr| {
+            self.rules
+                .iter()
+                .position(|r| r.matches_address(side, vlan))
+        };
+        let own = |rule: Option<usize>| {
+            rule.and_then(|r| self.peers.get(self.rules.get(r)?.peer))
+                .is_some_and(|p| p.kind == PeerKind::Own)
+        };
+        let (from, to) = (at(flow.source), at(flow.destination));
+        let (direction, rule, address) = match (own(from), own(to)) {
+            (false, true) => (Direction::Ingress, from, flow.source),
+            (true, false) => (Direction::Egress, to, flow.destination),
+            // Between strangers, or inside our platform: the sender tells attempts apart.
+            (false, false) | (true, true) => (Direction::Unknown, None, flow.source),
+        };
+        let remote = rule.map_or(Remote::Address(address.ip()), Remote::Rule);
+        Side { direction, remote }
+    }
+
     /// The neighbour with the given id.
     pub fn peer(&self, id: &str) -> Option<&Peer> {
         self.peers.iter().find(|p| &*p.id == id)
@@ -119,10 +161,14 @@ impl PeerTable {
 }
 
 impl PeerRule {
-    fn matches(&self, side: SocketAddr, vlan: Option<u16>, trunk: Option<&[u8]>) -> bool {
+    fn matches_address(&self, side: SocketAddr, vlan: Option<u16>) -> bool {
         (self.networks.is_empty() || self.networks.iter().any(|n| n.contains(&side.ip())))
             && self.port.is_none_or(|p| p == side.port())
             && self.vlan.is_none_or(|v| vlan == Some(v))
+    }
+
+    fn matches(&self, side: SocketAddr, vlan: Option<u16>, trunk: Option<&[u8]>) -> bool {
+        self.matches_address(side, vlan)
             && self
                 .trunk_group
                 .as_ref()

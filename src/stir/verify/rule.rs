@@ -77,6 +77,7 @@ rules! {
     H5 "legacy-identity" Unsupported 0 "header" "not the RFC 4474 form with an Identity-Info header";
     H7 "too-large" Malformed 438 "header" "value of at most 16 KB, at most 16 Identity headers";
     G1 "bad-digest" Malformed 438 "grammar" "three base64url parts without padding or white space";
+    G1S "slack-bits" Policy 0 "grammar" "unused bits at the end of the base64url parts are zero";
     G2 "compact-form" Malformed 438 "grammar" "full form, as SHAKEN demands; not the compact form";
     G3 "no-info" Malformed 436 "grammar" "info parameter: an absolute URI in angle brackets";
     G4 "duplicate-parameter" Malformed 438 "grammar" "info, alg and ppt at most once each";

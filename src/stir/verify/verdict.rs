@@ -112,12 +112,12 @@ impl CallVerdict {
         self.headers.get(self.best?)
     }
 
-    /// Validation of the call.
+    /// Validation of the call. Behind a cut a further header may have stood that would have passed: then only a pass is certain.
     pub fn validation(&self) -> Validation {
         match self.best() {
-            Some(h) => h.validation,
-            None if self.truncated => Validation::Undetermined,
-            None => Validation::None,
+            Some(h) if h.validation == Validation::Passed || !self.truncated => h.validation,
+            _ if self.truncated => Validation::Undetermined,
+            _ => Validation::None,
         }
     }
 
@@ -135,9 +135,10 @@ impl CallVerdict {
 
     /// The rule that decided it, if it did not pass.
     pub fn decided_by(&self) -> Option<Rule> {
-        match self.best() {
-            Some(h) => h.decided_by,
-            None => self.truncated.then_some(Rule::H4),
+        match (self.best(), self.validation()) {
+            (Some(h), v) if h.validation == v => h.decided_by,
+            (_, Validation::Undetermined) => Some(Rule::H4),
+            _ => None,
         }
     }
 

@@ -1,6 +1,10 @@
 //! How long a message in a stream is (RFC 3261 §18.3): headers up to the blank line, then `Content-Length` octets.
+//!
+//! [`Framer`] is asked again each time octets were added and goes on where it stopped, so that a message that comes octet by
+//! octet costs no more than one that comes at once. [`resync`] finds the thread again after a gap. Both see the same blank line and
+//! the same `Content-Length` as [`super::Message::scan`] does: two opinions would let a sender hide a message in another one's body.
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 use super::HeaderName;
 
@@ -16,57 +20,114 @@ pub enum Framed {
     KeepAlive(usize),
     /// The message is not complete yet; at least so many octets are needed in all.
     NeedMore(usize),
-    /// The front is no SIP message, or one longer than [`MAX_MESSAGE`]: look for the next start line.
+    /// The front is a SIP message longer than [`MAX_MESSAGE`].
+    TooLong,
+    /// The front is no SIP message: look for the next start line.
     Lost,
 }
 
-/// Frames the front of a stream.
-pub fn frame(bytes: &[u8]) -> Framed {
-    let blank = bytes
-        .iter()
-        .take_while(|b| matches!(b, b'\r' | b'\n'))
-        .count();
-    if blank > 0 {
-        return Framed::KeepAlive(blank);
+/// Frames the message at the front of a stream, call by call as octets come in.
+///
+/// `bytes` must begin with the same octets each time, until the answer is anything but [`Framed::NeedMore`]; then the framer
+/// is ready for the next front.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Framer {
+    /// No blank line begins before here.
+    searched: usize,
+    /// The start line was read and is one.
+    started: bool,
+    /// Length of the message, once its headers are complete.
+    total: Option<usize>,
+}
+
+impl Framer {
+    /// Length of the message at the front, as soon as its headers are complete.
+    pub fn total(&self) -> Option<usize> {
+        self.total
     }
-    let Some(head) = head_len(bytes) else {
-        return match bytes.len() {
-            n if n >= MAX_MESSAGE => Framed::Lost,
-            n if could_begin(bytes) => Framed::NeedMore(n + 1),
-            _ => Framed::Lost,
+
+    /// Looks at the front.
+    pub fn frame(&mut self, bytes: &[u8]) -> Framed {
+        let framed = self.look(bytes);
+        if !matches!(framed, Framed::NeedMore(_)) {
+            *self = Self::default();
+        }
+        framed
+    }
+
+    fn look(&mut self, bytes: &[u8]) -> Framed {
+        if let Some(total) = self.total {
+            return whole_or_more(total, bytes.len());
+        }
+        let blank = bytes
+            .iter()
+            .take_while(|b| matches!(b, b'\r' | b'\n'))
+            .count();
+        if blank > 0 {
+            return Framed::KeepAlive(blank);
+        }
+        if !self.started {
+            match begins(bytes) {
+                Begins::Yes => self.started = true,
+                Begins::Perhaps => return Framed::NeedMore(bytes.len() + 1),
+                Begins::No => return Framed::Lost,
+            }
+        }
+        let Some(head) = head_len(bytes, self.searched) else {
+            // A blank line may have begun with the last two octets.
+            self.searched = bytes.len().saturating_sub(2);
+            return if bytes.len() >= MAX_MESSAGE {
+                Framed::TooLong
+            } else {
+                Framed::NeedMore(bytes.len() + 1)
+            };
         };
-    };
-    if !super::looks_like_sip(bytes) {
-        return Framed::Lost;
-    }
-    let body = bytes
-        .get(..head)
-        .and_then(find_content_length)
         // RFC 3261 §18.3 makes it compulsory on streams; without it the message can only end at its headers.
-        .unwrap_or(0);
-    match head.checked_add(body) {
-        Some(n) if n > MAX_MESSAGE => Framed::Lost,
-        Some(n) if n <= bytes.len() => Framed::Message(n),
-        Some(n) => Framed::NeedMore(n),
-        None => Framed::Lost,
+        let body = bytes.get(..head).and_then(find_content_length).unwrap_or(0);
+        match head.checked_add(body) {
+            Some(total) if total <= MAX_MESSAGE => {
+                self.total = Some(total);
+                whole_or_more(total, bytes.len())
+            }
+            _ => Framed::TooLong,
+        }
     }
 }
 
-/// Where the next start line may begin, looking from the second line on: to find the thread again after a gap.
-pub fn resync(bytes: &[u8]) -> Option<usize> {
+/// Frames the front of a stream at once.
+pub fn frame(bytes: &[u8]) -> Framed {
+    Framer::default().frame(bytes)
+}
+
+/// Where the thread may be taken up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resync {
+    /// A message begins here.
+    At(usize),
+    /// None begins before here; what follows may become a beginning when more octets come.
+    Keep(usize),
+}
+
+/// Looks for the next beginning of a message: after a gap, or in a stream that was joined in the middle.
+///
+/// A body need not end with a line end, so a message may begin anywhere in a line; what stands before it is not ours. In return the
+/// start line must be strict and its method a registered one, and a header line must follow: the body of a NOTIFY may hold a status
+/// line alone (RFC 3420), and taking that for a message would swallow the next one.
+pub fn resync(bytes: &[u8]) -> Resync {
     let mut at = 0;
-    while let Some(i) = memchr::memchr(b'\n', bytes.get(at..)?) {
-        at += i + 1;
-        let rest = bytes.get(at..)?;
-        let line_end = memchr::memchr(b'\n', rest)?;
-        if super::looks_like_sip(rest.get(..=line_end)?)
-            && !rest.starts_with(b"\r")
-            && !rest.starts_with(b"\n")
-        {
-            return Some(at);
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let line_end = memchr(b'\n', rest);
+        match begins_within(rest, line_end) {
+            (Begins::Yes, n) => return Resync::At(at + n),
+            (Begins::Perhaps, n) => return Resync::Keep(at + n),
+            (Begins::No, _) => {}
+        }
+        match line_end {
+            Some(n) => at += n + 1,
+            None => return Resync::Keep(bytes.len()),
         }
     }
-    None
 }
 
 /// A `Content-Length` value: digits only, at most nine of them.
@@ -78,33 +139,165 @@ pub fn content_length(value: &[u8]) -> Option<usize> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// Octets up to and with the blank line.
-fn head_len(bytes: &[u8]) -> Option<usize> {
-    let crlf = memmem::find(bytes, b"\r\n\r\n").map(|i| i + 4);
-    let lf = memmem::find(bytes.get(..crlf.unwrap_or(bytes.len()))?, b"\n\n").map(|i| i + 2);
-    lf.or(crlf)
+enum Begins {
+    Yes,
+    /// As far as it goes.
+    Perhaps,
+    No,
 }
 
-/// Whether the front may still become a SIP start line: a short beginning without a line end, or a good line.
-fn could_begin(bytes: &[u8]) -> bool {
-    let part = b"SIP/2.0 ";
-    let short = bytes.len() < 32
-        && (part.starts_with(bytes) || bytes.iter().all(|b| b.is_ascii_graphic() || *b == b' '));
-    short || super::looks_like_sip(bytes)
+/// Whether the front is a start line, read as generously as the scanner reads it.
+fn begins(bytes: &[u8]) -> Begins {
+    if memchr(b'\n', bytes.get(..super::MAX_START_LINE).unwrap_or(bytes)).is_none() {
+        return part_of_start_line(bytes);
+    }
+    if super::looks_like_sip(bytes) {
+        Begins::Yes
+    } else {
+        Begins::No
+    }
 }
 
+/// Whether a message begins within the first line, which ends at `line_end`, and where.
+fn begins_within(bytes: &[u8], line_end: Option<usize>) -> (Begins, usize) {
+    let Some((line, rest)) = line_end.and_then(|end| bytes.split_at_checked(end)) else {
+        let possible = bytes.len() < super::MAX_START_LINE && is_clean(bytes);
+        return match possible {
+            true if !bytes.is_empty() => (Begins::Perhaps, 0),
+            _ => (Begins::No, 0),
+        };
+    };
+    let Some(start) = find_start(line.strip_suffix(b"\r").unwrap_or(line)) else {
+        return (Begins::No, 0);
+    };
+    let rest = rest.get(1..).unwrap_or_default();
+    let name = rest
+        .iter()
+        .take_while(|b| super::is_token(std::slice::from_ref(b)))
+        .count();
+    let blanks = rest
+        .iter()
+        .skip(name)
+        .take_while(|b| matches!(b, b' ' | b'\t'));
+    let answer = match rest.get(name + blanks.count()) {
+        _ if name > MAX_HEADER_NAME => Begins::No,
+        Some(b':') if name > 0 => Begins::Yes,
+        None if rest.len() <= 2 * MAX_HEADER_NAME => Begins::Perhaps,
+        _ => Begins::No,
+    };
+    (answer, start)
+}
+
+/// The longest header name we wait for at a new beginning. The longest registered ones have 33 octets.
+const MAX_HEADER_NAME: usize = 64;
+
+/// Where in a line a start line as RFC 3261 §25.1 writes it begins, to the line's end.
+fn find_start(line: &[u8]) -> Option<usize> {
+    let Some(request) = line.strip_suffix(b" SIP/2.0") else {
+        let at = memmem::rfind(line, b"SIP/2.0 ")?;
+        let status = line.get(at + 8..)?;
+        return matches!(status, [b'1'..=b'9', b, c] | [b'1'..=b'9', b, c, b' ', ..]
+            if b.is_ascii_digit() && c.is_ascii_digit())
+        .then_some(at);
+    };
+    let blank = memchr::memrchr(b' ', request)?;
+    let (before, uri) = request.split_at(blank);
+    let method = METHODS.iter().find(|m| before.ends_with(m.as_bytes()))?;
+    (super::begins_like_request(&[b"X", uri].concat())).then_some(blank - method.len())
+}
+
+/// All registered methods (IANA, "SIP Parameters"). None is the end of another.
+const METHODS: [&str; 14] = [
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "INFO",
+    "INVITE",
+    "MESSAGE",
+    "NOTIFY",
+    "OPTIONS",
+    "PRACK",
+    "PUBLISH",
+    "REFER",
+    "REGISTER",
+    "SUBSCRIBE",
+    "UPDATE",
+];
+
+/// Without controls, as every start line is.
+fn is_clean(bytes: &[u8]) -> bool {
+    !bytes
+        .iter()
+        .any(|b| b.is_ascii_control() && !matches!(b, b'\r' | b'\t'))
+}
+
+/// Whether octets without a line end may be the beginning of a start line: a version or a method, a blank, no controls.
+fn part_of_start_line(bytes: &[u8]) -> Begins {
+    let front = bytes.get(..bytes.len().min(MAX_METHOD)).unwrap_or(bytes);
+    let word = front
+        .iter()
+        .take_while(|b| super::is_token(std::slice::from_ref(b)) || **b == b'/')
+        .count();
+    let possible = match front.get(word) {
+        Some(b' ') => word > 0,
+        Some(b'\r') | None => bytes.len() < MAX_METHOD,
+        Some(_) => false,
+    };
+    if possible && bytes.len() < super::MAX_START_LINE && is_clean(bytes) {
+        Begins::Perhaps
+    } else {
+        Begins::No
+    }
+}
+
+/// The longest method we wait for. The longest registered one, SUBSCRIBE, has nine octets.
+const MAX_METHOD: usize = 32;
+
+fn whole_or_more(total: usize, have: usize) -> Framed {
+    if total <= have {
+        Framed::Message(total)
+    } else {
+        Framed::NeedMore(total)
+    }
+}
+
+/// Octets up to and with the blank line, if it does not begin before `from`. Every line may end in CRLF or in LF.
+fn head_len(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let crlf = memmem::find(rest, b"\n\r\n").map(|i| i + 3);
+    let lf = memmem::find(rest.get(..crlf.unwrap_or(rest.len()))?, b"\n\n").map(|i| i + 2);
+    lf.or(crlf).map(|n| from + n)
+}
+
+/// The first readable `Content-Length`. All lines are looked at, also past the scanner's limit on header fields.
 fn find_content_length(head: &[u8]) -> Option<usize> {
-    head.split(|&b| b == b'\n').skip(1).find_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        let (name, value) = line.split_at(colon);
-        (HeaderName::parse(name.trim_ascii()) == HeaderName::ContentLength)
-            .then(|| content_length(value.get(1..)?))?
-    })
+    let mut begin = memchr(b'\n', head)? + 1;
+    loop {
+        let line = head.get(begin..)?;
+        let mut end = memchr(b'\n', line)? + 1;
+        while let Some(b' ' | b'\t') = line.get(end) {
+            end += memchr(b'\n', line.get(end..)?)? + 1;
+        }
+        if let Some(b'c' | b'C' | b'l' | b'L') = line.first()
+            && let Some((name, value)) = line.get(..end).and_then(split_field)
+            && HeaderName::parse(name.trim_ascii_end()) == HeaderName::ContentLength
+            && let Some(n) = content_length(value)
+        {
+            return Some(n);
+        }
+        begin += end;
+    }
+}
+
+fn split_field(field: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = field.split_at(memchr(b':', field)?);
+    Some((name, value.get(1..)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const OPTIONS: &[u8] =
         b"OPTIONS sip:a@example.net SIP/2.0\r\nl: 3\r\n\r\nabcSIP/2.0 200 OK\r\n\r\n";
@@ -125,20 +318,103 @@ mod tests {
     fn hostile_lengths() {
         assert_eq!(
             frame(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 99999999\r\n\r\n"),
-            Framed::Lost
+            Framed::TooLong
         );
         assert_eq!(
             frame(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: -1\r\n\r\n"),
             Framed::Message(45)
         );
         assert_eq!(content_length(b"18446744073709551616"), None);
+        let endless = [
+            b"OPTIONS sip:a SIP/2.0\r\n",
+            "a: b\r\n".repeat(11_000).as_bytes(),
+        ]
+        .concat();
+        assert_eq!(frame(&endless), Framed::TooLong);
+    }
+
+    #[test]
+    fn framer_and_scanner_agree_on_the_blank_line_and_on_folded_lengths() {
+        for (head, body) in [
+            (&b"OPTIONS sip:a SIP/2.0\r\nl: 3\n\r\n"[..], 3),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: 3\r\n\n", 3),
+            (b"OPTIONS sip:a SIP/2.0\nl: 3\n\n", 3),
+            (
+                b"OPTIONS sip:a SIP/2.0\r\nContent-Length :\r\n 3\r\n\r\n",
+                3,
+            ),
+            (b"OPTIONS sip:a SIP/2.0\r\na: b\r\n l: 9\r\n\r\n", 0),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: x\r\nl: 2\r\n\r\n", 2),
+        ] {
+            let bytes = [head, b"0123456789\r\n\r\n"].concat();
+            assert_eq!(frame(&bytes), Framed::Message(head.len() + body));
+            let scanned = super::super::Message::scan(&bytes[..head.len() + body]).unwrap();
+            assert_eq!(scanned.body.len(), body);
+        }
     }
 
     #[test]
     fn the_thread_is_found_again_at_a_start_line() {
-        let stream = b"oken;info=<x>\r\nVia: x\r\n\r\nINVITE sip:a@example.net SIP/2.0\r\n";
-        let at = resync(stream).unwrap();
-        assert!(stream[at..].starts_with(b"INVITE"));
-        assert_eq!(resync(b"nothing\r\nhere\r\n"), None);
+        let stream = b"oken;info=<x>\r\nVia: x\r\n\r\nINVITE sip:a@example.net SIP/2.0\r\nVia: y";
+        let start = memmem::find(stream, b"INVITE").unwrap();
+        assert_eq!(resync(stream), Resync::At(start));
+        // Cut anywhere in the line or the next header's name, it is kept until it is clear.
+        for cut in start + 1..stream.len() - 3 {
+            assert_eq!(resync(&stream[..cut]), Resync::Keep(start), "{cut}");
+        }
+        assert_eq!(resync(b"nothing\r\nhere\r\n"), Resync::Keep(15));
+        assert_eq!(resync(b"a=x\x01"), Resync::Keep(4));
+    }
+
+    #[test]
+    fn a_status_line_in_a_body_is_no_beginning() {
+        let bytes = b"x\r\nSIP/2.0 200 OK\r\nINVITE sip:a@example.net SIP/2.0\r\nVia: y";
+        assert_eq!(resync(bytes), Resync::At(19));
+        let bytes = b"x\r\nSIP/2.0 200 OK\r\n\r\n\x01";
+        assert_eq!(resync(bytes), Resync::Keep(bytes.len()));
+    }
+
+    #[test]
+    fn a_message_may_begin_behind_a_body_without_line_end() {
+        let bytes = b"bodyINVITE sip:a@example.net SIP/2.0\r\nVia: y";
+        assert_eq!(resync(bytes), Resync::At(4));
+        let bytes = b"body SIP/2.0 200 OK\r\nVia : y";
+        assert_eq!(resync(bytes), Resync::At(5));
+        for no in [
+            "XINVIT sip:a SIP/2.0",
+            "INVITE nothing SIP/2.0",
+            "SIP/2.0 2000",
+        ] {
+            let bytes = [no, "\r\nVia: y\r\n\x01"].concat();
+            assert_eq!(resync(bytes.as_bytes()), Resync::Keep(bytes.len()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn octet_by_octet_gives_the_same(cut in 0usize..OPTIONS.len()) {
+            let mut framer = Framer::default();
+            let mut last = Framed::NeedMore(0);
+            for end in 0..=cut {
+                last = framer.frame(&OPTIONS[..end]);
+                if last != Framed::NeedMore(46) && !matches!(last, Framed::NeedMore(n) if n == end + 1) { break; }
+            }
+            prop_assert_eq!(last, frame(&OPTIONS[..cut.min(46)]));
+        }
+
+        #[test]
+        fn whatever_comes_the_answer_lies_inside(bytes in proptest::collection::vec(
+            prop_oneof![Just(b'\r'), Just(b'\n'), Just(b' '), Just(b':'), Just(b'l'), b'0'..=b'9', any::<u8>()], 0..200)) {
+            let mut message = b"SIP/2.0 200 OK\r\nl: 1\r\n".to_vec();
+            message.extend(&bytes);
+            for b in [&bytes, &message] {
+                match frame(b) {
+                    Framed::Message(n) | Framed::KeepAlive(n) => prop_assert!(n > 0 && n <= b.len()),
+                    Framed::NeedMore(n) => prop_assert!(n > b.len()),
+                    Framed::TooLong | Framed::Lost => {}
+                }
+                match resync(b) { Resync::At(n) => prop_assert!(n < b.len()), Resync::Keep(n) => prop_assert!(n <= b.len()) }
+            }
+        }
     }
 }

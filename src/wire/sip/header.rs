@@ -58,31 +58,11 @@ pub enum HeaderName {
 }
 
 impl HeaderName {
+    /// How many there are.
+    const COUNT: usize = Self::Other as usize + 1;
+
     /// Recognises a name in any case, long or compact.
     pub fn parse(name: &[u8]) -> Self {
-        const LONG: [(&[u8], HeaderName); 21] = [
-            (b"via", HeaderName::Via),
-            (b"from", HeaderName::From),
-            (b"to", HeaderName::To),
-            (b"call-id", HeaderName::CallId),
-            (b"cseq", HeaderName::Cseq),
-            (b"contact", HeaderName::Contact),
-            (b"content-length", HeaderName::ContentLength),
-            (b"content-type", HeaderName::ContentType),
-            (b"date", HeaderName::Date),
-            (b"diversion", HeaderName::Diversion),
-            (b"history-info", HeaderName::HistoryInfo),
-            (b"identity", HeaderName::Identity),
-            (b"identity-info", HeaderName::IdentityInfo),
-            (b"p-asserted-identity", HeaderName::PAssertedIdentity),
-            (b"p-charge-info", HeaderName::PChargeInfo),
-            (b"p-charging-vector", HeaderName::PChargingVector),
-            (b"privacy", HeaderName::Privacy),
-            (b"reason", HeaderName::Reason),
-            (b"record-route", HeaderName::RecordRoute),
-            (b"remote-party-id", HeaderName::RemotePartyId),
-            (b"session-id", HeaderName::SessionId),
-        ];
         if let [letter] = name {
             return match letter.to_ascii_lowercase() {
                 b'v' => Self::Via,
@@ -97,8 +77,41 @@ impl HeaderName {
                 _ => Self::Other,
             };
         }
-        LONG.iter()
-            .find(|(long, _)| long.len() == name.len() && long.eq_ignore_ascii_case(name))
+        // By length, so that three are compared at most.
+        let long: &[(&[u8], Self)] = match name.len() {
+            2 => &[(b"to", Self::To)],
+            3 => &[(b"via", Self::Via)],
+            4 => &[
+                (b"from", Self::From),
+                (b"cseq", Self::Cseq),
+                (b"date", Self::Date),
+            ],
+            6 => &[(b"reason", Self::Reason)],
+            7 => &[
+                (b"call-id", Self::CallId),
+                (b"contact", Self::Contact),
+                (b"privacy", Self::Privacy),
+            ],
+            8 => &[(b"identity", Self::Identity)],
+            9 => &[(b"diversion", Self::Diversion)],
+            10 => &[(b"session-id", Self::SessionId)],
+            12 => &[
+                (b"content-type", Self::ContentType),
+                (b"history-info", Self::HistoryInfo),
+                (b"record-route", Self::RecordRoute),
+            ],
+            13 => &[
+                (b"identity-info", Self::IdentityInfo),
+                (b"p-charge-info", Self::PChargeInfo),
+            ],
+            14 => &[(b"content-length", Self::ContentLength)],
+            15 => &[(b"remote-party-id", Self::RemotePartyId)],
+            17 => &[(b"p-charging-vector", Self::PChargingVector)],
+            19 => &[(b"p-asserted-identity", Self::PAssertedIdentity)],
+            _ => &[],
+        };
+        long.iter()
+            .find(|(long, _)| long.eq_ignore_ascii_case(name))
             .map_or(Self::Other, |(_, known)| *known)
     }
 }
@@ -116,8 +129,24 @@ pub struct Header<'a> {
 }
 
 /// All header fields of a message in the order received.
-#[derive(Clone, Debug, Default)]
-pub struct Headers<'a>(SmallVec<[Header<'a>; 24]>);
+#[derive(Clone, Debug)]
+pub struct Headers<'a> {
+    fields: SmallVec<[Header<'a>; 24]>,
+    /// Where the first field of each name stands: most names are asked for several times, or never there.
+    first: [u16; HeaderName::COUNT],
+}
+
+/// Stands nowhere: more than [`MAX_HEADERS`].
+const NOWHERE: u16 = u16::MAX;
+
+impl Default for Headers<'_> {
+    fn default() -> Self {
+        Self {
+            fields: SmallVec::new(),
+            first: [NOWHERE; HeaderName::COUNT],
+        }
+    }
+}
 
 impl<'a> Headers<'a> {
     /// Reads header lines from `rest` up to the blank line, and leaves the body in `rest`.
@@ -148,7 +177,7 @@ impl<'a> Headers<'a> {
                 anomalies.line_without_colon = true;
                 continue;
             };
-            if headers.0.len() == MAX_HEADERS {
+            if headers.fields.len() == MAX_HEADERS {
                 anomalies.too_many_headers = true;
                 // The body begins after the blank line, wherever that is.
                 skip_to_body(rest);
@@ -157,12 +186,22 @@ impl<'a> Headers<'a> {
             let (raw_name, value) = field.split_at(colon);
             let name = raw_name.trim_ascii_end();
             anomalies.space_before_colon |= name.len() != raw_name.len();
-            headers.0.push(Header {
+            headers.push(Header {
                 name: HeaderName::parse(name),
                 raw_name: name,
                 value: value.get(1..).unwrap_or_default().trim_ascii(),
             });
         }
+    }
+
+    fn push(&mut self, header: Header<'a>) {
+        if let Some(first) = self.first.get_mut(header.name as usize)
+            && *first == NOWHERE
+        {
+            // Below MAX_HEADERS.
+            *first = u16::try_from(self.fields.len()).unwrap_or(NOWHERE);
+        }
+        self.fields.push(header);
     }
 
     /// The first value under a name.
@@ -172,7 +211,9 @@ impl<'a> Headers<'a> {
 
     /// Every value under a name, in the order received.
     pub fn all(&self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> + '_ {
-        self.0
+        let first = self.first.get(name as usize).copied().unwrap_or(NOWHERE);
+        let fields = self.fields.get(usize::from(first)..).unwrap_or_default();
+        fields
             .iter()
             .filter(move |h| h.name == name)
             .map(|h| h.value)
@@ -180,7 +221,7 @@ impl<'a> Headers<'a> {
 
     /// Every header field.
     pub fn iter(&self) -> impl Iterator<Item = &Header<'a>> {
-        self.0.iter()
+        self.fields.iter()
     }
 }
 

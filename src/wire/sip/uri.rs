@@ -88,13 +88,13 @@ impl<'a> Uri<'a> {
                 let (s, r) = raw.split_at(i);
                 (s, r.get(1..).unwrap_or_default())
             }
-            _ => (&raw[..0], raw),
+            _ => raw.split_at(0),
         };
         let hierarchical =
             scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips");
         if !hierarchical {
             // tel:+1202…;phone-context=…, urn:service:sos
-            let params = memchr(b';', rest).map_or(&rest[rest.len()..], |i| rest.split_at(i).1);
+            let (_, params) = rest.split_at(memchr(b';', rest).unwrap_or(rest.len()));
             return Self {
                 raw,
                 scheme,
@@ -111,7 +111,7 @@ impl<'a> Uri<'a> {
                 let (u, h) = addr.split_at(i);
                 (u, h.get(1..).unwrap_or_default())
             }
-            None => (&addr[..0], addr),
+            None => addr.split_at(0),
         };
         // `user:password` is obsolete, but a password must not become part of a number.
         let user = memchr(b':', user).map_or(user, |i| user.split_at(i).0);
@@ -167,7 +167,7 @@ pub fn param_of<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
                 let (k, v) = param.split_at(i);
                 (k, v.get(1..).unwrap_or_default())
             }
-            None => (param, &param[param.len()..]),
+            None => param.split_at(param.len()),
         };
         if key.trim_ascii().eq_ignore_ascii_case(name.as_bytes()) {
             let value = value.trim_ascii();

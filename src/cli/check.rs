@@ -1,0 +1,60 @@
+//! `tracehop check`: every problem of a configuration with file, line and remedy.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::output::{self, say};
+use super::{Failure, Outcome, listed};
+use crate::config::Config;
+use crate::fetch::directory;
+use crate::host::clock;
+
+/// Checks a configuration and every file that it names
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The configuration to check
+    #[arg(value_name = "CONFIG")]
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Outcome {
+        let config = match Config::load(&self.config) {
+            Ok(config) => config,
+            Err(problems) if self.json => {
+                output::json(&serde_json::json!({ "problems": problems }))?;
+                return Ok(ExitCode::from(78));
+            }
+            Err(problems) => return Err(Failure::config(listed(&problems))),
+        };
+        let loaded = directory::load(&config.credentials, clock::now()).map_err(Failure::config)?;
+        if self.json {
+            output::json(&serde_json::json!({
+                "problems": [],
+                "peers": config.peers.peers.len(),
+                "rules": config.peers.rules.len(),
+                "certificates": loaded.certificates,
+                "authorities": loaded.authorities,
+                "notes": loaded.notes,
+            }))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        say!("{}: no problem", self.config.display());
+        say!(
+            "  {} peers, {} rules, {} certificates, {} authorities",
+            config.peers.peers.len(),
+            config.peers.rules.len(),
+            loaded.certificates,
+            loaded.authorities,
+        );
+        for note in &loaded.notes {
+            say!("  note: {note}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,54 @@
+//! `tracehop lab`: keys, certificates, captures and their truth, from a seed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::output::{self, say};
+use super::{Failure, Outcome};
+use crate::lab::{self, LabOptions};
+
+/// Makes keys, certificates, captures of signed calls, and the truth about them
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// Folder to write to; it must be empty or not exist
+    #[arg(value_name = "DIR")]
+    out: PathBuf,
+    /// The same seed gives the same octets
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many calls, about
+    #[arg(long, default_value_t = 3_000)]
+    calls: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Lab {
+    pub(super) fn run(self) -> Outcome {
+        let taken = self
+            .out
+            .read_dir()
+            .is_ok_and(|mut entries| entries.next().is_some());
+        if taken {
+            return Err(Failure::usage(format!(
+                "{} is not empty: name a new folder",
+                self.out.display()
+            )));
+        }
+        let options = LabOptions {
+            seed: self.seed,
+            calls: self.calls,
+            ..LabOptions::new(&self.out)
+        };
+        let summary = lab::generate(&options).map_err(Failure::io)?;
+        if self.json {
+            output::json(&summary)?;
+        } else {
+            say!("{summary}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,126 @@
+//! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
+
+mod check;
+mod demo;
+mod lab;
+mod output;
+mod replay;
+mod replayed;
+mod summary;
+mod trace;
+mod verify;
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Problem};
+
+/// Watches a provider's SIP edge: who signed each call, which neighbour handed it over, and the answer to a traceback.
+#[derive(Debug, Parser)]
+#[command(name = "tracehop", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Replay(replay::Replay),
+    Verify(verify::Verify),
+    Trace(trace::Trace),
+    Check(check::Check),
+    Lab(lab::Lab),
+}
+
+/// Why a command ended badly: what to print and the exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    what: String,
+}
+
+impl Failure {
+    /// The command was called wrongly (EX_USAGE).
+    fn usage(what: impl fmt::Display) -> Self {
+        Self::new(64, what)
+    }
+
+    /// The data is not what it should be (EX_DATAERR).
+    fn data(what: impl fmt::Display) -> Self {
+        Self::new(65, what)
+    }
+
+    /// An input file is not there or not readable (EX_NOINPUT).
+    fn no_input(what: impl fmt::Display) -> Self {
+        Self::new(66, what)
+    }
+
+    /// A defect of ours (EX_SOFTWARE).
+    fn software(what: impl fmt::Display) -> Self {
+        Self::new(70, what)
+    }
+
+    /// An output could not be written (EX_IOERR).
+    fn io(what: impl fmt::Display) -> Self {
+        Self::new(74, what)
+    }
+
+    /// The configuration is wrong (EX_CONFIG).
+    fn config(what: impl fmt::Display) -> Self {
+        Self::new(78, what)
+    }
+
+    fn new(code: u8, what: impl fmt::Display) -> Self {
+        Self {
+            code,
+            what: what.to_string(),
+        }
+    }
+}
+
+/// What a command gives back.
+type Outcome = Result<ExitCode, Failure>;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            // Help and version are no errors; wrong usage is 64 by sysexits, where clap itself says 2.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Demo(c) => c.run(),
+        Command::Replay(c) => c.run(),
+        Command::Verify(c) => c.run(),
+        Command::Trace(c) => c.run(),
+        Command::Check(c) => c.run(),
+        Command::Lab(c) => c.run(),
+    };
+    outcome.unwrap_or_else(|failure| {
+        output::complain(format_args!("{}", failure.what));
+        ExitCode::from(failure.code)
+    })
+}
+
+/// Loads the configuration or fails with every problem in it.
+fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|problems| Failure::config(listed(&problems)))
+}
+
+fn listed(problems: &[Problem]) -> String {
+    let mut out = match problems.len() {
+        1 => "one problem in the configuration:".to_owned(),
+        n => format!("{n} problems in the configuration:"),
+    };
+    for p in problems {
+        out.push_str(&format!("\n{p}"));
+    }
+    out
+}

@@ -1,0 +1,257 @@
+//! Configuration: TOML as written becomes checked values. Every problem is found in one go and names file, line and remedy.
+//!
+//! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
+
+mod peers;
+mod reader;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use reader::Problem;
+use reader::{Reader, Section};
+
+use crate::call::classify::OwnNumbers;
+use crate::call::peer::{PeerKind, PeerTable};
+use crate::call::record::{Clock, ClockSource};
+use crate::fetch::directory::CredentialFiles;
+use crate::number::NumberPlan;
+
+/// A whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whose edge this is.
+    pub provider: Provider,
+    /// How numbers are written here.
+    pub plan: NumberPlan,
+    /// Name of the sensor, kept in every record.
+    pub sensor: Arc<str>,
+    /// How good capture times are.
+    pub clock: Clock,
+    /// Neighbours.
+    pub peers: Arc<PeerTable>,
+    /// Half width of the freshness window.
+    pub freshness: Duration,
+    /// Where certificates, the list of authorities and the revocation list are.
+    pub credentials: CredentialFiles,
+    /// Folder of the store.
+    pub store: PathBuf,
+    /// How long records are kept.
+    pub retention: Duration,
+    /// Posterior from which an answer is certain.
+    pub threshold: f64,
+    /// Checksum of the texts; records keep it.
+    pub version: u32,
+}
+
+/// Whose edge this is.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Legal name.
+    pub name: Arc<str>,
+    /// ISO 3166 code.
+    pub country: Arc<str>,
+    /// Id at the traceback portal.
+    pub portal_id: Option<Arc<str>>,
+    /// Numbers that only our own customers may call from.
+    pub own_numbers: OwnNumbers,
+}
+
+impl Config {
+    /// Reads and checks a configuration with all files that it names.
+    ///
+    /// # Errors
+    ///
+    /// Every problem that was found, by file and line.
+    pub fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        let text = read(path).map_err(|p| vec![p])?;
+        let (reader, table) = Reader::parse(path, &text);
+        let root = reader.root(&table);
+        let folder = path.parent().unwrap_or(Path::new(""));
+
+        let provider = provider(root.section("provider"));
+        let plan = number_plan(root.section("numbers"));
+        let sensor = root.section("sensor");
+        let name = sensor.text("name").map_or("edge", |(t, _)| t);
+        let error_ms = sensor.integer("clock_error_ms", 50, 0..4_000);
+        let verify = root.section("verify");
+        let freshness = verify.integer("freshness_seconds", 60, 1..3_601);
+        let credentials = credentials(root.section("credentials"), folder);
+        let store = root.section("store");
+        let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
+        // 18 months: 47 CFR 42.6 asks as much of toll records.
+        let retention_days = store.integer("retention_days", 548, 1..3_661);
+        let traceback = root.section("traceback");
+        let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
+        let peers_section = root.section("peers");
+        let peers_file = peers_section
+            .required("file", "\"peers.toml\"")
+            .map(|(t, _)| folder.join(t));
+
+        for section in [sensor, verify, store, traceback, peers_section] {
+            section.finish();
+        }
+        let sensor = Arc::from(name);
+        root.finish();
+
+        let (mut peers, peers_text, peer_problems) = match &peers_file {
+            Some(file) => match read(file) {
+                Ok(text) => {
+                    let (table, problems) = peers::read(file, &text);
+                    (table, text, problems)
+                }
+                Err(problem) => (PeerTable::default(), String::new(), vec![problem]),
+            },
+            None => (PeerTable::default(), String::new(), Vec::new()),
+        };
+        let version = crc32c::crc32c_append(crc32c::crc32c(text.as_bytes()), peers_text.as_bytes());
+        peers.version = version;
+
+        let mut problems = reader.into_problems();
+        problems.extend(peer_problems);
+        if problems.is_empty() && !peers.peers.iter().any(|p| p.kind == PeerKind::Own) {
+            problems.push(Problem {
+                file: peers_file.unwrap_or_default(),
+                line: 0,
+                what: "no peer of kind \"own\": ingress and egress can't be told apart".to_owned(),
+                remedy: "write a [[peer]] with kind = \"own\" and a [[rule]] with the addresses of your platform".to_owned(),
+            });
+        }
+        match (problems.is_empty(), provider) {
+            (true, Some(provider)) => Ok(Self {
+                provider,
+                plan,
+                sensor,
+                clock: Clock {
+                    source: ClockSource::File,
+                    error_ns: u32::try_from(error_ms * 1_000_000).unwrap_or(u32::MAX),
+                },
+                peers: Arc::new(peers),
+                freshness: Duration::from_secs(freshness),
+                credentials,
+                store: store_path,
+                retention: Duration::from_secs(retention_days * 86_400),
+                threshold,
+                version,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    fs::read_to_string(path).map_err(|e| Problem {
+        file: path.to_owned(),
+        line: 0,
+        what: format!("can't be read: {e}"),
+        remedy: "check the path and who may read it".to_owned(),
+    })
+}
+
+fn provider(s: Section<'_, '_>) -> Option<Provider> {
+    let name = s
+        .required("name", "\"Example Voice\"")
+        .map(|(t, _)| Arc::from(t));
+    let country = s
+        .text("country")
+        .map_or(Arc::from("US"), |(t, _)| Arc::from(t));
+    let portal_id = s.text("portal_id").map(|(t, _)| Arc::from(t));
+    let mut own = Vec::new();
+    for (text, span) in s.texts("own_numbers") {
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+            s.problem_at(
+                &span,
+                format!("{text:?} is no prefix of a number"),
+                "write digits with the country code and without plus, such as \"1202555014\"",
+            );
+        } else {
+            own.push(text.into());
+        }
+    }
+    s.finish();
+    Some(Provider {
+        name: name?,
+        country,
+        portal_id,
+        own_numbers: OwnNumbers(own),
+    })
+}
+
+fn number_plan(s: Section<'_, '_>) -> NumberPlan {
+    let default = NumberPlan::default();
+    let digits = |key, default: String| match s.text(key) {
+        Some((t, _)) if t.bytes().all(|b| b.is_ascii_digit()) => t.to_owned(),
+        Some((t, span)) => {
+            s.problem_at(
+                &span,
+                format!("{t:?} is not digits"),
+                "write digits, such as \"1\"",
+            );
+            default
+        }
+        None => default,
+    };
+    let country_code = digits("country_code", default.country_code);
+    let length = s.integer("national_length", 10, 4..16);
+    let prefixes: Vec<String> = s
+        .texts("international_prefixes")
+        .into_iter()
+        .map(|(t, _)| t.to_owned())
+        .collect();
+    s.finish();
+    NumberPlan {
+        country_code,
+        national_length: usize::try_from(length).unwrap_or(10),
+        international_prefixes: if prefixes.is_empty() {
+            default.international_prefixes
+        } else {
+            prefixes
+        },
+    }
+}
+
+fn credentials(s: Section<'_, '_>, folder: &Path) -> CredentialFiles {
+    let path = |key| {
+        let (text, span) = s.text(key)?;
+        let path = folder.join(text);
+        if !path.exists() {
+            s.problem_at(
+                &span,
+                format!("{} does not exist", path.display()),
+                "put the file there (certs/README.md says where to get it), or mend the path",
+            );
+        }
+        Some(path)
+    };
+    let files = CredentialFiles {
+        directory: path("directory"),
+        ca_list: path("ca_list"),
+        ca_list_signer: path("ca_list_signer"),
+        anchors: path("anchors"),
+        sti_pa_root: path("sti_pa_root"),
+        crl: path("crl"),
+        crl_signer: path("crl_signer"),
+    };
+    if files.ca_list.is_some() && files.sti_pa_root.is_none() {
+        s.problem_at(
+            &s.span(),
+            "ca_list without sti_pa_root: the list's signature can't be checked".to_owned(),
+            "write sti_pa_root = \"certs/sti-pa-root.pem\"",
+        );
+    }
+    if files.directory.is_some() && files.ca_list.is_none() && files.anchors.is_none() {
+        s.problem_at(
+            &s.span(),
+            "directory without ca_list or anchors: no certificate in it could be trusted"
+                .to_owned(),
+            "write ca_list (the STI-PA's list) or anchors (a PEM bundle)",
+        );
+    }
+    s.finish();
+    files
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+use super::*;
+use std::fs;
+
+/// A folder with a configuration that has no fault, to break.
+fn good() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let certs = dir.path().join("certs");
+    fs::create_dir_all(certs.join("x5u")).unwrap();
+    for file in [
+        "ca-list.jws",
+        "ca-list-signer.pem",
+        "sti-pa-root.pem",
+        "crl.der",
+        "crl-signer.pem",
+    ] {
+        fs::write(certs.join(file), "").unwrap();
+    }
+    let config = include_str!("../../config/tracehop.toml").replace("../certs", "certs");
+    let path = dir.path().join("tracehop.toml");
+    fs::write(&path, config).unwrap();
+    fs::write(
+        dir.path().join("peers.toml"),
+        include_str!("../../config/peers.example.toml"),
+    )
+    .unwrap();
+    (dir, path)
+}
+
+fn problems(edit: impl Fn(&str) -> String) -> Vec<String> {
+    let (_dir, path) = good();
+    let text = edit(&fs::read_to_string(&path).unwrap());
+    fs::write(&path, text).unwrap();
+    match Config::load(&path) {
+        Ok(_) => Vec::new(),
+        Err(p) => p
+            .into_iter()
+            .map(|p| format!("{}: {} / {}", p.line, p.what, p.remedy))
+            .collect(),
+    }
+}
+
+fn peer_problems(edit: impl Fn(&str) -> String) -> Vec<String> {
+    let text = edit(include_str!("../../config/peers.example.toml"));
+    let (_, problems) = peers::read(Path::new("peers.toml"), &text);
+    problems
+        .into_iter()
+        .map(|p| format!("{}: {}", p.line, p.what))
+        .collect()
+}
+
+#[test]
+fn the_files_that_ship_have_no_problem() {
+    assert_eq!(problems(str::to_owned), Vec::<String>::new());
+    let (_dir, path) = good();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.freshness, Duration::from_secs(60));
+    assert_eq!(config.peers.peers.len(), 5);
+    assert_eq!(config.retention, Duration::from_secs(548 * 86_400));
+}
+
+#[test]
+fn every_problem_is_found_in_one_go_with_its_line() {
+    let found = problems(|t| {
+        t.replace("freshness_seconds = 60", "freshness_seconds = \"often\"")
+            .replace("retention_days = 548", "retention_day = 548")
+            .replace("name = \"Example Voice\"", "")
+            .replace("crl.der", "nowhere.der")
+    });
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found[0].contains("provider.name is missing"));
+    assert!(
+        found
+            .iter()
+            .any(|p| p.contains("verify.freshness_seconds is not a whole number from 1 to 3600"))
+    );
+    assert!(
+        found
+            .iter()
+            .any(|p| p.contains("unknown key store.retention_day / did you mean retention_days?"))
+    );
+    assert!(
+        found
+            .iter()
+            .any(|p| p.contains("nowhere.der does not exist"))
+    );
+}
+
+#[test]
+fn a_syntax_error_names_its_line() {
+    let found = problems(|t| t.replace("[numbers]", "[numbers"));
+    let line = 1 + include_str!("../../config/tracehop.toml")
+        .lines()
+        .position(|l| l == "[numbers]")
+        .unwrap();
+    assert!(found[0].starts_with(&format!("{line}: ")), "{found:#?}");
+}
+
+#[test]
+fn a_list_without_its_root_can_not_be_checked() {
+    let found = problems(|t| t.replace("sti_pa_root =", "#sti_pa_root ="));
+    assert!(
+        found[0].contains("ca_list without sti_pa_root"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_peers_files_get_wrong() {
+    assert_eq!(peer_problems(str::to_owned), Vec::<String>::new());
+    let one = |from: &str, to: &str| peer_problems(|t| t.replacen(from, to, 1)).join("\n");
+    assert!(one("peer = \"clinic\"", "peer = \"clinc\"").contains("no [[peer]] has the id"));
+    assert!(one("kind = \"foreign\"", "kind = \"alien\"").contains("kind \"alien\" is unknown"));
+    assert!(one("203.0.113.64/29", "203.0.113.64/99").contains("is no network"));
+    assert!(one("id = \"resale\"", "id = \"northstar\"").contains("stands twice"));
+    assert!(one("vlan = 130", "vlan = 5000").contains("rule.vlan is not a whole number"));
+    // Without its trunk group the reseller's rule takes all of Northstar's IPv4 calls, but not its IPv6 ones.
+    assert_eq!(one("trunk_group = \"RT-1\"", ""), "");
+    let swapped = one(
+        "networks = [\"198.51.100.0/28\"]\ntrunk_group = \"RT-1\"",
+        "vlan = 1",
+    ) + &one(
+        "networks = [\"198.51.100.0/28\", \"2001:db8:7::/64\"]",
+        "networks = [\"198.51.100.4\"]\ntrunk_group = \"rt-1\"",
+    );
+    assert!(
+        swapped.contains("rule \"northstar\" can never match"),
+        "{swapped}"
+    );
+}

@@ -1,0 +1,88 @@
+//! Metrics in Prometheus' text format. Labels come from enums and from peers.toml only, never from the wire.
+//! docs/METRICS.md lists them.
+
+use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
+
+use super::pipeline::Report;
+use crate::call::classify::Flag;
+use crate::engine::collect::{Tally, TallyKey};
+
+/// Renders what a run counted.
+pub fn render(report: &Report) -> String {
+    let registry = Registry::new();
+    let counter = |name: &str, help: &str, labels: &[&str]| {
+        // Names and labels are constants of this file: they are valid, and registered once.
+        let c = IntCounterVec::new(Opts::new(name, help), labels).ok()?;
+        registry.register(Box::new(c.clone())).ok()?;
+        Some(c)
+    };
+    let add = |c: &Option<IntCounterVec>, labels: &[&str], n: u64| {
+        if let Some(c) = c {
+            c.with_label_values(labels).inc_by(n);
+        }
+    };
+
+    let assembled = counter(
+        "tracehop_assembled_total",
+        "Frames, fragments, datagrams, TCP segments and SIP messages, by what became of them; docs/METRICS.md says which add up.",
+        &["outcome"],
+    );
+    for (outcome, n) in report.assemble.iter() {
+        add(&assembled, &[outcome], n);
+    }
+    let messages = counter(
+        "tracehop_messages_total",
+        "SIP messages, by what became of them. The sum is the number of messages.",
+        &["outcome"],
+    );
+    for (outcome, n) in report.collect.iter() {
+        add(&messages, &[outcome], n);
+    }
+    let records = counter(
+        "tracehop_records_total",
+        "Record halves written.",
+        &["half"],
+    );
+    add(&records, &["begin"], report.begins);
+    add(&records, &["end"], report.ends);
+    let lost = counter(
+        "tracehop_attempts_lost_total",
+        "Attempts closed early because the table was full, calls of which only answers were seen, and BYEs of calls we don't know.",
+        &["reason"],
+    );
+    add(&lost, &["evicted"], report.attempts.evicted);
+    add(&lost, &["headless"], report.attempts.headless);
+    add(&lost, &["orphan"], report.attempts.orphans);
+
+    let calls = counter(
+        "tracehop_calls_total",
+        "Call attempts by neighbour and validation. The sum is the number of records.",
+        &["direction", "peer", "validation"],
+    );
+    let flags = counter(
+        "tracehop_call_flags_total",
+        "Call attempts by neighbour and flag; one attempt may have several flags.",
+        &["direction", "peer", "flag"],
+    );
+    for (key, tally) in &report.tallies {
+        let (direction, peer) = labels(key);
+        for (v, n) in Tally::VALIDATIONS.iter().zip(tally.validations) {
+            add(&calls, &[direction, peer, v.label()], n);
+        }
+        for flag in Flag::ALL.iter().filter(|f| tally.flagged(**f) > 0) {
+            add(
+                &flags,
+                &[direction, peer, flag.label()],
+                tally.flagged(*flag),
+            );
+        }
+    }
+    TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .unwrap_or_default()
+}
+
+/// Labels of a tally; `unknown` stands for a neighbour that no rule names.
+fn labels(key: &TallyKey) -> (&'static str, &str) {
+    (key.0.label(), key.1.as_deref().unwrap_or("unknown"))
+}

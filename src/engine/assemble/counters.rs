@@ -1,0 +1,255 @@
+//! What became of every frame, fragment, datagram, segment and message. At each level the outcomes add up to what came in:
+//! [`AssembleCounters::imbalance`] says so, and the tests ask it.
+
+use crate::wire::Cut;
+use crate::wire::ip::IpError;
+use crate::wire::ip::reassembly::LostWhy;
+use crate::wire::link::LinkError;
+
+macro_rules! counters {
+    ($(#[$outer:meta])* pub struct $name:ident {
+        counters: { $( $counter:ident $counts:literal; )* }
+        gauges: { $( $gauge:ident $shows:literal; )* }
+    }) => {
+        $(#[$outer])*
+        pub struct $name {
+            $( #[doc = $counts] pub $counter: u64, )*
+            $( #[doc = $shows] pub $gauge: u64, )*
+        }
+
+        impl $name {
+            /// Every counter by its stable name.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$( (stringify!($counter), self.$counter) ),*].into_iter()
+            }
+
+            /// Every gauge by its stable name: these may fall.
+            pub fn gauges(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$( (stringify!($gauge), self.$gauge) ),*].into_iter()
+            }
+
+            /// What each counter and gauge counts, in one line.
+            pub const HELP: &'static [(&'static str, &'static str)] =
+                &[$( (stringify!($counter), $counts), )* $( (stringify!($gauge), $shows) ),*];
+        }
+    };
+}
+
+counters! {
+    /// Counters of an [`Assembler`](super::Assembler) since its beginning.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct AssembleCounters {
+        counters: {
+            capture_dropped "packets that the capture itself reports as lost";
+            frames_in "frames taken in";
+            frames_link_unsupported "frames of a link type that we don't know";
+            frames_link_truncated "frames that end within their link header";
+            frames_not_ip "frames that carry something else than IP";
+            frames_vlan_depth "frames with too many VLAN tags";
+            frames_ip_version "IP packets of no known version";
+            frames_ip_truncated "packets that end within their IP headers";
+            frames_ip_malformed "packets whose IP header contradicts itself or is longer than the packet";
+            frames_ip_extensions "IPv6 packets with too many extension headers";
+            frames_other_protocol "packets that are neither UDP nor TCP";
+            frames_fragment "packets that are fragments";
+            frames_udp "packets that are whole UDP datagrams";
+            frames_tcp "packets that are whole TCP segments";
+            fragments_held "fragments kept until others come";
+            fragments_duplicate "fragments that had come before";
+            fragments_overlap "fragments that overlap another one, or belong to a datagram spoiled so";
+            fragments_malformed "fragments of impossible length or place";
+            fragments_refused "fragments past the limit for their datagram or source";
+            fragments_completing "fragments that completed their datagram";
+            datagrams_begun "datagrams of which a fragment came";
+            datagrams_completed "datagrams put together";
+            datagrams_lost_age "datagrams whose rest did not come in time";
+            datagrams_lost_evicted "datagrams given up for want of room";
+            datagrams_lost_overlap "datagrams given up because fragments overlapped";
+            datagrams_lost_refused "datagrams given up because of a limit on fragments or source";
+            datagrams_lost_end "datagrams incomplete at the end of the capture";
+            datagrams_duplicate "datagrams that were nothing but late duplicates of fragments";
+            datagrams_udp "datagrams put together that are UDP";
+            datagrams_tcp "datagrams put together that are TCP";
+            datagrams_other "datagrams put together that are something else";
+            fronts_sip "lost datagrams given out as cut SIP messages";
+            fronts_sip_overlap "lost datagrams with a SIP front that overlapping fragments made doubtful";
+            fronts_not_sip "lost datagrams whose front is no SIP";
+            fronts_not_udp "lost datagrams whose front is no UDP";
+            fronts_missing_text "lost datagrams without a front, whose rest reads like text";
+            fronts_missing "lost datagrams without a front, whose rest does not read like text";
+            udp_sip "UDP payloads that begin like SIP";
+            udp_keep_alive "UDP payloads that are keep-alives";
+            udp_not_sip "UDP payloads that are something else";
+            udp_malformed "UDP datagrams whose header is wrong";
+            segments_control "TCP segments without payload";
+            segments_delivered "TCP segments that brought octets in order";
+            segments_repeated "TCP segments that brought nothing new";
+            segments_held "TCP segments kept until what is missing comes";
+            segments_not_sip "TCP segments of streams that are not SIP";
+            segments_malformed "TCP segments whose header is wrong";
+            streams_begun "TCP streams begun, by SYN or in the middle";
+            streams_not_sip "TCP streams found to be something else than SIP";
+            streams_idle "TCP streams idle for too long";
+            streams_evicted "TCP streams pushed out for want of room";
+            streams_replaced "TCP streams replaced by a new connection between the same ports";
+            streams_ended "TCP streams ended with the capture";
+            stream_gaps "holes in TCP streams given up on";
+            stream_gaps_between "holes in SIP streams that cut no message we know of";
+            stream_lost_threads "times that a SIP stream went on with something else than a message";
+            stream_keep_alives "CRLF keep-alives in TCP streams";
+            stream_messages "SIP messages out of TCP streams, whole or cut";
+            messages_out "SIP messages given out";
+            messages_whole "SIP messages given out whole";
+            messages_cut_snap_length "SIP messages cut by the capture's snap length";
+            messages_cut_lost_fragment "SIP messages cut by a lost fragment";
+            messages_cut_tcp_gap "SIP messages cut by a lost segment";
+            messages_cut_end_of_stream "SIP messages cut by the end of their stream, or longer than we grant";
+        }
+        gauges: {
+            datagrams_open "datagrams in progress";
+            datagram_octets "octets kept for datagrams in progress";
+            streams_open "TCP streams kept";
+            stream_octets "octets kept for TCP streams";
+        }
+    }
+}
+
+impl AssembleCounters {
+    /// The first level at which what came in is not what came out, if any: then we have a bug.
+    pub fn imbalance(&self) -> Option<&'static str> {
+        let c = self;
+        let lost = c.datagrams_lost_age
+            + c.datagrams_lost_evicted
+            + c.datagrams_lost_overlap
+            + c.datagrams_lost_refused
+            + c.datagrams_lost_end;
+        let levels = [
+            (
+                "frames",
+                c.frames_in,
+                c.frames_link_unsupported
+                    + c.frames_link_truncated
+                    + c.frames_not_ip
+                    + c.frames_vlan_depth
+                    + c.frames_ip_version
+                    + c.frames_ip_truncated
+                    + c.frames_ip_malformed
+                    + c.frames_ip_extensions
+                    + c.frames_other_protocol
+                    + c.frames_fragment
+                    + c.frames_udp
+                    + c.frames_tcp,
+            ),
+            (
+                "fragments",
+                c.frames_fragment,
+                c.fragments_held
+                    + c.fragments_duplicate
+                    + c.fragments_overlap
+                    + c.fragments_malformed
+                    + c.fragments_refused
+                    + c.fragments_completing,
+            ),
+            (
+                "datagrams",
+                c.datagrams_begun,
+                c.datagrams_completed + lost + c.datagrams_duplicate + c.datagrams_open,
+            ),
+            (
+                "datagrams completed",
+                c.datagrams_completed,
+                c.datagrams_udp + c.datagrams_tcp + c.datagrams_other,
+            ),
+            (
+                "datagrams lost",
+                lost,
+                c.fronts_sip
+                    + c.fronts_sip_overlap
+                    + c.fronts_not_sip
+                    + c.fronts_not_udp
+                    + c.fronts_missing_text
+                    + c.fronts_missing,
+            ),
+            (
+                "udp",
+                c.frames_udp + c.datagrams_udp,
+                c.udp_sip + c.udp_keep_alive + c.udp_not_sip + c.udp_malformed,
+            ),
+            (
+                "segments",
+                c.frames_tcp + c.datagrams_tcp,
+                c.segments_control
+                    + c.segments_delivered
+                    + c.segments_repeated
+                    + c.segments_held
+                    + c.segments_not_sip
+                    + c.segments_malformed,
+            ),
+            (
+                "streams",
+                c.streams_begun,
+                c.streams_not_sip
+                    + c.streams_idle
+                    + c.streams_evicted
+                    + c.streams_replaced
+                    + c.streams_ended
+                    + c.streams_open,
+            ),
+            (
+                "messages by origin",
+                c.messages_out,
+                c.udp_sip + c.fronts_sip + c.stream_messages,
+            ),
+            (
+                "messages",
+                c.messages_out,
+                c.messages_whole
+                    + c.messages_cut_snap_length
+                    + c.messages_cut_lost_fragment
+                    + c.messages_cut_tcp_gap
+                    + c.messages_cut_end_of_stream,
+            ),
+        ];
+        let wrong = levels.into_iter().find(|(_, into, out)| into != out);
+        wrong.map(|(level, _, _)| level)
+    }
+
+    pub(super) fn of_link(&mut self, e: LinkError) -> &mut u64 {
+        match e {
+            LinkError::Unsupported => &mut self.frames_link_unsupported,
+            LinkError::Truncated => &mut self.frames_link_truncated,
+            LinkError::NotIp => &mut self.frames_not_ip,
+            LinkError::TooManyVlans => &mut self.frames_vlan_depth,
+        }
+    }
+
+    pub(super) fn of_ip(&mut self, e: IpError) -> &mut u64 {
+        match e {
+            IpError::Version => &mut self.frames_ip_version,
+            IpError::Truncated => &mut self.frames_ip_truncated,
+            IpError::Malformed => &mut self.frames_ip_malformed,
+            IpError::TooManyExtensions => &mut self.frames_ip_extensions,
+        }
+    }
+
+    pub(super) fn of_lost(&mut self, why: LostWhy) -> &mut u64 {
+        match why {
+            LostWhy::Age => &mut self.datagrams_lost_age,
+            LostWhy::Evicted => &mut self.datagrams_lost_evicted,
+            LostWhy::Overlap => &mut self.datagrams_lost_overlap,
+            LostWhy::Refused => &mut self.datagrams_lost_refused,
+            LostWhy::End => &mut self.datagrams_lost_end,
+            LostWhy::Duplicate => &mut self.datagrams_duplicate,
+        }
+    }
+
+    pub(super) fn of_cut(&mut self, cut: Option<Cut>) -> &mut u64 {
+        match cut {
+            None => &mut self.messages_whole,
+            Some(Cut::SnapLength) => &mut self.messages_cut_snap_length,
+            Some(Cut::LostFragment) => &mut self.messages_cut_lost_fragment,
+            Some(Cut::TcpGap) => &mut self.messages_cut_tcp_gap,
+            Some(Cut::EndOfStream) => &mut self.messages_cut_end_of_stream,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The last stage: judged messages, in the order of capture, become records.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::base::Timestamp;
+use crate::call::attempt::{
+    AttemptCounters, AttemptLimits, Attempts, Facts, InviteFacts, InviteIs, RequestKind,
+};
+use crate::call::classify::{Flag, OwnNumbers, flagging};
+use crate::call::peer::PeerTable;
+use crate::call::record::{Begin, Clock, Direction, End};
+use crate::engine::judge::{Judged, Unjudged};
+use crate::stir::verify::Validation;
+use crate::wire::Flow;
+
+/// What collect has to know.
+#[derive(Clone, Debug)]
+pub struct CollectSettings {
+    /// Neighbours.
+    pub peers: Arc<PeerTable>,
+    /// Numbers of our own.
+    pub own_numbers: OwnNumbers,
+    /// Names of the sensors by index.
+    pub sensors: Vec<Arc<str>>,
+    /// How good capture times are.
+    pub clock: Clock,
+    /// Version of the configuration.
+    pub config: u32,
+    /// Bounds.
+    pub limits: AttemptLimits,
+}
+
+/// What collect gives out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A call attempt began.
+    Begin(Box<Begin>),
+    /// More is known of one.
+    End(End),
+}
+
+/// Every judged message ends in exactly one of these, and every initial INVITE in one of the first four.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CollectCounters {
+    /// INVITEs that opened an attempt: records.
+    pub attempts: u64,
+    /// INVITEs seen before.
+    pub retransmissions: u64,
+    /// Further branches.
+    pub forks: u64,
+    /// INVITEs sent anew with credentials.
+    pub auth_retries: u64,
+    /// INVITEs inside a dialog.
+    pub reinvites: u64,
+    /// Responses.
+    pub responses: u64,
+    /// ACK, CANCEL, BYE.
+    pub dialog_requests: u64,
+    /// Other requests.
+    pub other_requests: u64,
+    /// Messages without a start line.
+    pub not_sip: u64,
+    /// Messages that made a judge panic.
+    pub panicked: u64,
+}
+
+impl CollectCounters {
+    /// Names and values, for metrics and sums.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("attempt", self.attempts),
+            ("retransmission", self.retransmissions),
+            ("fork", self.forks),
+            ("auth_retry", self.auth_retries),
+            ("reinvite", self.reinvites),
+            ("response", self.responses),
+            ("dialog_request", self.dialog_requests),
+            ("other_request", self.other_requests),
+            ("not_sip", self.not_sip),
+            ("panicked", self.panicked),
+        ]
+        .into_iter()
+    }
+
+    /// Messages in.
+    pub fn total(&self) -> u64 {
+        self.iter().map(|(_, n)| n).sum()
+    }
+}
+
+/// What one neighbour sent or got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Call attempts.
+    pub attempts: u64,
+    /// Of these with at least one Identity header.
+    pub signed: u64,
+    /// Attempts by validation, in the order of [`Tally::VALIDATIONS`].
+    pub validations: [u64; 4],
+    /// Attempts by flag, in the order of [`Flag::ALL`].
+    pub flags: [u64; Flag::ALL.len()],
+}
+
+impl Tally {
+    /// The order of `validations`.
+    pub const VALIDATIONS: [Validation; 4] = [
+        Validation::Passed,
+        Validation::Failed,
+        Validation::Undetermined,
+        Validation::None,
+    ];
+
+    /// Attempts with the given flag.
+    pub fn flagged(&self, flag: Flag) -> u64 {
+        self.flags.get(flag as usize).copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, begin: &Begin) {
+        self.attempts += 1;
+        self.signed += u64::from(begin.verdict.identities > 0);
+        for (n, v) in self.validations.iter_mut().zip(Self::VALIDATIONS) {
+            *n += u64::from(v == begin.verdict.validation);
+        }
+        for (n, f) in self.flags.iter_mut().zip(Flag::ALL) {
+            *n += u64::from(begin.flags.contains(*f));
+        }
+    }
+}
+
+/// Direction and neighbour; `None` for one that no rule names.
+pub type TallyKey = (DirectionKey, Option<Arc<str>>);
+
+/// [`Direction`] in an order for tables: ingress first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DirectionKey {
+    /// [`Direction::Ingress`]
+    Ingress,
+    /// [`Direction::Egress`]
+    Egress,
+    /// [`Direction::Unknown`]
+    Unknown,
+}
+
+impl From<Direction> for DirectionKey {
+    fn from(d: Direction) -> Self {
+        match d {
+            Direction::Ingress => Self::Ingress,
+            Direction::Egress => Self::Egress,
+            Direction::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl DirectionKey {
+    /// Lower-case name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The machine. `handle` in, `poll_output` out.
+#[derive(Debug)]
+pub struct Collector {
+    settings: CollectSettings,
+    attempts: Attempts,
+    next_uid: u64,
+    output: VecDeque<Output>,
+    counters: CollectCounters,
+    tallies: BTreeMap<TallyKey, Tally>,
+}
+
+impl Collector {
+    /// Starts with `next_uid` for the first record.
+    pub fn new(settings: CollectSettings, next_uid: u64) -> Self {
+        Self {
+            attempts: Attempts::new(settings.limits),
+            settings,
+            next_uid,
+            output: VecDeque::new(),
+            counters: CollectCounters::default(),
+            tallies: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next message of the capture.
+    pub fn handle(&mut self, judged: Judged) {
+        let Judged {
+            at,
+            flow,
+            sensor,
+            facts,
+            ..
+        } = judged;
+        let side = self.settings.peers.side(&flow);
+        let c = &mut self.counters;
+        match facts {
+            Err(Unjudged::NotSip) => c.not_sip += 1,
+            Err(Unjudged::Panicked) => c.panicked += 1,
+            Ok(Facts::Response(response)) => {
+                c.responses += 1;
+                let request = self.settings.peers.side(&flow.reversed());
+                self.attempts.handle_response(at, request, &response);
+            }
+            Ok(Facts::Request(request)) => {
+                match request.kind {
+                    RequestKind::Other => c.other_requests += 1,
+                    RequestKind::Ack | RequestKind::Cancel | RequestKind::Bye => {
+                        c.dialog_requests += 1
+                    }
+                }
+                let reversed = self.settings.peers.side(&flow.reversed());
+                self.attempts.handle_request(at, side, reversed, &request);
+            }
+            Ok(Facts::Invite(invite)) => {
+                let uid = self.next_uid;
+                match self.attempts.handle_invite(uid, at, side, &invite) {
+                    InviteIs::Retransmission => c.retransmissions += 1,
+                    InviteIs::Fork => c.forks += 1,
+                    InviteIs::AuthRetry => c.auth_retries += 1,
+                    InviteIs::ReInvite => c.reinvites += 1,
+                    InviteIs::New => {
+                        c.attempts += 1;
+                        self.next_uid += 1;
+                        self.begin(uid, at, &flow, sensor, *invite);
+                    }
+                }
+            }
+        }
+        self.take_ends();
+    }
+
+    /// The source has ended: what is still open is closed as it stands, while [`Collector::poll_output`] is called.
+    pub fn finish(&mut self) {
+        self.attempts.finish();
+    }
+
+    /// Records, in the order in which they must be written.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let ready = self.output.pop_front();
+        ready.or_else(|| self.attempts.poll_end().map(Output::End))
+    }
+
+    /// Counts so far.
+    pub fn counters(&self) -> CollectCounters {
+        self.counters
+    }
+
+    /// Counts of the table of attempts so far.
+    pub fn attempt_counters(&self) -> AttemptCounters {
+        self.attempts.counters()
+    }
+
+    /// Entries kept for attempts now: bounded by a small multiple of [`AttemptLimits`].
+    pub fn remembered(&self) -> usize {
+        self.attempts.remembered()
+    }
+
+    /// What each neighbour sent or got so far.
+    pub fn tallies(&self) -> &BTreeMap<TallyKey, Tally> {
+        &self.tallies
+    }
+
+    fn take_ends(&mut self) {
+        while let Some(end) = self.attempts.poll_end() {
+            self.output.push_back(Output::End(end));
+        }
+    }
+
+    fn begin(&mut self, uid: u64, at: Timestamp, flow: &Flow, sensor: u16, invite: InviteFacts) {
+        let s = &self.settings;
+        let trunk = invite.trunk.as_deref().map(str::as_bytes);
+        let resolved = s.peers.resolve(flow, trunk);
+        let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
+        let flags = flagging::flag(&invite, &resolved, &s.own_numbers);
+        let begin = Box::new(Begin {
+            uid,
+            at,
+            clock: s.clock,
+            sensor: sensor.cloned().unwrap_or_else(|| "unnamed".into()),
+            config: s.config,
+            direction: resolved.direction,
+            peer: resolved.peer.map(|(p, _)| p.id.clone()),
+            peer_rule: resolved.peer.map(|(_, r)| r.name.clone()),
+            transport: flow.transport,
+            source: flow.source,
+            destination: flow.destination,
+            vlan: flow.vlans.first().copied(),
+            trunk: invite.trunk,
+            numbers: invite.numbers,
+            called_text: invite.called_text,
+            ids: invite.ids,
+            verdict: invite.verdict,
+            flags,
+        });
+        let key = (begin.direction.into(), begin.peer.clone());
+        self.tallies.entry(key).or_default().count(&begin);
+        self.output.push_back(Output::Begin(begin));
+    }
+}

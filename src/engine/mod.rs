@@ -1,0 +1,16 @@
+//! Floor 4: the three stages as machines without files, sockets, threads or clocks: what happens goes in by `handle_*`, what follows
+//! is polled, and time is an argument. The daemon, the replay of a file and the tests drive the same machines.
+//!
+//! ```text
+//! frames ─► assemble ─► messages ─► judge ─► facts, verdict ─► collect ─► records
+//! ```
+//!
+//! - [`assemble`]: frames → numbered SIP messages, and what was not seen
+//! - [`judge`]: a message and the credentials at hand → facts and a verdict
+//! - [`collect`]: judged messages, in order → records
+
+pub mod assemble;
+pub mod collect;
+pub mod judge;
+
+pub use assemble::{AssembleCounters, AssembleLimits, Assembler, Frame};

@@ -1,0 +1,104 @@
+//! Plain captures for measurements: one INVITE a call, all different.
+
+use super::call::dialog::{Leg, Loss, Tape};
+use super::kind::Kind;
+use super::network::Neighbour;
+use super::passport::{self, Claims};
+use super::pcap::file::{Resolution, render};
+use super::pki::Pki;
+use super::random::Random;
+use super::{DEFAULT_BASE, LabError};
+use crate::stir::verify::Attestation;
+
+/// A capture of `calls` INVITEs from one neighbour, of about 1.8 KB when they are `signed` (and so in two fragments each), with
+/// distinct numbers and tokens of few providers. All lie within fifty seconds, so none is stale; the certificates are those of
+/// [`super::write_credentials`] for the same seed.
+///
+/// # Errors
+///
+/// [`LabError`], when a certificate can't be made.
+pub fn bench_capture(calls: usize, signed: bool, seed: u64) -> Result<Vec<u8>, LabError> {
+    capture(calls, signed, false, seed)
+}
+
+/// The same, signed, with all that follows an INVITE: 100, 180, 200, ACK, and after some seconds BYE and 200.
+///
+/// # Errors
+///
+/// [`LabError`], when a certificate can't be made.
+pub fn bench_dialogs(calls: usize, seed: u64) -> Result<Vec<u8>, LabError> {
+    capture(calls, true, true, seed)
+}
+
+fn capture(calls: usize, signed: bool, dialogs: bool, seed: u64) -> Result<Vec<u8>, LabError> {
+    let pki = Pki::new(seed, DEFAULT_BASE)?;
+    let mut rng = Random::new(seed, "bench");
+    let mut tape = Tape::default();
+    let Some(northstar) = Neighbour::named("northstar") else {
+        return Ok(render(&[], Resolution::Nanoseconds));
+    };
+    let step =
+        (50_000_000_000 / i64::try_from(calls.max(1)).unwrap_or(i64::MAX)).clamp(1_000, 100_000);
+    for i in 0..calls {
+        let at = DEFAULT_BASE.nanos() + i as i64 * step;
+        // Ten thousand pairs of numbers; Call-ID, origid and iat make every token another one.
+        let calling = format!("121255501{:02}", i % 100);
+        let called = format!("130355501{:02}", i / 100 % 100);
+        let identity = if signed {
+            let claims = Claims {
+                attest: Attestation::A,
+                orig: calling.clone(),
+                dest: called.clone(),
+                iat: DEFAULT_BASE.secs(),
+                origid: rng.uuid(),
+            };
+            let signer = &pki.signers[1 + i % 4];
+            passport::identity(Kind::Valid(Attestation::A), &claims, signer, &pki)
+        } else {
+            Vec::new()
+        };
+        let path = northstar.path(i, 0, 5060, true);
+        let leg = Leg {
+            path,
+            they_call: true,
+            uri: format!("sip:+{called}@{}", path.ours),
+            from: format!("<sip:+{calling}@sip.northstar.example;user=phone>"),
+            to: format!("<sip:+{called}@sbc.example-voice.example;user=phone>"),
+            call_id: format!("{}@{}", rng.uuid(), path.theirs.ip()),
+            from_tag: rng.hex(10),
+            to_tag: if dialogs { rng.hex(10) } else { String::new() },
+            branch: format!("z9hG4bK{}", rng.hex(14)),
+            lower_vias: vec![format!(
+                "SIP/2.0/UDP 198.51.100.207:5060;branch=z9hG4bK{}",
+                rng.hex(12)
+            )],
+            contact: "gw".to_owned(),
+            cseq: 1,
+            extra: super::call::writing::bench_headers(&calling, &rng.uuid(), &rng.hex(12)),
+            identity: identity.into_iter().map(|f| (f.name, f.value)).collect(),
+            offer: super::call::writing::sdp(&mut rng, northstar),
+            answer: if dialogs {
+                super::call::writing::sdp(&mut rng, northstar)
+            } else {
+                String::new()
+            },
+            style: Default::default(),
+        };
+        leg.send_invite(&mut tape, at, None, Loss::None);
+        if dialogs {
+            let rest = [
+                (2, false, leg.answer(100)),
+                (900, false, leg.answer(180)),
+                (4_000, false, leg.answer(200)),
+                (4_002, true, leg.ack(200)),
+                (20_000, true, leg.bye(true)),
+                (20_002, false, leg.bye_ok(true)),
+            ];
+            for (millis, by_caller, draft) in rest {
+                leg.send(&mut tape, at + millis * 1_000_000, by_caller, &draft);
+            }
+        }
+    }
+    let laid = super::pcap::lay(tape.sent, seed, 1, i64::MAX);
+    Ok(render(&laid.frames, Resolution::Nanoseconds))
+}

@@ -1,0 +1,304 @@
+//! One leg of a call as a sequence of messages: INVITE, answers, ACK, CANCEL, BYE.
+
+use crate::lab::message::{Draft, Start, Style};
+use crate::lab::network::Path;
+use crate::wire::Transport;
+
+/// What becomes of a message on its way to the capture file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// All of it is captured.
+    #[default]
+    None,
+    /// The tap loses its last fragment.
+    LastFragment,
+    /// The tap loses its first fragment.
+    FirstFragment,
+    /// The tap keeps so many octets of the frame.
+    Snap(usize),
+}
+
+/// A message on the wire.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// When its first octet passes the tap, nanoseconds since 1970.
+    pub at: i64,
+    /// Where it runs.
+    pub path: Path,
+    /// Whether it comes to us.
+    pub to_us: bool,
+    /// Its octets.
+    pub bytes: Vec<u8>,
+    /// The leg whose first INVITE it is.
+    pub first_of: Option<usize>,
+    /// What the tap loses of it.
+    pub loss: Loss,
+}
+
+/// Everything that was sent, in no order yet.
+#[derive(Debug, Default)]
+pub struct Tape {
+    /// The messages.
+    pub sent: Vec<Sent>,
+}
+
+/// One leg: what stays the same in all its messages.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// Where it runs.
+    pub path: Path,
+    /// Whether the neighbour is the caller's side.
+    pub they_call: bool,
+    /// Request-URI.
+    pub uri: String,
+    /// From, without tag.
+    pub from: String,
+    /// To, without tag.
+    pub to: String,
+    /// Call-ID.
+    pub call_id: String,
+    /// Tag of From.
+    pub from_tag: String,
+    /// Tag of To.
+    pub to_tag: String,
+    /// Branch of the INVITE.
+    pub branch: String,
+    /// Via headers below the topmost.
+    pub lower_vias: Vec<String>,
+    /// User part of the caller's Contact, with its parameters.
+    pub contact: String,
+    /// CSeq of the INVITE.
+    pub cseq: u32,
+    /// Further headers of the INVITE, in order.
+    pub extra: Vec<(&'static str, String)>,
+    /// Headers at the end of the INVITE: Identity, mostly.
+    pub identity: Vec<(&'static str, String)>,
+    /// Body of the INVITE.
+    pub offer: String,
+    /// Body of the answer.
+    pub answer: String,
+    /// How the INVITE is written.
+    pub style: Style,
+}
+
+impl Leg {
+    /// The INVITE.
+    pub fn invite(&self) -> Draft {
+        let mut draft = self.request("INVITE", self.uri.clone(), self.cseq, &self.branch, false);
+        draft.headers.push(("Contact", self.contact_of_caller()));
+        draft.headers.extend(self.extra.iter().cloned());
+        draft.headers.extend(self.identity.iter().cloned());
+        draft
+            .headers
+            .push(("Content-Type", "application/sdp".to_owned()));
+        draft.body.clone_from(&self.offer);
+        draft
+    }
+
+    /// An INVITE within the dialog; it has no Identity.
+    pub fn reinvite(&self) -> Draft {
+        let branch = format!("{}r", self.branch);
+        let mut draft = self.request("INVITE", self.uri.clone(), self.cseq + 1, &branch, true);
+        draft.headers.push(("Contact", self.contact_of_caller()));
+        draft
+            .headers
+            .push(("Content-Type", "application/sdp".to_owned()));
+        draft.body.clone_from(&self.offer);
+        draft
+    }
+
+    /// The answer to [`Leg::reinvite`].
+    pub fn reinvite_ok(&self) -> Draft {
+        let branch = format!("{}r", self.branch);
+        let mut draft = self.response(200, "INVITE", self.cseq + 1, &branch, true);
+        draft.headers.push(("Contact", self.contact_of_called()));
+        draft
+            .headers
+            .push(("Content-Type", "application/sdp".to_owned()));
+        draft.body.clone_from(&self.answer);
+        draft
+    }
+
+    /// The ACK to [`Leg::reinvite_ok`].
+    pub fn reinvite_ack(&self) -> Draft {
+        self.request(
+            "ACK",
+            self.uri.clone(),
+            self.cseq + 1,
+            &format!("{}ra", self.branch),
+            true,
+        )
+    }
+
+    /// An answer to the INVITE.
+    pub fn answer(&self, code: u16) -> Draft {
+        let mut draft = self.response(code, "INVITE", self.cseq, &self.branch, code > 100);
+        match code {
+            183 | 200 => {
+                draft.headers.push(("Contact", self.contact_of_called()));
+                draft.headers.push(("Content-Type", "application/sdp".to_owned()));
+                draft.body.clone_from(&self.answer);
+            }
+            407 => draft.headers.push((
+                "Proxy-Authenticate",
+                format!("Digest realm=\"example-voice.example\", nonce=\"{}\", algorithm=MD5, qop=\"auth\"", self.to_tag),
+            )),
+            404 => draft.headers.push(("Reason", "Q.850;cause=1;text=\"Unallocated number\"".to_owned())),
+            486 => draft.headers.push(("Reason", "Q.850;cause=17;text=\"User busy\"".to_owned())),
+            503 => draft.headers.push(("Reason", "Q.850;cause=34;text=\"No circuit available\"".to_owned())),
+            _ => {}
+        }
+        draft
+    }
+
+    /// The ACK: to a 2xx a transaction of its own, to anything else part of the INVITE's (RFC 3261 §17.1.1.3).
+    pub fn ack(&self, code: u16) -> Draft {
+        if code < 300 {
+            let branch = format!("{}a", self.branch);
+            return self.request("ACK", self.uri.clone(), self.cseq, &branch, true);
+        }
+        self.request("ACK", self.uri.clone(), self.cseq, &self.branch, true)
+    }
+
+    /// The CANCEL.
+    pub fn cancel(&self) -> Draft {
+        self.request("CANCEL", self.uri.clone(), self.cseq, &self.branch, false)
+    }
+
+    /// The answer to the CANCEL.
+    pub fn cancel_ok(&self) -> Draft {
+        self.response(200, "CANCEL", self.cseq, &self.branch, true)
+    }
+
+    /// The BYE of either side.
+    pub fn bye(&self, by_caller: bool) -> Draft {
+        let branch = format!("{}b", self.branch);
+        if by_caller {
+            return self.request("BYE", self.uri.clone(), self.cseq + 2, &branch, true);
+        }
+        let uri = format!("sip:{}@{}", self.contact, self.caller());
+        let mut draft = self.request("BYE", uri, 1, &branch, true);
+        for (name, value) in &mut draft.headers {
+            match *name {
+                "Via" => *value = via(&self.path, self.called(), &branch),
+                "From" => *value = format!("{};tag={}", self.to, self.to_tag),
+                "To" => *value = format!("{};tag={}", self.from, self.from_tag),
+                _ => {}
+            }
+        }
+        draft
+    }
+
+    /// The answer to [`Leg::bye`].
+    pub fn bye_ok(&self, by_caller: bool) -> Draft {
+        let mut draft = self.bye(by_caller);
+        draft.start = Start::Response { code: 200 };
+        draft.headers.retain(|(name, _)| *name != "Max-Forwards");
+        draft
+    }
+
+    /// Puts a message on the tape; `by_caller` says which side sends it.
+    pub fn send(&self, tape: &mut Tape, at: i64, by_caller: bool, draft: &Draft) {
+        tape.sent.push(Sent {
+            at,
+            path: self.path,
+            to_us: by_caller == self.they_call,
+            bytes: draft.render(Style::Plain),
+            first_of: None,
+            loss: Loss::None,
+        });
+    }
+
+    /// Puts the INVITE on the tape, in its own style.
+    pub fn send_invite(&self, tape: &mut Tape, at: i64, first_of: Option<usize>, loss: Loss) {
+        tape.sent.push(Sent {
+            at,
+            path: self.path,
+            to_us: self.they_call,
+            bytes: self.invite().render(self.style),
+            first_of,
+            loss,
+        });
+    }
+
+    fn request(
+        &self,
+        method: &'static str,
+        uri: String,
+        cseq: u32,
+        branch: &str,
+        in_dialog: bool,
+    ) -> Draft {
+        let mut headers = vec![("Via", via(&self.path, self.caller(), branch))];
+        if !in_dialog && method == "INVITE" {
+            headers.extend(self.lower_vias.iter().map(|v| ("Via", v.clone())));
+        }
+        headers.push(("Max-Forwards", "68".to_owned()));
+        headers.extend(self.dialog_headers(in_dialog));
+        headers.push(("CSeq", format!("{cseq} {method}")));
+        Draft {
+            start: Start::Request { method, uri },
+            headers,
+            body: String::new(),
+        }
+    }
+
+    fn response(&self, code: u16, method: &str, cseq: u32, branch: &str, with_tag: bool) -> Draft {
+        let mut headers = vec![("Via", via(&self.path, self.caller(), branch))];
+        if method == "INVITE" && cseq == self.cseq {
+            headers.extend(self.lower_vias.iter().map(|v| ("Via", v.clone())));
+        }
+        headers.extend(self.dialog_headers(with_tag));
+        headers.push(("CSeq", format!("{cseq} {method}")));
+        Draft {
+            start: Start::Response { code },
+            headers,
+            body: String::new(),
+        }
+    }
+
+    fn dialog_headers(&self, with_tag: bool) -> [(&'static str, String); 3] {
+        let to = if with_tag {
+            format!("{};tag={}", self.to, self.to_tag)
+        } else {
+            self.to.clone()
+        };
+        [
+            ("From", format!("{};tag={}", self.from, self.from_tag)),
+            ("To", to),
+            ("Call-ID", self.call_id.clone()),
+        ]
+    }
+
+    fn contact_of_caller(&self) -> String {
+        format!("<sip:{}@{}>", self.contact, self.caller())
+    }
+
+    fn contact_of_called(&self) -> String {
+        format!("<sip:gw@{}>", self.called())
+    }
+
+    fn caller(&self) -> std::net::SocketAddr {
+        if self.they_call {
+            self.path.theirs
+        } else {
+            self.path.ours
+        }
+    }
+
+    fn called(&self) -> std::net::SocketAddr {
+        if self.they_call {
+            self.path.ours
+        } else {
+            self.path.theirs
+        }
+    }
+}
+
+fn via(path: &Path, host: std::net::SocketAddr, branch: &str) -> String {
+    let transport = match path.transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+    };
+    format!("SIP/2.0/{transport} {host};branch={branch}")
+}

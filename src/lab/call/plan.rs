@@ -1,0 +1,136 @@
+//! What an attempt at a call is: who calls whom, when, through whom, and how it ends.
+
+use crate::lab::kind::Kind;
+use crate::lab::network::Neighbour;
+use crate::stir::verify::Attestation;
+
+/// One second in nanoseconds.
+pub const SECOND: i64 = 1_000_000_000;
+
+/// Area code of calls that somebody asks about; nobody else calls there.
+pub const TRACED_AREA: &str = "907";
+
+/// One attempt at a call.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// When its INVITE passes our edge, nanoseconds since 1970.
+    pub at: i64,
+    /// Who hands it to us; `None` for somebody whom no rule knows.
+    pub upstream: Option<&'static Neighbour>,
+    /// To whom we hand it on, unless it ends with us.
+    pub downstream: &'static Neighbour,
+    /// What it is like when it comes in.
+    pub kind: Kind,
+    /// Attestation that its token claims.
+    pub attest: Attestation,
+    /// The caller's number, canonical.
+    pub calling: String,
+    /// A number in From that differs from the asserted one.
+    pub shown: Option<String>,
+    /// Whether the caller's number is asserted.
+    pub asserted: bool,
+    /// Whether From is anonymous.
+    pub anonymous: bool,
+    /// The number called, canonical.
+    pub called: String,
+    /// What happens to it with us.
+    pub route: Route,
+    /// How it ends.
+    pub outcome: Outcome,
+    /// What else happens.
+    pub extras: Extras,
+    /// Attempts of one call share this number, and the PASSporT.
+    pub family: usize,
+    /// The request that asks about it.
+    pub case: Option<&'static str>,
+    /// Whether the number that calls is one of ours and comes from outside, or can't exist.
+    pub spoofed: Spoofed,
+}
+
+/// What is remarkable about the caller's number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spoofed {
+    /// Nothing.
+    #[default]
+    No,
+    /// It is one of our own.
+    Own,
+    /// It can't exist.
+    Impossible,
+}
+
+/// What happens to a call with us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// It goes through.
+    Through,
+    /// It ends with a customer of ours.
+    ToOwn,
+    /// A customer of ours has diverted to another number.
+    Diverted(String),
+    /// A toll-free number is translated.
+    Translated(String),
+}
+
+/// How an attempt ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered after so much ringing, for so long (nanoseconds both), ended by the caller or the called.
+    Answered {
+        /// Ringing.
+        ring: i64,
+        /// Talking.
+        talk: i64,
+        /// Who hangs up.
+        by_caller: bool,
+    },
+    /// A final answer of the called side, with or without ringing before.
+    Final {
+        /// Its code.
+        code: u16,
+        /// After how long.
+        after: i64,
+    },
+    /// The caller gives up.
+    Cancelled {
+        /// After how long.
+        after: i64,
+    },
+    /// We refuse it ourselves.
+    RefusedHere {
+        /// With which code.
+        code: u16,
+    },
+    /// The downstream never answers.
+    Silence,
+}
+
+/// What else happens in an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The INVITE comes twice.
+    pub retransmitted: bool,
+    /// The upstream forks to both of our controllers.
+    pub forked_in: bool,
+    /// We fork to two hosts of the downstream.
+    pub forked_out: bool,
+    /// We ask for credentials first.
+    pub challenged: bool,
+    /// An INVITE within the dialog.
+    pub reinvited: bool,
+    /// The tap loses the first fragment of the INVITE, so that nobody can tell what the others belonged to.
+    pub headless: bool,
+}
+
+/// How much and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// First instant of the capture.
+    pub start: i64,
+    /// How long it lasts.
+    pub span: i64,
+    /// About how many calls.
+    pub calls: usize,
+    /// Whether the tap loses something.
+    pub lossy: bool,
+}

@@ -1,0 +1,130 @@
+//! What is true of the capture: one line for each leg of each attempt, as the generator decided it.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::call::plan::Outcome;
+use super::kind::Verdict;
+use crate::base::Timestamp;
+use crate::call::classify::Flag;
+use crate::call::record::State;
+use crate::stir::verify::Rule;
+use crate::wire::Transport;
+
+/// Which side of our edge a leg is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A neighbour hands us the call.
+    Ingress,
+    /// We hand it on.
+    Egress,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        })
+    }
+}
+
+/// What is true of one leg.
+#[derive(Clone, Debug)]
+pub struct Truth {
+    /// Number of the attempt.
+    pub call: usize,
+    /// Which leg.
+    pub side: Side,
+    /// Capture time of its first INVITE.
+    pub at: i64,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Name of its kind.
+    pub kind: &'static str,
+    /// What was done to it, more exactly.
+    pub defect: Option<String>,
+    /// What a verifier must say.
+    pub verdict: Verdict,
+    /// All flags.
+    pub flags: Vec<Flag>,
+    /// The neighbour.
+    pub peer: Option<&'static str>,
+    /// Number in the Request-URI.
+    pub called: String,
+    /// Number in From.
+    pub calling: Option<String>,
+    /// What carried it.
+    pub transport: Transport,
+    /// How it ends.
+    pub state: State,
+    /// Final code, 0 for none.
+    pub code: u16,
+    /// The first attempt at the same call.
+    pub attempt_of: Option<usize>,
+    /// For the leg that goes out: who handed the call to us.
+    pub upstream: Option<&'static str>,
+    /// The request that asks about it.
+    pub case: Option<&'static str>,
+    /// Its Identity header.
+    pub identity: Option<String>,
+}
+
+impl Truth {
+    /// One line of `truth.jsonl`.
+    pub fn line(&self) -> Value {
+        let v = &self.verdict;
+        let ids = |rules: &[Rule]| rules.iter().map(|r| r.id()).collect::<Vec<_>>();
+        let headers: Vec<_> = v
+            .headers
+            .iter()
+            .map(|(validation, rule)| json!({"validation": validation.label(), "decided_by": rule.map(Rule::id)}))
+            .collect();
+        json!({
+            "call": self.call,
+            "leg": self.side.to_string(),
+            "at": Timestamp::from_nanos(self.at),
+            "call_id": self.call_id,
+            "kind": self.kind,
+            "defect": self.defect,
+            "rule": v.rule.map(Rule::id),
+            "validation": v.validation.label(),
+            "attest": v.attest.map(|a| a.label()),
+            "headers": headers,
+            "failed": ids(&v.failed),
+            "findings": ids(&v.findings),
+            "sip_code": v.sip_code,
+            "flags": self.flags.iter().map(|f| f.label()).collect::<Vec<_>>(),
+            "peer": self.peer,
+            "direction": self.side.to_string(),
+            "called": self.called,
+            "calling": self.calling,
+            "transport": self.transport.label(),
+            "state": self.state,
+            "code": self.code,
+            "attempt_of": self.attempt_of,
+            "upstream": self.upstream,
+        })
+    }
+}
+
+impl Outcome {
+    /// How the leg that comes in ends.
+    pub fn end(self) -> (State, u16) {
+        match self {
+            Self::Answered { .. } => (State::Answered, 200),
+            Self::Final { code, .. } | Self::RefusedHere { code } => (State::Failed, code),
+            Self::Cancelled { .. } => (State::Cancelled, 487),
+            Self::Silence => (State::Failed, 504),
+        }
+    }
+
+    /// How the leg that goes out ends.
+    pub fn end_of_egress(self) -> (State, u16) {
+        match self {
+            Self::Silence => (State::Unfinished, 0),
+            other => other.end(),
+        }
+    }
+}

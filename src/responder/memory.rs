@@ -1,0 +1,147 @@
+//! A store in memory, for tests: every look-up scans what the number's index holds.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::base::Timestamp;
+use crate::call::record::{Begin, Coverage, End, StoredCall};
+use crate::number::Tn;
+use crate::store::{Store, StoreError};
+
+#[derive(Default)]
+pub(super) struct Memory {
+    records: BTreeMap<u64, StoredCall>,
+    called: HashMap<Tn, BTreeMap<(Timestamp, u64), ()>>,
+    calling: HashMap<Tn, BTreeMap<(Timestamp, u64), ()>>,
+    coverage: BTreeMap<(std::sync::Arc<str>, Timestamp), Coverage>,
+    pub forgotten: Option<Timestamp>,
+}
+
+impl Memory {
+    pub fn of(records: Vec<StoredCall>, coverage: Vec<Coverage>) -> Self {
+        let mut store = Self::default();
+        for r in records {
+            store.append_begin(&r.begin).unwrap();
+            if let Some(end) = &r.end {
+                store.append_end(end).unwrap();
+            }
+        }
+        for c in coverage {
+            store.append_coverage(&c).unwrap();
+        }
+        store
+    }
+
+    fn read(
+        &self,
+        index: &HashMap<Tn, BTreeMap<(Timestamp, u64), ()>>,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Vec<u64> {
+        index
+            .get(&number)
+            .map(|i| {
+                i.range((from, 0)..=(until, u64::MAX))
+                    .map(|(k, ())| k.1)
+                    .collect()
+            })
+            .unwrap_or_default()
+    }
+
+    fn records(&self, uids: Vec<u64>) -> Vec<StoredCall> {
+        uids.iter()
+            .filter_map(|u| self.records.get(u))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Store for Memory {
+    fn last_uid(&self) -> u64 {
+        self.records.keys().next_back().copied().unwrap_or_default()
+    }
+
+    fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
+        let key = (begin.at, begin.uid);
+        let n = &begin.numbers;
+        for tn in [n.called, n.to, n.diverted_from].into_iter().flatten() {
+            self.called.entry(tn).or_default().insert(key, ());
+        }
+        for tn in [n.from, n.asserted, n.remote_party, begin.verdict.orig]
+            .into_iter()
+            .flatten()
+        {
+            self.calling.entry(tn).or_default().insert(key, ());
+        }
+        let record = StoredCall {
+            begin: begin.clone(),
+            end: None,
+        };
+        assert!(
+            self.records.insert(begin.uid, record).is_none(),
+            "uid {} twice",
+            begin.uid
+        );
+        Ok(())
+    }
+
+    fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
+        self.records.get_mut(&end.uid).unwrap().end = Some(end.clone());
+        Ok(())
+    }
+
+    fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {
+        let key = (coverage.sensor.clone(), coverage.from);
+        self.coverage.insert(key, coverage.clone());
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        Ok(self.records(self.read(&self.called, number, from, until)))
+    }
+
+    fn by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        Ok(self.records(self.read(&self.calling, number, from, until)))
+    }
+
+    fn count_by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        Ok(self.read(&self.called, number, from, until).len() as u64)
+    }
+
+    fn count_by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        Ok(self.read(&self.calling, number, from, until).len() as u64)
+    }
+
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
+        let touches = |c: &&Coverage| c.from <= until && c.until >= from;
+        Ok(self.coverage.values().filter(touches).cloned().collect())
+    }
+
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        self.forgotten
+    }
+}

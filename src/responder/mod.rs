@@ -1,0 +1,100 @@
+//! Floor 5: the provider's side of a traceback. A hop request comes in, the store is asked, an answer goes out.
+//!
+//! - [`look`]: the look-ups, bounded; a window that is too full is named, never cut silently
+
+pub mod look;
+
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::base::Timestamp;
+use crate::call::peer::PeerTable;
+use crate::store::{Store, StoreError};
+use crate::traceback::TracebackSettings;
+use crate::traceback::answer::{HopAnswer, Resolution};
+use crate::traceback::background::Background;
+use crate::traceback::candidate::{self, Downstream};
+use crate::traceback::explain::Explanation;
+use crate::traceback::matching::{decide, decide_unseen};
+use crate::traceback::request::{HopRequest, Insufficient, Problem};
+use crate::traceback::window::Window;
+
+/// An answer, and how it came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// For the portal.
+    pub answer: HopAnswer,
+    /// For an engineer of this house only: it names every candidate.
+    pub explanation: Explanation,
+}
+
+/// Answers a hop request out of the store. `now` is the wall clock's time; it decides what is out of retention and what lies
+/// in the future, nothing else.
+///
+/// # Errors
+///
+/// Only what the store could not do. A request that can't be answered is an answer.
+pub fn answer(
+    request: &HopRequest,
+    store: &dyn Store,
+    peers: &PeerTable,
+    settings: &TracebackSettings,
+    now: Timestamp,
+) -> Result<Answered, StoreError> {
+    let call = &request.call;
+    // The requester's clock may be ahead of ours by as much as the main window forgives.
+    if Window::main(call.at, call.precision_s).from > now {
+        return Ok(insufficient(&Insufficient {
+            id: Some(request.id.clone()),
+            sha256: request.sha256.clone(),
+            problems: vec![Problem {
+                field: "call.time.value",
+                wanted: format!("lies in the future (it is {now} now); perhaps its zone is wrong"),
+            }],
+        }));
+    }
+    let kept = Duration::from_secs(u64::from(settings.retention_days) * 86_400);
+    let horizon = store
+        .forgotten_before()
+        .map_or(now.minus(kept), |f| f.max(now.minus(kept)));
+    if let Some(resolution) = decide_unseen(request, peers, settings, horizon) {
+        let note = match resolution {
+            Resolution::OutOfRetention => format!("records are kept from {horizon} on"),
+            _ => "no neighbour in peers.toml has an id that the request names".to_owned(),
+        };
+        return Ok(Answered {
+            answer: HopAnswer::unseen(request, resolution),
+            explanation: Explanation::unseen(resolution, note),
+        });
+    }
+    let seen = look::up(request, store)?;
+    let downstream = Downstream::find(request.downstream.as_ref(), peers, &settings.own_ids);
+    let attempts = candidate::collect(&seen.records, call);
+    let background = Background::measure(request, &downstream, &attempts, &seen.counted);
+    let decision = decide(
+        request,
+        &attempts,
+        &background,
+        &seen.coverage,
+        peers,
+        settings,
+    );
+    Ok(Answered {
+        answer: HopAnswer::from_decision(request, &decision, &seen.coverage, settings),
+        explanation: Explanation::of(&decision, peers, seen.notes),
+    })
+}
+
+/// The question back to a request that could not be read or lacks something.
+pub fn insufficient(refused: &Insufficient) -> Answered {
+    Answered {
+        answer: HopAnswer::insufficient(refused),
+        explanation: Explanation::unseen(Resolution::InsufficientRequest, refused.to_string()),
+    }
+}

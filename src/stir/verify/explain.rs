@@ -1,0 +1,344 @@
+//! A verdict with its evidence, for people: one row for each rule, with what was seen beside what was expected.
+//!
+//! Reads the header again, so it belongs where a person waits, not on the path of calls.
+
+use super::facts::{CallFacts, Party};
+use super::signature::SignatureForm;
+use super::states::State;
+use super::{HeaderVerdict, Rule, RuleStates, VerifySettings};
+use crate::base::Timestamp;
+use crate::base::text::escape;
+use crate::stir::credential::prepared::PathFacts;
+use crate::stir::credential::{Credential, Credentials};
+use crate::stir::passport::base64url;
+use crate::stir::passport::{Claim, Claims, Dest, Iat, Identity, JoseHeader, Orig, Token};
+
+/// One rule of one header.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Row {
+    /// Which rule.
+    pub rule: Rule,
+    /// Its state, lower case.
+    pub state: &'static str,
+    /// What it checks.
+    pub what: &'static str,
+    /// What was seen; empty where there is nothing to add.
+    pub note: String,
+}
+
+/// Explains the verdict on one Identity value. All arguments are those that the verdict was made with.
+pub fn explain_header_at(
+    verdict: &HeaderVerdict,
+    identity: &Identity<'_>,
+    facts: &CallFacts<'_>,
+    at: Timestamp,
+    credentials: &Credentials,
+    settings: &VerifySettings,
+) -> Vec<Row> {
+    let states = RuleStates {
+        passed: verdict.passed,
+        failed: verdict.failed,
+        undetermined: verdict.undetermined,
+        findings: verdict.findings,
+    };
+    let decoded = Decoded::of(identity);
+    let evidence = Evidence {
+        verdict,
+        identity: *identity,
+        facts,
+        at,
+        settings,
+        header: decoded.header(),
+        claims: decoded.claims(),
+        signature: &decoded.signature,
+        credential: verdict
+            .x5u
+            .as_deref()
+            .and_then(|url| credentials.get(url))
+            .map(AsRef::as_ref),
+    };
+    Rule::ALL
+        .iter()
+        .map(|rule| {
+            let state = states.of(*rule);
+            Row {
+                rule: *rule,
+                state: state.label(),
+                what: rule.what(),
+                note: if state == State::NotJudged {
+                    String::new()
+                } else {
+                    printable(&evidence.note(*rule))
+                },
+            }
+        })
+        .collect()
+}
+
+/// The longest note, in characters. A URL of a certificate has about 100.
+const MAX_NOTE: usize = 1_000;
+
+/// A note as it may go to a terminal: claims can hold any character, controls among them, and be as long as the token.
+fn printable(note: &str) -> String {
+    let mut out = String::with_capacity(note.len().min(MAX_NOTE));
+    for (i, c) in note.chars().enumerate() {
+        if i == MAX_NOTE {
+            out.push('…');
+            break;
+        }
+        if c.is_control() {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[derive(Default)]
+struct Decoded {
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl Decoded {
+    fn of(identity: &Identity<'_>) -> Self {
+        let Token::Full(parts) = identity.split_token() else {
+            return Self::default();
+        };
+        let decode = |text| {
+            let mut out = smallvec::SmallVec::<[u8; 512]>::new();
+            match base64url::decode(text, &mut out) {
+                Ok(_) => out.to_vec(),
+                Err(_) => Vec::new(),
+            }
+        };
+        Self {
+            header: decode(parts.header),
+            payload: decode(parts.payload),
+            signature: decode(parts.signature),
+        }
+    }
+
+    fn header(&self) -> Result<JoseHeader<'_>, String> {
+        JoseHeader::parse(&self.header).map_err(|e| e.0)
+    }
+
+    fn claims(&self) -> Result<Claims<'_>, String> {
+        Claims::parse(&self.payload).map_err(|e| e.0)
+    }
+}
+
+struct Evidence<'a, 'm> {
+    verdict: &'a HeaderVerdict,
+    identity: Identity<'a>,
+    facts: &'a CallFacts<'m>,
+    at: Timestamp,
+    settings: &'a VerifySettings,
+    header: Result<JoseHeader<'a>, String>,
+    claims: Result<Claims<'a>, String>,
+    signature: &'a [u8],
+    credential: Option<&'a Credential>,
+}
+
+impl Evidence<'_, '_> {
+    fn note(&self, rule: Rule) -> String {
+        let header = self.header.as_ref();
+        let member = |pick: fn(&JoseHeader<'_>) -> String| header.map(pick).unwrap_or_default();
+        match rule {
+            Rule::G3 => shown(self.identity.info),
+            Rule::G5 => shown(self.identity.alg),
+            Rule::G6 => shown(self.identity.ppt),
+            Rule::G7 => self.verdict.ppt.as_deref().unwrap_or_default().to_owned(),
+            Rule::G8 => format!(
+                "info {}, x5u {}",
+                shown(self.identity.info),
+                member(|h| claim(&h.x5u))
+            ),
+            Rule::J1 => header.err().cloned().unwrap_or_default(),
+            Rule::J2 => member(|h| claim(&h.typ)),
+            Rule::J3 => member(|h| claim(&h.alg)),
+            Rule::J4 | Rule::X1 | Rule::X2 => member(|h| claim(&h.x5u)),
+            Rule::J5 => member(|h| claim(&h.ppt)),
+            Rule::P1 => self.claims.as_ref().err().cloned().unwrap_or_default(),
+            Rule::P2 | Rule::P3 | Rule::P4 | Rule::P5 | Rule::P6 | Rule::P7 | Rule::P7U => self
+                .claims
+                .as_ref()
+                .map_or_else(|_| String::new(), |claims| note_of_claim(rule, claims)),
+            Rule::F1 => self.freshness(),
+            Rule::F2 => shown(self.facts.date),
+            Rule::O1 | Rule::O3 => self.origin(),
+            Rule::D1 | Rule::D2 => self.destination(),
+            Rule::S1 => match SignatureForm::of(self.signature) {
+                SignatureForm::Fixed => String::new(),
+                SignatureForm::Der => format!("{} octets of DER", self.signature.len()),
+                SignatureForm::Length => format!("{} octets", self.signature.len()),
+                SignatureForm::Range => "r or s is zero or not below the group's order".to_owned(),
+            },
+            _ => self
+                .credential
+                .map(|c| note_of_credential(rule, c))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn freshness(&self) -> String {
+        let Some(iat) = self.verdict.iat else {
+            return String::new();
+        };
+        let iat = Timestamp::from_secs(iat);
+        format!(
+            "iat {iat}, captured {:+.1} s from it, window {} s",
+            self.at.secs_since(iat),
+            self.settings.window.as_secs()
+        )
+    }
+
+    fn origin(&self) -> String {
+        let signed = match self.claims.as_ref().map(|c| &c.orig) {
+            Ok(Orig::Tn(tn)) => tn,
+            _ => return String::new(),
+        };
+        let asserted: Vec<_> = self.facts.asserted.iter().map(party).collect();
+        let from = self.facts.from.as_ref().map_or("none".to_owned(), party);
+        if asserted.is_empty() {
+            format!("signed {signed}, From {from}")
+        } else {
+            format!(
+                "signed {signed}, P-Asserted-Identity {}, From {from}",
+                asserted.join(" and ")
+            )
+        }
+    }
+
+    fn destination(&self) -> String {
+        let signed = match self.claims.as_ref().map(|c| &c.dest) {
+            Ok(dest @ Dest::List { .. }) => note_of_dest(dest),
+            _ => return String::new(),
+        };
+        let of = |p: &Option<Party<'_>>| p.as_ref().map_or("none".to_owned(), party);
+        format!(
+            "signed {signed}, To {}, Request-URI {}",
+            of(&self.facts.to),
+            of(&self.facts.request)
+        )
+    }
+}
+
+fn shown(text: Option<&[u8]>) -> String {
+    text.map_or("none".to_owned(), escape)
+}
+
+fn claim(claim: &Claim<'_>) -> String {
+    match claim {
+        Claim::Absent => "none".to_owned(),
+        Claim::Text(t) => escape(t.as_bytes()),
+        Claim::Other => "not a string".to_owned(),
+    }
+}
+
+fn party(party: &Party<'_>) -> String {
+    match party.tn {
+        Some(tn) => tn.to_string(),
+        None => escape(party.uri.raw),
+    }
+}
+
+fn note_of_claim(rule: Rule, claims: &Claims<'_>) -> String {
+    match rule {
+        Rule::P2 => match claims.iat {
+            Iat::Absent => "none".to_owned(),
+            Iat::Seconds(s) => s.to_string(),
+            Iat::OutOfRange => "negative, or not below 2^53".to_owned(),
+            Iat::NotANumber => "not a number".to_owned(),
+        },
+        Rule::P3 | Rule::P5 => match &claims.orig {
+            Orig::Absent => "none".to_owned(),
+            Orig::Tn(tn) => escape(tn.as_bytes()),
+            Orig::Uri => "a URI".to_owned(),
+            Orig::Malformed => "not an object with exactly one string".to_owned(),
+        },
+        Rule::P4 => note_of_dest(&claims.dest),
+        Rule::P6 => claim(&claims.attest),
+        Rule::P7 | Rule::P7U => claim(&claims.origid),
+        _ => String::new(),
+    }
+}
+
+fn note_of_dest(dest: &Dest<'_>) -> String {
+    match dest {
+        Dest::Absent => "none".to_owned(),
+        Dest::List { tn, uri } => {
+            let all: Vec<_> = tn.iter().chain(uri).map(|t| escape(t.as_bytes())).collect();
+            all.join(" ")
+        }
+        Dest::Malformed => "not an object with arrays of strings, or nothing in them".to_owned(),
+    }
+}
+
+fn note_of_credential(rule: Rule, credential: &Credential) -> String {
+    let leaf = credential.leaf();
+    let path = credential.paths.first();
+    match rule {
+        Rule::X3 => credential.fault.unwrap_or_default().to_owned(),
+        Rule::X4 => path.map_or_else(
+            || {
+                leaf.map_or_else(String::new, |l| {
+                    format!("no trusted authority issued {:?}", l.title())
+                })
+            },
+            titles,
+        ),
+        Rule::X4E => path.map_or_else(String::new, times),
+        Rule::X6 => credential
+            .paths
+            .iter()
+            .find_map(|p| p.unknown_critical.clone())
+            .or_else(|| leaf?.extensions.unknown_critical.clone())
+            .unwrap_or_default(),
+        Rule::X7 => leaf.map_or_else(String::new, |l| l.extensions.policies.join(" ")),
+        Rule::X9 | Rule::X10 => credential.spc().map_or_else(
+            || "no service provider code".to_owned(),
+            |spc| format!("service provider code {}", escape(spc.as_bytes())),
+        ),
+        Rule::X12 => leaf.map_or_else(String::new, |l| {
+            format!("common name {}", escape(l.title().as_bytes()))
+        }),
+        Rule::R3 => path
+            .and_then(|p| p.revocation)
+            .map_or_else(String::new, |r| {
+                format!("revoked {}, reason {}", r.at, r.reason)
+            }),
+        Rule::R5 => credential.crl.map_or_else(
+            || "no list at hand".to_owned(),
+            |w| {
+                let next = w.next_update.map_or("not said".to_owned(), |t| {
+                    Timestamp::from_secs(t).to_string()
+                });
+                format!(
+                    "list of {}, next one due {next}",
+                    Timestamp::from_secs(w.this_update)
+                )
+            },
+        ),
+        _ => String::new(),
+    }
+}
+
+fn titles(path: &PathFacts) -> String {
+    let names: Vec<_> = path
+        .titles
+        .iter()
+        .map(|(t, _)| escape(t.as_bytes()))
+        .collect();
+    names.join(" < ")
+}
+
+fn times(path: &PathFacts) -> String {
+    format!(
+        "valid from {} to {}",
+        Timestamp::from_secs(path.validity.from),
+        Timestamp::from_secs(path.validity.to)
+    )
+}

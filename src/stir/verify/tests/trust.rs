@@ -1,0 +1,226 @@
+//! Certificates, revocation and signatures: X1 to X12, R3 to R6, S1, S2, Y1.
+
+use super::*;
+
+#[test]
+fn x1_a_url_that_is_not_https_fails_and_the_rest_is_judged() {
+    let url = "http://cert.example.net/sp.pem";
+    let v = call()
+        .jose(URL, url)
+        .parameters(&PARAMETERS.replace(URL, url))
+        .with(|c| c.certificate_at = Some("http://cert.example.net/sp.pem"))
+        .fails(Rule::X1);
+    assert!(v.passed.contains(Rule::S2));
+}
+
+#[test]
+fn x2_an_unknown_certificate_is_undetermined_and_asked_for_only_by_sane_calls() {
+    let unknown = call().with(|c| c.certificate_at = None);
+    let v = unknown.cannot_tell(Rule::X2);
+    assert_eq!(missing_certificate(&v), Some(URL));
+    assert!(!v.passed.contains(Rule::S2) && !v.failed.contains(Rule::S2));
+    let stale = unknown
+        .clone()
+        .with(|c| c.at = Timestamp::from_secs(pki::NOW + 100));
+    let v = stale.gives(&[Rule::F1], &[Rule::X2], &[]);
+    assert_eq!(missing_certificate(&v), None);
+    assert_eq!(missing_certificate(&call().verdict()), None);
+    let similar = call().with(|c| c.certificate_at = Some("https://CERT.example.net/sp.pem"));
+    similar.cannot_tell(Rule::X2);
+}
+
+#[test]
+fn x4_over_an_intermediate_that_came_along() {
+    let ca = pki::intermediate(&pki::root(), "Example Issuing CA", 3);
+    let c = call().with(|c| c.leaf = pki::leaf(&ca, "709J"));
+    c.fails(Rule::X4);
+    assert_eq!(c.judge(&c.invite()).verstat(), "TN-Validation-Failed");
+    c.with(|c| c.extras.push(ca.der)).passes();
+}
+
+#[test]
+fn x4e_at_iat_and_at_capture() {
+    let (iat, at) = (pki::NOW, pki::NOW + 1);
+    let valid = |from, to| call().with(|c| c.leaf = c.leaf.clone().valid(from, to));
+    valid(iat, at).passes();
+    valid(iat + 1, at + 9).fails(Rule::X4E);
+    valid(iat - 9, at - 1).fails(Rule::X4E);
+    let short = pki::intermediate_with(&pki::root(), "Short CA", 3, |b| b.valid(iat - 9, at - 1));
+    call()
+        .with(|c| {
+            c.leaf = pki::leaf(&short, "709J");
+            c.extras.push(short.der.clone());
+        })
+        .fails(Rule::X4E);
+}
+
+#[test]
+fn x9_x10_x12_authority() {
+    let entry = |tag: u8, inner: Vec<u8>| pki::seq(&[pki::tlv(tag, &inner)]);
+    let with = |list: &[u8]| call().with(|c| c.leaf = c.leaf.clone().tn_auth_list(list));
+    let v = with(b"\x30\x06\x80\x04709J").fails(Rule::X9);
+    assert_eq!(v.spc, None);
+    let one = |n: &str| entry(0xa2, pki::tlv(0x16, n.as_bytes()));
+    let v = with(&one("12025550123")).passes();
+    assert_eq!(v.spc, None);
+    with(&one("12025550124")).fails(Rule::X10);
+    let v = with(&entry(0xa0, pki::tlv(0x16, b"8888"))).finds(Rule::X12);
+    assert_eq!(v.spc.as_deref(), Some("8888"));
+    call()
+        .with(|c| {
+            c.leaf = c
+                .leaf
+                .clone()
+                .extension("1.3.6.1.5.5.7.1.27", false, &pki::seq(&[]))
+        })
+        .cannot_tell(Rule::X10);
+}
+
+#[test]
+fn r3_revoked_before_the_call_and_after_it() {
+    let at = pki::NOW + 1;
+    let revoked = |serial: u8, when: i64| {
+        call().with(|c| {
+            let entry = pki::certificate_issuer(&pki::root().name());
+            c.crl = Some(CrlBuilder::new(vec![(vec![serial], when, vec![entry])]));
+        })
+    };
+    let v = revoked(0x11, at - 500).fails(Rule::R3);
+    assert!(v.passed.contains(Rule::S2));
+    revoked(0x11, at).fails(Rule::R3);
+    revoked(0x11, at + 1).passes();
+    revoked(0x12, at - 500).passes();
+    // The intermediate (rule R6).
+    let ca = pki::intermediate_with(&pki::root(), "Example Issuing CA", 3, |b| b.serial(&[0x77]));
+    revoked(0x77, at - 500)
+        .with(|c| {
+            c.leaf = pki::leaf(&ca, "709J");
+            c.extras.push(ca.der.clone());
+        })
+        .fails(Rule::R3);
+}
+
+#[test]
+fn r5_without_a_current_list_revocation_is_unknown_and_fails_nothing() {
+    let v = call().with(|c| c.crl = None).finds(Rule::R5);
+    assert!(!v.passed.contains(Rule::R3));
+    let list = |this_update: i64, next_update: Option<i64>| {
+        call().with(|c| {
+            c.crl = Some(CrlBuilder {
+                this_update,
+                next_update,
+                ..CrlBuilder::new(vec![])
+            })
+        })
+    };
+    list(pki::NOW - 500, Some(pki::NOW)).finds(Rule::R5);
+    list(pki::NOW - 500, None).finds(Rule::R5);
+    // A list made after the call still knows certificates that had not ended.
+    list(pki::NOW + 5000, Some(pki::NOW + 9000)).passes();
+    list(pki::NOW + 5000, Some(pki::NOW + 9000))
+        .with(|c| c.leaf = c.leaf.clone().valid(pki::FROM, pki::NOW + 4000))
+        .finds(Rule::R5);
+    // And a stale list that names the certificate is believed.
+    let stale = list(pki::NOW - 500, Some(pki::NOW)).with(|c| {
+        let entry = pki::certificate_issuer(&pki::root().name());
+        if let Some(crl) = &mut c.crl {
+            crl.entries.push((vec![0x11], pki::NOW - 600, vec![entry]));
+        }
+    });
+    stale.gives(&[Rule::R3], &[], &[Rule::R5]);
+}
+
+#[test]
+fn s1_der_short_long_zero_and_too_large() {
+    let token = call().token();
+    let input = token.rsplit_once('.').unwrap().0.as_bytes();
+    let good = good_signature();
+    for bad in [
+        pki::leaf_key().sign_der(input),
+        good[1..].to_vec(),
+        good[..63].to_vec(),
+        [&good[..], &[0]].concat(),
+        [&[0; 32], &good[32..]].concat(),
+        [&good[..32], &[0; 32]].concat(),
+        [&[0xff; 32], &good[32..]].concat(),
+        [0; 64].to_vec(),
+        vec![],
+    ] {
+        let v = with_signature(&bad).fails(Rule::S1);
+        assert!(!v.passed.contains(Rule::S2));
+    }
+}
+
+#[test]
+fn s2_another_key_and_a_changed_octet_fail() {
+    let c = call().with(|c| c.key = pki::key(99));
+    let v = c.fails(Rule::S2);
+    assert_eq!(v.attest, Some(Attestation::A), "told, though worth nothing");
+    let call_verdict = c.judge(&c.invite());
+    assert_eq!(call_verdict.attest(), None);
+    assert_eq!(call_verdict.verstat(), "TN-Validation-Failed");
+    let token = call().token();
+    let (head, rest) = token.split_once('.').unwrap();
+    let (_, sig) = rest.split_once('.').unwrap();
+    let upgraded = URL_SAFE_NO_PAD.encode(CLAIMS.replace("\"A\"", "\"B\""));
+    call()
+        .with(|c| c.token = Some(format!("{head}.{upgraded}.{sig}")))
+        .fails(Rule::S2);
+}
+
+#[test]
+fn y1_the_other_signature_of_the_pair_has_the_same_digest() {
+    let good = good_signature();
+    let other = [&good[..32], &super::signature::tests::negate(&good[32..])].concat();
+    assert_ne!(good, other);
+    let (a, b) = (call().passes(), with_signature(&other).passes());
+    assert_eq!(a.digest, b.digest);
+    assert!(a.digest.is_some());
+}
+
+/// RFC 8225 §7.1: the key of its appendix, and `iat` in quotes, which the errata forbid.
+#[test]
+fn rfc_8225_example_verifies_and_its_quoted_iat_is_named() {
+    const KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8HNbQd/TmvCKwPKHkMF9fScavGeH78YTU8qLS8I5HLHSSmlATLcslQMhNC/OhlWBYC626nIlo7XeebYS7Sb37g==";
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9jZXJ0LmV4YW1wbGUub3JnL3Bhc3Nwb3J0LmNlciJ9.eyJkZXN0Ijp7InVyaSI6WyJzaXA6YWxpY2VAZXhhbXBsZS5jb20iXX0sImlhdCI6IjE0NDMyMDgzNDUiLCJvcmlnIjp7InRuIjoiMTIxNTU1NTEyMTIifX0.rq3pjT1hoRwakEGjHCnWSwUnshd0-zJ6F1VOgFWSjHBr8Qjpjlk-cpFYpFYsojNCpTzO3QfPOlckGaS6hEck7w";
+    let key = STANDARD.decode(KEY).unwrap();
+    let c = call()
+        .with(|c| {
+            c.token = Some(TOKEN.to_owned());
+            c.leaf = c
+                .leaf
+                .clone()
+                .subject_key(Subject::P256(key[key.len() - 65..].to_vec()));
+            c.certificate_at = Some("https://cert.example.org/passport.cer");
+            c.from = "<sip:+12155551212@example.net>;tag=1".to_owned();
+            c.to = "<sip:alice@example.com>".to_owned();
+        })
+        .parameters(";info=<https://cert.example.org/passport.cer>");
+    let v = c.gives(&[Rule::J5, Rule::P2, Rule::P6, Rule::P7], &[], &[]);
+    assert!(v.passed.contains(Rule::S2), "the signature is good");
+    assert!(v.passed.contains(Rule::O1) && v.passed.contains(Rule::D1));
+}
+
+/// RFC 7515 A.3: the JWS layer alone.
+#[test]
+fn rfc_7515_example_verifies() {
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let coordinate = |text| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let point = [
+        vec![4],
+        coordinate("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+        coordinate("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+    ]
+    .concat();
+    let v = call()
+        .with(|c| {
+            c.token = Some(TOKEN.to_owned());
+            c.leaf = c.leaf.clone().subject_key(Subject::P256(point));
+        })
+        .verdict();
+    // No PASSporT by any rule, and without x5u there is no key.
+    for rule in [Rule::J2, Rule::J4, Rule::J5, Rule::P2, Rule::P3, Rule::P4] {
+        assert!(v.failed.contains(rule), "{rule}");
+    }
+    assert!(!v.passed.contains(Rule::S2));
+}

@@ -1,0 +1,457 @@
+//! The write-ahead log: what was acknowledged is in here until a segment holds it.
+//!
+//! ```text
+//! file     wal/<seq, ten digits>.wal: frames, one after the other
+//! frame    length of the payload u32, crc32c of the payload u32, payload        (little endian)
+//! payload  format version u8 (1), seq of the log u64, events
+//! event    kind u8, length varint, body
+//! kind 0   last uid u64, rule IDs (count varint, strings), flag labels (the same): the first event of every log
+//! kind 1   Begin        kind 2  End        kind 3  Coverage                     (bodies: see `codec`)
+//! ```
+//!
+//! The version and the number of the log at the start of every payload are what a reader looks for when it has lost the thread.
+//! A frame that can't be read and is followed by one that can is reported as bad and skipped; what can't be read at the
+//! end is a torn tail, as a power cut leaves it, and is cut off before the log goes on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::codec::{Cut, put_str, put_varint};
+use super::layout;
+use super::names::Numbering;
+use crate::call::classify::Flag;
+use crate::stir::verify::Rule;
+use crate::store::StoreError;
+
+/// Version of frames and bodies.
+const VERSION: u8 = 1;
+/// Octets before the payload.
+const HEADER: usize = 8;
+/// Octets of the payload before its events.
+const PREAMBLE: usize = 9;
+/// A frame is written out when it has grown to this size, committed or not: one MiB, as measured for group commit.
+const FRAME_TARGET: usize = 1 << 20;
+/// The longest event that is taken. Everything in a record is bounded where it is made; this is for what slips through.
+pub(super) const MAX_EVENT: usize = 1 << 16;
+/// The longest payload that can be: target, one more event with kind and length, preamble.
+const MAX_PAYLOAD: usize = FRAME_TARGET + MAX_EVENT + 16 + PREAMBLE;
+/// The longest log that is read back: 500,000 records and their ends at twice their usual 250 octets, and room.
+pub(super) const MAX_LOG: u64 = 1 << 30;
+
+/// Kinds of events.
+pub(super) const HEAD: u8 = 0;
+pub(super) const BEGIN: u8 = 1;
+pub(super) const END: u8 = 2;
+pub(super) const COVERAGE: u8 = 3;
+
+/// What a log is written to. A trait, so that tests can make it fail.
+pub(super) trait Sink: Send + Sync {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(self, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// The open log. After the first failure it refuses everything: what the kernel does with pages whose write-back failed
+/// is not ours to guess (a second fdatasync may well say that all is fine).
+pub(super) struct Log {
+    pub path: PathBuf,
+    sink: Box<dyn Sink>,
+    /// The frame being filled, header and preamble included.
+    frame: Vec<u8>,
+    /// The body being encoded.
+    pub body: Vec<u8>,
+    seq: u64,
+    /// Octets written, without the frame being filled.
+    written: u64,
+    unsynced: bool,
+    failed: Option<String>,
+}
+
+impl Log {
+    /// Makes a new log, with its first frame in place before the name is.
+    pub fn create(root: &Path, seq: u64, last_uid: u64) -> Result<Self, StoreError> {
+        let dir = layout::wal(root);
+        let path = layout::log(root, seq);
+        let fresh = path.with_extension("new");
+        let io = |source| StoreError::io(&fresh, source);
+        let file = File::create(&fresh).map_err(io)?;
+        let mut log = Self::over(Box::new(file), path.clone(), seq, 0);
+        log.push(HEAD, &head(last_uid))?;
+        log.commit()?;
+        layout::rename(&fresh, &path)?;
+        layout::sync_dir(&dir)?;
+        Ok(log)
+    }
+
+    /// Goes on with a log that was read back: cuts off its torn tail first.
+    pub fn resume(root: &Path, seq: u64, valid: u64) -> Result<Self, StoreError> {
+        let path = layout::log(root, seq);
+        let io = |source| StoreError::io(&path, source);
+        let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
+        if file.metadata().map_err(io)?.len() != valid {
+            file.set_len(valid).map_err(io)?;
+            file.sync_all().map_err(io)?;
+        }
+        Ok(Self::over(Box::new(file), path, seq, valid))
+    }
+
+    fn over(sink: Box<dyn Sink>, path: PathBuf, seq: u64, written: u64) -> Self {
+        let mut log = Self {
+            path,
+            sink,
+            frame: Vec::with_capacity(FRAME_TARGET / 4),
+            body: Vec::new(),
+            seq,
+            written,
+            unsynced: false,
+            failed: None,
+        };
+        log.start_frame();
+        log
+    }
+
+    #[cfg(test)]
+    pub fn replace_sink(&mut self, sink: Box<dyn Sink>) {
+        self.sink = sink;
+    }
+
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// How long the log is, with what is not yet written.
+    pub fn len(&self) -> u64 {
+        self.written + self.frame.len() as u64
+    }
+
+    /// Fails when the log has failed before.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &self.failed {
+            Some(why) => Err(StoreError::LogFailed {
+                path: self.path.clone(),
+                why: why.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes an event in.
+    pub fn push(&mut self, kind: u8, body: &[u8]) -> Result<(), StoreError> {
+        self.check()?;
+        if body.len() > MAX_EVENT {
+            return Err(StoreError::TooLong {
+                octets: body.len(),
+                limit: MAX_EVENT,
+            });
+        }
+        self.frame.push(kind);
+        put_varint(&mut self.frame, body.len() as u64);
+        self.frame.extend_from_slice(body);
+        if self.frame.len() >= FRAME_TARGET {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything taken in durable.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.check()?;
+        if self.frame.len() > HEADER + PREAMBLE {
+            self.write()?;
+        }
+        if self.unsynced {
+            let synced = self.sink.sync();
+            self.note(synced)?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        if let Some((header, payload)) = self.frame.split_first_chunk_mut::<HEADER>() {
+            let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            let (l, c) = header.split_at_mut(4);
+            l.copy_from_slice(&length.to_le_bytes());
+            c.copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+        }
+        let written = self.sink.write_all(&self.frame);
+        self.note(written)?;
+        self.written += self.frame.len() as u64;
+        self.unsynced = true;
+        self.start_frame();
+        Ok(())
+    }
+
+    fn start_frame(&mut self) {
+        self.frame.clear();
+        self.frame.extend_from_slice(&[0; HEADER]);
+        self.frame.push(VERSION);
+        self.frame.extend_from_slice(&self.seq.to_le_bytes());
+    }
+
+    fn note(&mut self, result: io::Result<()>) -> Result<(), StoreError> {
+        if let Err(e) = result {
+            self.failed = Some(e.to_string());
+        }
+        self.check()
+    }
+}
+
+fn head(last_uid: u64) -> Vec<u8> {
+    let mut out = last_uid.to_le_bytes().to_vec();
+    put_varint(&mut out, Rule::ALL.len() as u64);
+    Rule::ALL.iter().for_each(|r| put_str(&mut out, r.id()));
+    put_varint(&mut out, Flag::ALL.len() as u64);
+    Flag::ALL.iter().for_each(|f| put_str(&mut out, f.label()));
+    out
+}
+
+/// The first event of a log.
+pub(super) struct Head {
+    pub last_uid: u64,
+    pub numbering: Numbering,
+}
+
+impl Head {
+    pub fn decode(body: &[u8]) -> Option<Self> {
+        let mut cut = Cut(body);
+        let last_uid = cut.u64()?;
+        let mut names = || {
+            let count = cut.varint()?;
+            (0..count).map(|_| cut.str()).collect::<Option<Vec<&str>>>()
+        };
+        let (rules, flags) = (names()?, names()?);
+        // More can't be bits of a set.
+        (rules.len() <= 128 && flags.len() <= 64 && cut.0.is_empty()).then(|| Self {
+            last_uid,
+            numbering: Numbering::from_names(&rules, &flags),
+        })
+    }
+}
+
+/// What reading a log back came upon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Replayed {
+    /// Octets up to the end of the last frame that can be read.
+    pub valid: u64,
+    /// Octets after it.
+    pub torn: u64,
+    /// Stretches in the middle that can't be read.
+    pub bad_frames: u64,
+    /// Octets in them.
+    pub bad_bytes: u64,
+    /// Events that can't be read, in frames whose checksum is right.
+    pub unreadable: u64,
+}
+
+/// Reads a log file whole.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    let io = |source| StoreError::io(path, source);
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    if length > MAX_LOG {
+        return Err(StoreError::corrupt(
+            path,
+            format!("{length} octets: no log of ours grows past {MAX_LOG}"),
+        ));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.take(MAX_LOG).read_to_end(&mut bytes).map_err(io)?;
+    Ok(bytes)
+}
+
+/// Gives every event of a log to `take`, which says whether it could read it.
+pub(super) fn replay(bytes: &[u8], seq: u64, mut take: impl FnMut(u8, &[u8]) -> bool) -> Replayed {
+    let mut done = Replayed::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some((payload, end)) = frame(bytes, at, seq) {
+            events(payload, &mut take, &mut done);
+            at = end;
+            continue;
+        }
+        match next_frame(bytes, at, seq) {
+            Some(next) => {
+                done.bad_frames += 1;
+                done.bad_bytes += (next - at) as u64;
+                at = next;
+            }
+            None => break,
+        }
+    }
+    done.valid = at as u64;
+    done.torn = (bytes.len() - at) as u64;
+    done
+}
+
+/// The events of the frame at `at` and where it ends, if there is one and it is whole.
+fn frame(bytes: &[u8], at: usize, seq: u64) -> Option<(&[u8], usize)> {
+    let mut cut = Cut(bytes.get(at..)?);
+    let length = usize::try_from(cut.u32()?).ok()?;
+    let sum = cut.u32()?;
+    if !(PREAMBLE..=MAX_PAYLOAD).contains(&length) {
+        return None;
+    }
+    let payload = cut.take(length)?;
+    let mut inner = Cut(payload);
+    let ours = inner.u8()? == VERSION && inner.u64()? == seq;
+    (ours && crc32c::crc32c(payload) == sum).then_some((inner.0, at + HEADER + length))
+}
+
+/// Where the next whole frame after `at` starts: found by version and number of the log, proven by its checksum.
+fn next_frame(bytes: &[u8], at: usize, seq: u64) -> Option<usize> {
+    let mut mark = [VERSION; PREAMBLE];
+    for (m, b) in mark.iter_mut().skip(1).zip(seq.to_le_bytes()) {
+        *m = b;
+    }
+    let from = at + HEADER + 1;
+    memchr::memmem::find_iter(bytes.get(from..)?, &mark)
+        .map(|found| from + found - HEADER)
+        .find(|start| frame(bytes, *start, seq).is_some())
+}
+
+fn events(payload: &[u8], take: &mut impl FnMut(u8, &[u8]) -> bool, done: &mut Replayed) {
+    let mut cut = Cut(payload);
+    while !cut.0.is_empty() {
+        let event = (|| {
+            let kind = cut.u8()?;
+            let length = usize::try_from(cut.varint()?).ok()?;
+            Some((kind, cut.take(length)?))
+        })();
+        match event {
+            Some((kind, body)) => done.unreadable += u64::from(!take(kind, body)),
+            None => {
+                done.unreadable += 1;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log of five frames of two events each, and where its frames end.
+    fn sample(dir: &Path) -> (Vec<u8>, Vec<usize>) {
+        std::fs::create_dir_all(layout::wal(dir)).unwrap();
+        let mut log = Log::create(dir, 7, 41).unwrap();
+        let mut ends = vec![usize::try_from(log.written).unwrap()];
+        for i in 0..10_u8 {
+            log.push(BEGIN, &[i; 20]).unwrap();
+            if i % 2 == 1 {
+                log.commit().unwrap();
+                ends.push(usize::try_from(log.written).unwrap());
+            }
+        }
+        (read(&log.path).unwrap(), ends)
+    }
+
+    fn replayed(bytes: &[u8]) -> (Vec<u8>, Replayed) {
+        let mut seen = Vec::new();
+        let done = replay(bytes, 7, |kind, body| {
+            match kind {
+                HEAD => assert_eq!(Head::decode(body).unwrap().last_uid, 41),
+                _ => {
+                    assert_eq!(body, [body[0]; 20], "never garbage");
+                    seen.push(body[0]);
+                }
+            }
+            true
+        });
+        (seen, done)
+    }
+
+    #[test]
+    fn a_torn_tail_leaves_the_frames_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bytes, ends) = sample(dir.path());
+        for cut in 0..=bytes.len() {
+            let whole = ends.iter().filter(|e| **e <= cut).count();
+            let (seen, done) = replayed(&bytes[..cut]);
+            let events = (whole.max(1) - 1) * 2;
+            assert_eq!(seen, (0..events as u8).collect::<Vec<_>>(), "cut at {cut}");
+            let valid = ends[..whole].last().copied().unwrap_or(0);
+            assert_eq!(done.valid as usize, valid);
+            assert_eq!(done.torn as usize, cut - valid);
+            assert_eq!((done.bad_frames, done.unreadable), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_its_frame_and_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bytes, ends) = sample(dir.path());
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1 << bit;
+                let hit = ends.iter().filter(|e| **e <= at).count();
+                let lost: Vec<u8> = match hit {
+                    0 => vec![],
+                    n => vec![(n as u8 - 1) * 2, (n as u8 - 1) * 2 + 1],
+                };
+                let (seen, done) = replayed(&bytes);
+                let expected: Vec<u8> = (0..10).filter(|i| !lost.contains(i)).collect();
+                assert_eq!(seen, expected, "bit {bit} of octet {at}");
+                let last = hit == ends.len() - 1;
+                assert_eq!(done.bad_frames, u64::from(!last));
+                assert_eq!(done.torn > 0, last);
+                assert_eq!(done.valid + done.torn, bytes.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_of_another_log_are_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bytes, _) = sample(dir.path());
+        let done = replay(&bytes, 8, |_, _| panic!("a frame of log 7"));
+        assert_eq!((done.valid, done.torn), (0, bytes.len() as u64));
+    }
+
+    struct Full {
+        after: usize,
+        calls: usize,
+    }
+
+    impl Sink for Full {
+        fn write_all(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.calls += 1;
+            // As kernels do: the error is told once, then all seems well again.
+            if self.calls == self.after {
+                Err(io::Error::other("input/output error"))
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_acknowledged() {
+        let full = Full { after: 2, calls: 0 };
+        let mut log = Log::over(Box::new(full), "x.wal".into(), 1, 0);
+        log.push(BEGIN, b"a").unwrap();
+        log.commit().unwrap();
+        log.push(BEGIN, b"b").unwrap();
+        assert!(log.commit().is_err());
+        for _ in 0..3 {
+            assert!(matches!(log.commit(), Err(StoreError::LogFailed { .. })));
+            assert!(log.push(BEGIN, b"c").is_err());
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! Looking up: memory first, then the segments whose folder and name say that they touch the window.
+//!
+//! A look-up takes the lock only to scan memory and to note which files there are, so it holds up an append for a millisecond at
+//! most; it reads files without it. If a seal or retention changed what there is meanwhile, it starts over.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::codec::{BeginRow, Digits, EndFacts};
+use super::layout::{self, Ends, Segment};
+use super::memtable::{Memtable, Role};
+use super::table::Reader;
+use super::{ends, index, ledger, segment};
+use crate::base::Timestamp;
+use crate::call::record::{Begin, Coverage, End, StoredCall};
+use crate::number::Tn;
+use crate::store::{Store, StoreError};
+
+/// How often a look-up starts over. A seal comes every few seconds at most, a look-up takes milliseconds.
+const ATTEMPTS: usize = 5;
+
+/// What there is.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub active: Memtable,
+    /// Full, and being sealed. More than one only where a live store was opened to read.
+    pub frozen: Vec<Arc<Memtable>>,
+    pub hours: BTreeMap<i64, Hour>,
+    pub forgotten: Option<Timestamp>,
+    /// Rises whenever anything but the active memtable changes.
+    pub generation: u64,
+}
+
+/// Files of one hour folder.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hour {
+    pub segments: Vec<Segment>,
+    pub ends: Vec<Ends>,
+}
+
+impl State {
+    /// Hours that touch the window.
+    fn hours(&self, from: i64, until: i64) -> impl Iterator<Item = &Hour> {
+        let (first, last) = (layout::hour_of(from), layout::hour_of(until));
+        // An empty range would panic.
+        let range: RangeInclusive<i64> = first.min(last)..=last;
+        self.hours.range(range).map(|(_, h)| h)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &Memtable> {
+        let frozen = self.frozen.iter().map(|f| &**f);
+        frozen.chain(std::iter::once(&self.active))
+    }
+}
+
+/// What the writing side and all readers share.
+pub(super) struct Shared {
+    pub root: PathBuf,
+    state: RwLock<State>,
+    cache: Mutex<Cache>,
+}
+
+impl Shared {
+    pub fn new(root: &Path, state: State, cache: usize) -> Self {
+        Self {
+            root: root.to_owned(),
+            state: RwLock::new(state),
+            cache: Mutex::new(Cache {
+                limit: cache,
+                ..Cache::default()
+            }),
+        }
+    }
+
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn change(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file, opened now or kept open since.
+    fn open(&self, path: PathBuf, keys: &[&str], sum: u32) -> Result<Arc<Reader>, StoreError> {
+        let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = cache().get(&path) {
+            return Ok(reader);
+        }
+        let reader = Arc::new(Reader::open(&path, keys, Some(sum))?);
+        cache().put(path, reader.clone());
+        Ok(reader)
+    }
+
+    /// Forgets files that are kept open.
+    pub fn close_files(&self) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.open.clear();
+        cache.weight = 0;
+    }
+}
+
+/// Files kept open with their footers, the least recently used closed first.
+#[derive(Default)]
+struct Cache {
+    open: HashMap<PathBuf, (Arc<Reader>, u64)>,
+    clock: u64,
+    weight: usize,
+    limit: usize,
+}
+
+/// Files kept open at most: well below the usual limit of 1,024 descriptors.
+const OPEN_FILES: usize = 256;
+
+impl Cache {
+    fn get(&mut self, path: &Path) -> Option<Arc<Reader>> {
+        self.clock += 1;
+        let (reader, used) = self.open.get_mut(path)?;
+        *used = self.clock;
+        Some(reader.clone())
+    }
+
+    fn put(&mut self, path: PathBuf, reader: Arc<Reader>) {
+        self.weight += reader.weight();
+        if let Some((old, _)) = self.open.insert(path, (reader, self.clock)) {
+            self.weight -= old.weight();
+        }
+        while self.open.len() > 1 && (self.weight > self.limit || self.open.len() > OPEN_FILES) {
+            let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used);
+            let Some(path) = oldest.map(|(path, _)| path.clone()) else {
+                return;
+            };
+            if let Some((old, _)) = self.open.remove(&path) {
+                self.weight -= old.weight();
+            }
+        }
+    }
+}
+
+/// The reading side of a store: cheap to clone, usable from any thread while the writing side goes on.
+///
+/// Of a store opened with [`EmbeddedStore::open_read_only`](super::EmbeddedStore::open_read_only) it shows what was there at that moment.
+/// As a [`Store`] it refuses to take anything in.
+#[derive(Clone)]
+pub struct StoreReader {
+    pub(super) shared: Arc<Shared>,
+}
+
+struct Hit {
+    begin: Begin,
+    /// With the number of the log that brought it: the highest is the latest.
+    end: Option<(u64, EndFacts)>,
+}
+
+/// What to look for, ready to compare.
+#[derive(Clone, Copy)]
+struct Wanted {
+    role: Role,
+    number: Tn,
+    key: i64,
+    from: i64,
+    until: i64,
+}
+
+impl Wanted {
+    fn matches(&self, begin: &Begin) -> bool {
+        let n = &begin.numbers;
+        let numbers = match self.role {
+            Role::Called => [n.called, n.to, n.diverted_from, None],
+            Role::Calling => [n.from, n.asserted, n.remote_party, begin.verdict.orig],
+        };
+        numbers.contains(&Some(self.number))
+    }
+}
+
+impl StoreReader {
+    fn look_up(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.settled(role, number, from, until, true, |wanted, found| {
+            let mut hits = self.read(wanted, found)?;
+            hits.sort_unstable_by_key(|h| (h.begin.at, h.begin.uid));
+            hits.dedup_by_key(|h| h.begin.uid);
+            self.join(&mut hits, found)?;
+            Ok(hits)
+        })
+        .map(|hits| hits.into_iter().map(Hit::into_call).collect())
+    }
+
+    /// Counts from the index, and from the times of rows at the ends of the window.
+    fn count(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        // A hash may find strangers: those rows are read and compared.
+        let hashed = Digits::of(&number).key() < 0;
+        self.settled(role, number, from, until, hashed, |wanted, found| {
+            if hashed {
+                return Ok(self.read(wanted, found)?.len() as u64);
+            }
+            let mut count = found.rows;
+            for s in &found.segments {
+                count += self.rows(wanted, s)?.len();
+            }
+            Ok(count as u64)
+        })
+    }
+
+    /// Runs a look-up until nothing changed under it. `whole` says whether it needs the records in memory, or only how many there are.
+    fn settled<T>(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        whole: bool,
+        run: impl Fn(&Wanted, &mut Found) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let (wanted, mut found) = {
+                let state = self.shared.state();
+                let from = state.forgotten.map_or(from, |f| f.max(from)).nanos();
+                let wanted = Wanted {
+                    role,
+                    number,
+                    key: Digits::of(&number).key(),
+                    from,
+                    until: until.nanos(),
+                };
+                (wanted, Found::of(&state, &wanted, whole))
+            };
+            let result = run(&wanted, &mut found);
+            if self.shared.state().generation == found.generation {
+                return result;
+            }
+        }
+        Err(StoreError::Restless)
+    }
+
+    fn read(&self, wanted: &Wanted, found: &mut Found) -> Result<Vec<Hit>, StoreError> {
+        let mut hits = std::mem::take(&mut found.hits);
+        for s in &found.segments {
+            let rows = self.rows(wanted, s)?;
+            if rows.is_empty() {
+                continue;
+            }
+            let file = self
+                .shared
+                .open(s.parquet(&self.shared.root), &segment::KEYS, s.sum)?;
+            let read = segment::read_rows(&file, &rows)?;
+            hits.extend(read.into_iter().map(|(begin, end)| Hit {
+                begin,
+                end: end.map(|e| (s.seq, e)),
+            }));
+        }
+        hits.retain(|h| wanted.matches(&h.begin));
+        Ok(hits)
+    }
+
+    /// Rows of a segment that the key finds, their time checked.
+    fn rows(&self, wanted: &Wanted, s: &Segment) -> Result<Vec<usize>, StoreError> {
+        let Wanted {
+            role,
+            key,
+            from,
+            until,
+            ..
+        } = *wanted;
+        let root = &self.shared.root;
+        let index = self.shared.open(s.index(root), &index::KEYS, s.index_sum)?;
+        let index::Rows { inside, edge } =
+            index::find(&index, role == Role::Called, key, from, until)?;
+        let mut rows = inside;
+        let exact = role == Role::Called && key >= 0;
+        if edge.is_empty() && !exact {
+            return Ok(rows);
+        }
+        let file = self.shared.open(s.parquet(root), &segment::KEYS, s.sum)?;
+        if !edge.is_empty() {
+            let times = file.rows::<i64>(0, "begun_at", &edge)?;
+            let held = edge.into_iter().zip(times);
+            rows.extend(
+                held.filter(|(_, at)| at.is_some_and(|t| (from..=until).contains(&t)))
+                    .map(|(row, _)| row),
+            );
+            rows.sort_unstable();
+            rows.dedup();
+        }
+        if exact {
+            rows.extend(segment::find_called(&file, key, from, until)?);
+            rows.sort_unstable();
+            rows.dedup();
+        }
+        Ok(rows)
+    }
+
+    /// Gives every hit its latest second half.
+    fn join(&self, hits: &mut [Hit], found: &Found) -> Result<(), StoreError> {
+        let mut late: HashMap<u64, (u64, EndFacts)> = HashMap::new();
+        let mut offer = |seq: u64, end: EndFacts| {
+            let best = late.entry(end.uid).or_insert((seq, end));
+            if best.0 <= seq {
+                *best = (seq, end);
+            }
+        };
+        let mut by_hour: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+        for hit in hits.iter() {
+            let uids = by_hour.entry(layout::hour_of(hit.begin.at.nanos()));
+            uids.or_default().push(hit.begin.uid);
+        }
+        for (hour, uids) in &mut by_hour {
+            uids.sort_unstable();
+            for file in found.ends.iter().filter(|e| e.hour == *hour) {
+                let from = uids.partition_point(|u| *u < file.first_uid);
+                let until = uids.partition_point(|u| *u <= file.last_uid);
+                let uids = uids.get(from..until).unwrap_or_default();
+                if uids.is_empty() {
+                    continue;
+                }
+                let reader =
+                    self.shared
+                        .open(file.path(&self.shared.root), &ends::KEYS, file.sum)?;
+                for end in ends::find(&reader, uids)? {
+                    offer(file.seq, end);
+                }
+            }
+        }
+        {
+            let state = self.shared.state();
+            for table in state.tables() {
+                for hit in hits.iter() {
+                    if let Some(end) = table.stray(hit.begin.uid) {
+                        offer(table.seq, *end);
+                    }
+                }
+            }
+        }
+        for hit in hits {
+            if let Some((seq, end)) = late.get(&hit.begin.uid)
+                && hit.end.is_none_or(|(s, _)| s < *seq)
+            {
+                hit.end = Some((*seq, *end));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was there when a look-up began.
+struct Found {
+    generation: u64,
+    /// Records in memory, if they were asked for whole.
+    hits: Vec<Hit>,
+    /// How many records there are in memory.
+    rows: usize,
+    segments: Vec<Segment>,
+    ends: Vec<Ends>,
+}
+
+impl Found {
+    fn of(state: &State, wanted: &Wanted, whole: bool) -> Self {
+        let mut found = Self {
+            generation: state.generation,
+            hits: Vec::new(),
+            rows: 0,
+            segments: Vec::new(),
+            ends: Vec::new(),
+        };
+        if wanted.from > wanted.until {
+            return found;
+        }
+        for table in state.tables() {
+            let rows = table.find(wanted.role, wanted.key, wanted.from, wanted.until);
+            found.rows += rows.len();
+            if !whole {
+                continue;
+            }
+            found.hits.extend(rows.into_iter().filter_map(|row| {
+                Some(Hit {
+                    begin: table.row(row).and_then(BeginRow::to_begin)?,
+                    end: table.end_of(row).map(|e| (table.seq, *e)),
+                })
+            }));
+        }
+        for hour in state.hours(wanted.from, wanted.until) {
+            let touching = hour.segments.iter().copied();
+            found
+                .segments
+                .extend(touching.filter(|s| s.touches(wanted.from, wanted.until)));
+            found.ends.extend(&hour.ends);
+        }
+        found
+    }
+}
+
+impl Hit {
+    fn into_call(self) -> StoredCall {
+        let end = self.end.map(|(_, end)| end.to_end(&self.begin));
+        StoredCall {
+            begin: self.begin,
+            end,
+        }
+    }
+}
+
+impl Store for StoreReader {
+    fn last_uid(&self) -> u64 {
+        self.shared.state().active.last_uid
+    }
+
+    fn append_begin(&mut self, _: &Begin) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn append_end(&mut self, _: &End) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn append_coverage(&mut self, _: &Coverage) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.look_up(Role::Called, number, from, until)
+    }
+
+    fn by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.look_up(Role::Calling, number, from, until)
+    }
+
+    fn count_by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.count(Role::Called, number, from, until)
+    }
+
+    fn count_by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.count(Role::Calling, number, from, until)
+    }
+
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let (generation, newer) = {
+                let state = self.shared.state();
+                let tables = state.tables().flat_map(|t| t.coverage.clone());
+                (state.generation, tables.collect::<Vec<_>>())
+            };
+            let result = self.ledger(from, until);
+            if self.shared.state().generation != generation {
+                continue;
+            }
+            let mut rows = result?;
+            rows.extend(newer);
+            rows.retain(|_, row| row.from <= until && from <= row.until);
+            return Ok(rows.into_values().collect());
+        }
+        Err(StoreError::Restless)
+    }
+
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        self.shared.state().forgotten
+    }
+}
+
+impl StoreReader {
+    /// Rows of the days that the window touches. A row belongs to the day of its beginning, so the day before counts as well.
+    fn ledger(&self, from: Timestamp, until: Timestamp) -> Result<ledger::Rows, StoreError> {
+        let days = ledger::day_of(from) - 1..=ledger::day_of(until);
+        let mut rows = ledger::Rows::new();
+        for (path, name) in layout::list(&layout::coverage(&self.shared.root))? {
+            let day = name
+                .as_deref()
+                .and_then(|n| layout::day_from(n.strip_suffix(".parquet")?));
+            if day.is_some_and(|d| days.contains(&d)) {
+                rows.extend(ledger::read(&path)?);
+            }
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,546 @@
+//! The embedded store: no server, one folder, a log and Parquet files.
+//!
+//! ```text
+//! format                                      "tracehop store, format 1"
+//! lock                                        held while a process writes; holds its process id
+//! forgotten                                   until when retention has deleted everything (RFC 3339)
+//! wal/0000000007.wal                          the open log, and one more while its records are being sealed
+//! seg/2026-11-24/13/s-0000000006-….parquet    records of one hour of capture time, from log 6: see `segment`
+//! seg/2026-11-24/13/s-0000000006-….cix        who called, and other called numbers: see `index`
+//! seg/2026-11-24/13/e-0000000006-….ends       second halves that came after their segment was sealed: see `ends`
+//! coverage/2026-11-24.parquet                 what the sensors saw, minute by minute: see `ledger`
+//! ```
+//!
+//! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
+//! segment once enough have come. Capture time decides the folder, never the wall clock. The log is unlinked when all its
+//! files are durable; until then they are void. There is no manifest: names say what a look-up needs, so nothing can disagree with the folder.
+//!
+//! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
+//! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
+//! - `layout`: where everything lies · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
+//!
+//! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
+
+mod codec;
+mod ends;
+mod index;
+mod layout;
+mod ledger;
+mod log;
+mod lookup;
+mod memtable;
+mod names;
+mod recover;
+mod retention;
+mod seal;
+mod segment;
+mod settings;
+mod sums;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use lookup::StoreReader;
+pub use recover::OpenReport;
+pub use retention::RetentionReport;
+pub use settings::{Sealing, StoreSettings};
+
+use self::codec::{EndFacts, encode_begin, encode_coverage};
+use self::log::Log;
+use self::lookup::{Shared, State};
+use self::seal::{SealJob, Sealed};
+use crate::base::Timestamp;
+use crate::call::record::{Begin, Coverage, End, StoredCall};
+use crate::number::Tn;
+use crate::store::{Store, StoreError};
+
+/// A log that has grown this long is sealed however few records it holds: many second halves for the same calls.
+const LOG_TARGET: u64 = log::MAX_LOG / 4;
+/// An early seal holds at least this share of a full one, so that captures of different days taken in turns don't make a
+/// segment of every record.
+const EARLY_SHARE: usize = 64;
+
+/// What the store has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreCounters {
+    /// First halves taken in.
+    pub begins: u64,
+    /// Second halves taken in.
+    pub ends: u64,
+    /// Coverage rows taken in.
+    pub coverage: u64,
+    /// Taken in, but older than what retention has deleted: no look-up finds them, and no segment holds them.
+    pub too_old: u64,
+    /// Seals done.
+    pub seals: u64,
+    /// Octets in the files of these seals.
+    pub sealed_octets: u64,
+    /// Seals that failed and were, or will be, tried again.
+    pub seal_failures: u64,
+}
+
+/// The writing side of a store. One process at a time has it.
+pub struct EmbeddedStore {
+    reader: StoreReader,
+    settings: StoreSettings,
+    log: Log,
+    last_uid: u64,
+    counters: StoreCounters,
+    report: OpenReport,
+    sealing: Option<JoinHandle<Result<Sealed, StoreError>>>,
+    seal_trouble: Option<String>,
+    /// Unlocks when it is dropped, last of all.
+    _lock: File,
+}
+
+impl EmbeddedStore {
+    /// Opens a store to write, and makes it where there is none. Reads back the logs of a process that died.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] while another process writes; [`StoreError::Corrupt`] when the folder is no store, or one of a later version.
+    pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
+        recover::prepare(path, true)?;
+        let lock = lock(path)?;
+        let mut report = OpenReport::default();
+        let seqs = recover::logs(path, &mut report)?;
+        for (stale, name) in layout::list(&layout::wal(path))? {
+            if name.is_some_and(|n| n.ends_with(".new")) {
+                layout::remove(&stale)?;
+            }
+        }
+        let mut state = State {
+            hours: recover::hours(path, &seqs, true, &mut report)?,
+            forgotten: recover::forgotten(path)?,
+            ..State::default()
+        };
+        let mut counters = StoreCounters::default();
+        let forgotten = state.forgotten.map_or(i64::MIN, Timestamp::nanos);
+        let mut last_uid = 0;
+        let mut open = None;
+        for seq in &seqs {
+            let recovered = recover::log(path, *seq, &mut report)?;
+            last_uid = last_uid.max(recovered.last_uid);
+            if Some(seq) == seqs.last() && recovered.resumable {
+                let log = Log::resume(path, *seq, recovered.valid)?;
+                open = Some((log, recovered.table));
+                continue;
+            }
+            // A log whose sealing was not finished, or one of another version.
+            let job = SealJob::freeze(path, recovered.table, forgotten);
+            let sealed = job.run()?;
+            counters.note(&sealed);
+            state.install(&sealed);
+        }
+        if seqs.is_empty() {
+            last_uid = recover::last_uid(path, &state.hours)?;
+        }
+        let (log, table) = match open {
+            Some(open) => open,
+            None => {
+                let seq = next_seq(&state, &seqs);
+                let log = Log::create(path, seq, last_uid)?;
+                (log, memtable::Memtable::new(seq, last_uid))
+            }
+        };
+        state.active = table;
+        let shared = Arc::new(Shared::new(path, state, settings.footer_cache));
+        Ok(Self {
+            reader: StoreReader { shared },
+            settings,
+            log,
+            last_uid,
+            counters,
+            report,
+            sealing: None,
+            seal_trouble: None,
+            _lock: lock,
+        })
+    }
+
+    /// Opens a store to read, also while another process writes it: shows what that process has written to the log so far (which may
+    /// be more than is committed), and nothing that comes later. When the writer's retention deletes files meanwhile,
+    /// look-ups that need them fail.
+    pub fn open_read_only(path: &Path) -> Result<(StoreReader, OpenReport), StoreError> {
+        recover::prepare(path, false)?;
+        // The writer may finish a seal while we look: then log and segment have changed places, and we look again.
+        for _ in 0..5 {
+            let mut report = OpenReport::default();
+            let seqs = recover::logs(path, &mut report)?;
+            let mut state = State {
+                forgotten: recover::forgotten(path)?,
+                ..State::default()
+            };
+            let mut tables = Vec::new();
+            let mut vanished = false;
+            let mut last_uid = 0;
+            for seq in &seqs {
+                match recover::log(path, *seq, &mut report) {
+                    Ok(recovered) => {
+                        last_uid = last_uid.max(recovered.last_uid);
+                        tables.push(recovered.table);
+                    }
+                    Err(StoreError::Io { source, .. })
+                        if source.kind() == std::io::ErrorKind::NotFound =>
+                    {
+                        vanished = true;
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            state.hours = recover::hours(path, &seqs, false, &mut report)?;
+            if vanished || recover::logs(path, &mut OpenReport::default())? != seqs {
+                continue;
+            }
+            state.active = tables.pop().unwrap_or_default();
+            state.active.last_uid = match last_uid {
+                0 => recover::last_uid(path, &state.hours)?,
+                uid => uid,
+            };
+            state.frozen = tables.into_iter().map(Arc::new).collect();
+            let cache = StoreSettings::default().footer_cache;
+            let shared = Arc::new(Shared::new(path, state, cache));
+            return Ok((StoreReader { shared }, report));
+        }
+        Err(StoreError::Restless)
+    }
+
+    /// A reading side for other threads: its look-ups go on beside appends.
+    pub fn reader(&self) -> StoreReader {
+        self.reader.clone()
+    }
+
+    /// What opening came upon.
+    pub fn open_report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// What has been done since.
+    pub fn counters(&self) -> StoreCounters {
+        self.counters
+    }
+
+    /// Why the last seal failed, until one succeeds. Its records are safe in the log and in memory.
+    pub fn seal_trouble(&self) -> Option<&str> {
+        self.seal_trouble.as_deref()
+    }
+
+    /// Seals everything taken in so far and waits for it.
+    pub fn seal(&mut self) -> Result<(), StoreError> {
+        self.settle()?;
+        if !self.reader.shared.state().active.is_empty() {
+            self.rotate()?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Seals everything and closes. A store that is dropped instead is committed as far as that works, and its log read back
+    /// when it is opened again.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.seal()?;
+        self.log.commit()
+    }
+
+    /// Makes room for one more record.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        let full = {
+            let state = self.reader.shared.state();
+            let table = &state.active;
+            let span = table.last.zip(table.first).map(|(l, f)| l.abs_diff(f));
+            let span = span.is_some_and(|s| u128::from(s) >= self.settings.segment_span.as_nanos());
+            table.len() >= self.settings.segment_records
+                || self.log.len() >= LOG_TARGET
+                || (span && table.rows() >= self.settings.segment_records / EARLY_SHARE)
+        };
+        if full { self.rotate() } else { Ok(()) }
+    }
+
+    /// Freezes the active memtable, starts a new log and has the old one sealed.
+    fn rotate(&mut self) -> Result<(), StoreError> {
+        self.settle()?;
+        self.log.commit()?;
+        let shared = self.reader.shared.clone();
+        let seq = self.log.seq() + 1;
+        let log = Log::create(&shared.root, seq, self.last_uid)?;
+        let job = {
+            let mut state = shared.change();
+            let fresh = memtable::Memtable::new(seq, self.last_uid);
+            let full = std::mem::replace(&mut state.active, fresh);
+            let forgotten = state.forgotten.map_or(i64::MIN, Timestamp::nanos);
+            let job = SealJob::freeze(&shared.root, full, forgotten);
+            state.frozen.push(job.table.clone());
+            state.generation += 1;
+            job
+        };
+        self.log = log;
+        if self.settings.sealing == Sealing::Background {
+            let spawned = std::thread::Builder::new()
+                .name("seal".to_owned())
+                .spawn(move || run(&shared, &job));
+            if let Ok(handle) = spawned {
+                self.sealing = Some(handle);
+                return Ok(());
+            }
+        }
+        // Inline, or no thread to be had: `settle` runs what is frozen.
+        self.settle()
+    }
+
+    /// Waits for sealing under way, and tries again what failed.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if let Some(handle) = self.sealing.take() {
+            match handle.join() {
+                Ok(Ok(sealed)) => self.counters.note(&sealed),
+                Ok(Err(e)) => self.note_trouble(e.to_string()),
+                Err(_) => self.note_trouble("the sealing thread died".to_owned()),
+            }
+        }
+        loop {
+            let job = {
+                let state = self.reader.shared.state();
+                let Some(table) = state.frozen.first() else {
+                    self.seal_trouble = None;
+                    return Ok(());
+                };
+                SealJob {
+                    root: self.reader.shared.root.clone(),
+                    table: table.clone(),
+                    forgotten: state.forgotten.map_or(i64::MIN, Timestamp::nanos),
+                }
+            };
+            match run(&self.reader.shared, &job) {
+                Ok(sealed) => self.counters.note(&sealed),
+                Err(e) => {
+                    self.note_trouble(e.to_string());
+                    return Err(e);
+                }
+            }
+        }
+    }
+
+    fn note_trouble(&mut self, why: String) {
+        self.counters.seal_failures += 1;
+        self.seal_trouble = Some(why);
+    }
+
+    /// Looks whether the sealing thread is done.
+    fn poll_sealing(&mut self) {
+        if self.sealing.as_ref().is_some_and(JoinHandle::is_finished) {
+            // A failure is noted, and tried again when room is needed.
+            let _ = self.settle();
+        }
+    }
+}
+
+/// Seals, and shows the files to look-ups in place of the memtable.
+fn run(shared: &Shared, job: &SealJob) -> Result<Sealed, StoreError> {
+    let sealed = job.run()?;
+    let mut state = shared.change();
+    state.frozen.retain(|t| t.seq != job.table.seq);
+    state.install(&sealed);
+    Ok(sealed)
+}
+
+impl SealJob {
+    fn freeze(root: &Path, mut table: memtable::Memtable, forgotten: i64) -> Self {
+        table.freeze();
+        Self {
+            root: root.to_owned(),
+            table: Arc::new(table),
+            forgotten,
+        }
+    }
+}
+
+impl State {
+    fn install(&mut self, sealed: &Sealed) {
+        for segment in &sealed.segments {
+            let hour = self.hours.entry(segment.hour).or_default();
+            hour.segments.push(*segment);
+        }
+        for ends in &sealed.ends {
+            self.hours.entry(ends.hour).or_default().ends.push(*ends);
+        }
+        self.generation += 1;
+    }
+}
+
+impl StoreCounters {
+    fn note(&mut self, sealed: &Sealed) {
+        self.seals += 1;
+        self.sealed_octets += sealed.octets;
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn last_uid(&self) -> u64 {
+        self.last_uid
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up.
+    fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
+        self.make_room()?;
+        let mut body = std::mem::take(&mut self.log.body);
+        body.clear();
+        let keys = encode_begin(begin, &mut body);
+        let mut state = self.reader.shared.change();
+        // Uids rise as a rule: then there is nothing to look for.
+        let taken = begin.uid <= self.last_uid
+            && (state.active.holds(begin.uid) || state.frozen.iter().any(|t| t.holds(begin.uid)));
+        let result = if taken {
+            Err(StoreError::UidTaken(begin.uid))
+        } else {
+            self.log.push(log::BEGIN, &body)
+        };
+        if result.is_ok() {
+            let table = &mut state.active;
+            table.begin(begin.uid, begin.at.nanos(), &keys, &body);
+            self.last_uid = self.last_uid.max(begin.uid);
+            self.counters.begins += 1;
+            if state.forgotten.is_some_and(|f| begin.at < f) {
+                self.counters.too_old += 1;
+            }
+        }
+        drop(state);
+        self.log.body = body;
+        result
+    }
+
+    fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
+        self.make_room()?;
+        let facts = EndFacts::of(end);
+        let mut body = std::mem::take(&mut self.log.body);
+        body.clear();
+        facts.encode(&mut body);
+        let result = self.log.push(log::END, &body);
+        if result.is_ok() {
+            self.reader.shared.change().active.end(facts);
+            self.counters.ends += 1;
+        }
+        self.log.body = body;
+        result
+    }
+
+    fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {
+        let mut body = Vec::new();
+        encode_coverage(coverage, &mut body);
+        self.log.push(log::COVERAGE, &body)?;
+        self.reader.shared.change().active.cover(coverage.clone());
+        self.counters.coverage += 1;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.log.commit()?;
+        self.poll_sealing();
+        Ok(())
+    }
+
+    fn by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.reader.by_called(number, from, until)
+    }
+
+    fn by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.reader.by_calling(number, from, until)
+    }
+
+    fn count_by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.reader.count_by_called(number, from, until)
+    }
+
+    fn count_by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.reader.count_by_calling(number, from, until)
+    }
+
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
+        self.reader.coverage(from, until)
+    }
+
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        self.reader.forgotten_before()
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        // Nobody is left to tell; what was acknowledged is durable already.
+        let _ = self.log.commit();
+        if let Some(handle) = self.sealing.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+/// Takes the lock, and writes our process id into it for whoever comes second.
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let path = root.join("lock");
+    let io = |e| StoreError::io(&path, e);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // A process id is short; a foreign file may be anything.
+            let read = file.take(64).read_to_string(&mut holder);
+            let holder = match (read, holder.trim()) {
+                (Ok(_), holder) if !holder.is_empty() => holder.escape_default().to_string(),
+                _ => "another process".to_owned(),
+            };
+            return Err(StoreError::Locked { path, holder });
+        }
+        Err(TryLockError::Error(e)) => return Err(io(e)),
+    }
+    file.set_len(0).map_err(io)?;
+    file.rewind().map_err(io)?;
+    writeln!(file, "process {}", std::process::id()).map_err(io)?;
+    Ok(file)
+}
+
+/// A number that no log and no file has had.
+fn next_seq(state: &State, logs: &BTreeSet<u64>) -> u64 {
+    let hours = state.hours.values();
+    let sealed = hours.flat_map(|h| {
+        let segments = h.segments.iter().map(|s| s.seq);
+        segments.chain(h.ends.iter().map(|e| e.seq))
+    });
+    sealed
+        .chain(logs.iter().copied())
+        .max()
+        .map_or(1, |s| s + 1)
+}

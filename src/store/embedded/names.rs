@@ -1,0 +1,213 @@
+//! Stable names and codes of the small enums of a record: the log holds the code, a segment holds the name.
+//!
+//! The code of a value is its place in `ALL`: append there, never reorder. The names are the ones that the JSON of a
+//! record has, so that a query over the files reads like the rest of the house.
+
+use bytes::Bytes;
+use parquet::data_type::ByteArray;
+
+use crate::call::classify::{Flag, Flags};
+use crate::call::record::{ClockSource, Direction, ReleasedBy, State};
+use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
+use crate::wire::Transport;
+
+/// A value with a stable name.
+pub(super) trait Named: Copy + PartialEq + 'static {
+    const ALL: &'static [Self];
+
+    fn name(self) -> &'static str;
+
+    fn code(self) -> u8 {
+        let place = Self::ALL.iter().position(|v| *v == self);
+        place.and_then(|p| u8::try_from(p).ok()).unwrap_or(u8::MAX)
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|v| v.name() == name)
+    }
+
+    fn cell(self) -> ByteArray {
+        Bytes::from_static(self.name().as_bytes()).into()
+    }
+}
+
+macro_rules! named {
+    ($($type:ident { $($value:ident $name:literal),* })*) => { $(
+        impl Named for $type {
+            const ALL: &'static [Self] = &[$(Self::$value),*];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$value => $name),* }
+            }
+        }
+    )* };
+}
+
+named! {
+    ClockSource { File "file", Synchronised "synchronised", Free "free" }
+    Direction { Ingress "ingress", Egress "egress", Unknown "unknown" }
+    Transport { Udp "udp", Tcp "tcp" }
+    Validation { Passed "passed", Failed "failed", Undetermined "undetermined", None "none" }
+    Attestation { A "A", B "B", C "C" }
+    State { Unfinished "unfinished", Answered "answered", Cancelled "cancelled", Failed "failed" }
+    ReleasedBy { Caller "caller", Called "called" }
+}
+
+/// Rules and flags as the log numbers them: its first frame lists their names, because a later version may number
+/// them otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Numbering {
+    rules: Vec<Option<Rule>>,
+    flags: Vec<Option<Flag>>,
+    /// Whether the bits mean the same as in this version.
+    pub current: bool,
+    /// Names that this version does not know. Their bits are dropped.
+    pub unknown: usize,
+}
+
+impl Numbering {
+    /// This version's.
+    pub fn current() -> Self {
+        Self {
+            rules: Rule::ALL.iter().copied().map(Some).collect(),
+            flags: Flag::ALL.iter().copied().map(Some).collect(),
+            current: true,
+            unknown: 0,
+        }
+    }
+
+    /// From the names in a log.
+    pub fn from_names(rules: &[&str], flags: &[&str]) -> Self {
+        let rules: Vec<_> = rules.iter().map(|n| rule(n)).collect();
+        let flags: Vec<_> = flags.iter().map(|n| flag(n)).collect();
+        let here = Self::current();
+        // Names appended since the log was written change no bit in it.
+        let current = here.rules.starts_with(&rules) && here.flags.starts_with(&flags);
+        let unknown = rules.iter().filter(|r| r.is_none()).count()
+            + flags.iter().filter(|f| f.is_none()).count();
+        Self {
+            rules,
+            flags,
+            current,
+            unknown,
+        }
+    }
+
+    pub fn rule(&self, code: u8) -> Option<Rule> {
+        self.rules.get(usize::from(code)).copied().flatten()
+    }
+
+    pub fn rules(&self, bits: u128) -> RuleSet {
+        if self.current {
+            return RuleSet(bits);
+        }
+        let known = self.rules.iter().enumerate();
+        known
+            .filter(|(i, _)| bits & (1 << i) != 0)
+            .filter_map(|(_, r)| *r)
+            .collect()
+    }
+
+    pub fn flags(&self, bits: u64) -> Flags {
+        if self.current {
+            return Flags(bits);
+        }
+        let known = self.flags.iter().enumerate();
+        known
+            .filter(|(i, _)| bits & (1 << i) != 0)
+            .filter_map(|(_, f)| *f)
+            .collect()
+    }
+}
+
+/// The rule with the given ID.
+pub(super) fn rule(id: &str) -> Option<Rule> {
+    Rule::ALL.iter().copied().find(|r| r.id() == id)
+}
+
+fn flag(label: &str) -> Option<Flag> {
+    Flag::ALL.iter().copied().find(|f| f.label() == label)
+}
+
+/// IDs of a set, separated by blanks: `F1 O1`.
+pub(super) fn rules_text(set: RuleSet) -> String {
+    join(set.iter().map(Rule::id))
+}
+
+/// Undoes [`rules_text`]; the name that is not known otherwise.
+pub(super) fn rules_from(text: &str) -> Result<RuleSet, &str> {
+    text.split_ascii_whitespace()
+        .map(|id| rule(id).ok_or(id))
+        .collect::<Result<Vec<_>, _>>()
+        .map(RuleSet::from_iter)
+}
+
+/// Labels of a set, separated by blanks: `unsigned unknown-upstream`.
+pub(super) fn flags_text(set: Flags) -> String {
+    join(set.iter().map(Flag::label))
+}
+
+/// Undoes [`flags_text`]; the name that is not known otherwise.
+pub(super) fn flags_from(text: &str) -> Result<Flags, &str> {
+    text.split_ascii_whitespace()
+        .map(|label| flag(label).ok_or(label))
+        .collect::<Result<Vec<_>, _>>()
+        .map(Flags::from_iter)
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both_ways<T: Named + std::fmt::Debug>() {
+        for v in T::ALL {
+            assert_eq!(T::from_code(v.code()), Some(*v));
+            assert_eq!(T::from_name(v.name()), Some(*v));
+        }
+        assert_eq!(T::from_code(200), None);
+        assert_eq!(T::from_name("no such"), None);
+    }
+
+    #[test]
+    fn codes_and_names_go_both_ways() {
+        both_ways::<ClockSource>();
+        both_ways::<Direction>();
+        both_ways::<Transport>();
+        both_ways::<Validation>();
+        both_ways::<Attestation>();
+        both_ways::<State>();
+        both_ways::<ReleasedBy>();
+    }
+
+    #[test]
+    fn sets_go_both_ways() {
+        let all: RuleSet = Rule::ALL.iter().copied().collect();
+        assert_eq!(rules_from(&rules_text(all)), Ok(all));
+        assert_eq!(rules_from("F1 ZZ9"), Err("ZZ9"));
+        let all: Flags = Flag::ALL.iter().copied().collect();
+        assert_eq!(flags_from(&flags_text(all)), Ok(all));
+        assert_eq!(flags_from(""), Ok(Flags::default()));
+    }
+
+    #[test]
+    fn bits_of_another_version_are_renumbered() {
+        let theirs = Numbering::from_names(&["S2", "F1", "ZZ9"], &["revoked", "no-such-flag"]);
+        assert!(!theirs.current);
+        assert_eq!(theirs.unknown, 2);
+        assert_eq!(theirs.rule(0), Some(Rule::S2));
+        assert_eq!(theirs.rule(2), None);
+        let set: RuleSet = [Rule::S2, Rule::F1].into_iter().collect();
+        assert_eq!(theirs.rules(0b111), set);
+        assert_eq!(theirs.flags(0b11), [Flag::Revoked].into_iter().collect());
+        let shorter: Vec<_> = Rule::ALL.iter().take(5).map(|r| r.id()).collect();
+        assert!(Numbering::from_names(&shorter, &["unsigned"]).current);
+    }
+}

@@ -1,0 +1,80 @@
+//! Retention: whole hours of capture time are deleted by their folders, and what was forgotten stays known.
+
+use super::{EmbeddedStore, layout};
+use crate::base::Timestamp;
+use crate::store::{Store, StoreError};
+
+/// What retention deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetentionReport {
+    /// Hour folders.
+    pub hours: u64,
+    /// Segments in them.
+    pub segments: u64,
+    /// Daily files of the coverage ledger.
+    pub coverage_days: u64,
+    /// Before this point everything is gone, whether deleted now or earlier.
+    pub forgotten_before: Option<Timestamp>,
+}
+
+impl EmbeddedStore {
+    /// Deletes the folders of all hours that ended `retention` or longer before `now`, and the daily coverage files likewise.
+    ///
+    /// `now` is the wall clock in the daemon: a replayed old capture is deleted by the next call. What is forgotten is noted first, so that a
+    /// crash in between never leaves the store saying that it would know.
+    pub fn retain(&mut self, now: Timestamp) -> Result<RetentionReport, StoreError> {
+        self.settle()?;
+        let root = self.reader.shared.root.clone();
+        let limit = layout::hour_of(now.minus(self.settings.retention).nanos());
+        let limit = layout::hour_start(limit);
+        let mut report = RetentionReport {
+            forgotten_before: self.forgotten_before(),
+            ..RetentionReport::default()
+        };
+        if report.forgotten_before.is_none_or(|f| f < limit) {
+            let has_older = {
+                let state = self.reader.shared.state();
+                let oldest = state.hours.keys().next();
+                oldest.is_some_and(|h| layout::hour_start(*h) < limit)
+                    || state.active.first.is_some_and(|t| t < limit.nanos())
+            };
+            // A young store has forgotten nothing.
+            if report.forgotten_before.is_none() && !has_older {
+                return Ok(report);
+            }
+            layout::write_whole(&root.join("forgotten"), format!("{limit}\n").as_bytes())?;
+            report.forgotten_before = Some(limit);
+        }
+        let Some(forgotten) = report.forgotten_before else {
+            return Ok(report);
+        };
+        let first_kept = layout::hour_of(forgotten.nanos());
+        let gone = {
+            let mut state = self.reader.shared.change();
+            state.forgotten = Some(forgotten);
+            state.generation += 1;
+            let kept = state.hours.split_off(&first_kept);
+            std::mem::replace(&mut state.hours, kept)
+        };
+        self.reader.shared.close_files();
+        for (hour, files) in gone {
+            let dir = layout::hour_dir(&root, hour);
+            std::fs::remove_dir_all(&dir).map_err(|e| StoreError::io(&dir, e))?;
+            if let Some(day) = dir.parent() {
+                // Fails while the day has other hours.
+                let _ = std::fs::remove_dir(day);
+            }
+            report.hours += 1;
+            report.segments += files.segments.len() as u64;
+        }
+        let first_day = first_kept.div_euclid(layout::DAY);
+        for (path, name) in layout::list(&layout::coverage(&root))? {
+            let day = name.and_then(|n| layout::day_from(n.strip_suffix(".parquet")?));
+            if day.is_some_and(|d| d < first_day) {
+                layout::remove(&path)?;
+                report.coverage_days += 1;
+            }
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,246 @@
+//! Sealing: a full memtable becomes files, in an order that survives a power cut at any point.
+//!
+//! For every hour: `.cix` and `.ends` written, fsynced and renamed, then `.parquet`, then the folder fsynced; coverage; and only then is
+//! the log unlinked. That unlink is the moment at which the files begin to count: as long as the log exists, the files of its number are
+//! void, and whoever opens the store deletes them and reads the log. So a record is never lost and never there twice.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::codec::BeginRow;
+use super::index::{self, IndexEntry};
+use super::layout::{self, Ends, Segment};
+use super::memtable::{Memtable, Posting};
+use super::segment::{BeginCells, EndCells, SegmentRows};
+use super::table::Writer;
+use super::{ends, ledger};
+use crate::store::StoreError;
+
+/// A memtable to seal.
+pub(super) struct SealJob {
+    pub root: PathBuf,
+    /// Frozen: no more records come.
+    pub table: Arc<Memtable>,
+    /// Records before it have been forgotten and are not written.
+    pub forgotten: i64,
+}
+
+/// Files that a seal made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sealed {
+    pub segments: Vec<Segment>,
+    pub ends: Vec<Ends>,
+    /// Octets in them.
+    pub octets: u64,
+    /// Records that were too old to be written.
+    pub too_old: u64,
+}
+
+/// Row of the memtable and the hour it goes to.
+#[derive(Clone, Copy)]
+struct Key {
+    hour: i64,
+    row: u32,
+}
+
+/// Sorts behind every number: at most 18 digits are below 2^60.
+const ABSENT: u64 = 1 << 60;
+
+impl SealJob {
+    /// Writes everything and unlinks the log.
+    pub fn run(&self) -> Result<Sealed, StoreError> {
+        let mut sealed = Sealed::default();
+        let order = self.order(&mut sealed);
+        // Where each row went: its place in its segment.
+        let mut places = vec![u32::MAX; self.table.rows()];
+        for hour in order.chunk_by(|a, b| a.hour == b.hour) {
+            for (place, key) in hour.iter().enumerate() {
+                if let Some(p) = places.get_mut(key.row as usize) {
+                    *p = u32::try_from(place).unwrap_or(u32::MAX);
+                }
+            }
+        }
+        let calling = self.entries(&self.table.calling, &places);
+        let aliases = self.entries(&self.table.aliases, &places);
+        for hour in order.chunk_by(|a, b| a.hour == b.hour) {
+            self.segment(hour, &calling, &aliases, &mut sealed)?;
+        }
+        self.ends(&mut sealed)?;
+        let mut hours: Vec<i64> = sealed.segments.iter().map(|s| s.hour).collect();
+        hours.extend(sealed.ends.iter().map(|e| e.hour));
+        hours.sort_unstable();
+        hours.dedup();
+        for hour in hours {
+            layout::sync_dir(&layout::hour_dir(&self.root, hour))?;
+        }
+        if !self.table.coverage.is_empty() {
+            ledger::add(&self.root, &self.table.coverage)?;
+        }
+        layout::remove(&layout::log(&self.root, self.table.seq))?;
+        layout::sync_dir(&layout::wal(&self.root))?;
+        Ok(sealed)
+    }
+
+    /// Rows by hour, called number (absent and non-integer ones last), time and uid.
+    ///
+    /// Hour, number and row are sorted as one integer, which halves the time of sorting them as a struct. Rows of one number, as good
+    /// as in order by then, are put in order after that.
+    fn order(&self, sealed: &mut Sealed) -> Vec<Key> {
+        let table = &self.table;
+        let first = layout::hour_of(table.first.unwrap_or(0));
+        // 32 bits of hours since the first, 64 of number, 32 of row.
+        let mut packed: Vec<u128> = table
+            .called
+            .iter()
+            .zip(&table.at)
+            .zip(0_u32..)
+            .filter(|((_, at), _)| **at >= self.forgotten)
+            .map(|((called, at), row)| {
+                let hour = (layout::hour_of(*at) - first).unsigned_abs();
+                let called = u64::try_from(*called).unwrap_or(u64::MAX);
+                u128::from(hour) << 96 | u128::from(called.min(ABSENT)) << 32 | u128::from(row)
+            })
+            .collect();
+        sealed.too_old = (table.rows() - packed.len()) as u64;
+        packed.sort_unstable();
+        let row = |p: &u128| u32::try_from(*p & u128::from(u32::MAX)).unwrap_or(u32::MAX);
+        let place = |p: &u128| {
+            let row = row(p) as usize;
+            (table.at.get(row), table.uid.get(row))
+        };
+        for same in packed.chunk_by_mut(|a, b| *a >> 32 == *b >> 32) {
+            if !same.is_sorted_by_key(place) {
+                same.sort_unstable_by_key(place);
+            }
+        }
+        packed
+            .iter()
+            .map(|p| Key {
+                // Below 2^32.
+                hour: first + (*p >> 96) as i64,
+                row: row(p),
+            })
+            .collect()
+    }
+
+    fn about(&self) -> [(&'static str, String); 3] {
+        [
+            ("format", "1".to_owned()),
+            ("log", self.table.seq.to_string()),
+            ("last_uid", self.table.last_uid.to_string()),
+        ]
+    }
+
+    fn segment(
+        &self,
+        keys: &[Key],
+        calling: &[(i64, IndexEntry)],
+        aliases: &[(i64, IndexEntry)],
+        sealed: &mut Sealed,
+    ) -> Result<(), StoreError> {
+        let times = keys
+            .iter()
+            .filter_map(|k| self.table.at.get(k.row as usize).copied());
+        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else {
+            return Ok(());
+        };
+        let mut segment = Segment::spanning(self.table.seq, first, last);
+        layout::create_dirs(&layout::hour_dir(&self.root, segment.hour))?;
+
+        let fresh = segment.index(&self.root).with_extension("cix.new");
+        let calling = of_hour(calling, segment.hour);
+        let aliases = of_hour(aliases, segment.hour);
+        let written = index::write(&fresh, calling, aliases, &self.about())?;
+        sealed.octets += written.octets;
+        segment.index_sum = written.sum;
+        layout::rename(&fresh, &segment.index(&self.root))?;
+
+        let fresh = segment.parquet(&self.root).with_extension("parquet.new");
+        let mut file = Writer::create(&fresh, &[BeginCells::SPECS, EndCells::SPECS])?;
+        let numbering = super::names::Numbering::current();
+        let mut damaged = None;
+        file.group(|writers| {
+            let mut rows = SegmentRows::new();
+            for key in keys {
+                let row = self
+                    .table
+                    .bytes(key.row)
+                    .and_then(|(chunk, bytes)| Some((chunk, BeginRow::decode(bytes, &numbering)?)));
+                match row {
+                    Some((chunk, row)) => {
+                        rows.push(&row, chunk, self.table.end_of(key.row), writers)?;
+                    }
+                    None => damaged = Some(key.row),
+                }
+            }
+            rows.flush(writers)
+        })?;
+        if let Some(row) = damaged {
+            let what = format!("row {row} in memory can't be read");
+            return Err(StoreError::corrupt(&fresh, what));
+        }
+        let written = file.finish(&self.about())?;
+        sealed.octets += written.octets;
+        segment.sum = written.sum;
+        layout::rename(&fresh, &segment.parquet(&self.root))?;
+        sealed.segments.push(segment);
+        Ok(())
+    }
+
+    /// Index entries with their hours, sorted.
+    fn entries(&self, postings: &[Posting], places: &[u32]) -> Vec<(i64, IndexEntry)> {
+        let mut entries: Vec<_> = postings
+            .iter()
+            .filter_map(|p| {
+                let at = *self.table.at.get(p.row as usize)?;
+                let place = *places.get(p.row as usize)?;
+                let entry = IndexEntry {
+                    number: p.key,
+                    second: index::second(at),
+                    row: place,
+                };
+                (place != u32::MAX).then_some((layout::hour_of(at), entry))
+            })
+            .collect();
+        entries.sort_unstable();
+        entries
+    }
+
+    fn ends(&self, sealed: &mut Sealed) -> Result<(), StoreError> {
+        let mut strays: Vec<_> = self
+            .table
+            .strays()
+            .filter(|e| e.begun_at >= self.forgotten)
+            .copied()
+            .collect();
+        strays.sort_unstable_by_key(|e| (layout::hour_of(e.begun_at), e.uid));
+        for hour in
+            strays.chunk_by(|a, b| layout::hour_of(a.begun_at) == layout::hour_of(b.begun_at))
+        {
+            let (Some(first), Some(last)) = (hour.first(), hour.last()) else {
+                continue;
+            };
+            let mut file = Ends {
+                seq: self.table.seq,
+                hour: layout::hour_of(first.begun_at),
+                first_uid: first.uid,
+                last_uid: last.uid,
+                sum: 0,
+            };
+            layout::create_dirs(&layout::hour_dir(&self.root, file.hour))?;
+            let fresh = file.path(&self.root).with_extension("ends.new");
+            let written = ends::write(&fresh, hour, &self.about())?;
+            sealed.octets += written.octets;
+            file.sum = written.sum;
+            layout::rename(&fresh, &file.path(&self.root))?;
+            sealed.ends.push(file);
+        }
+        Ok(())
+    }
+}
+
+fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> &[(i64, IndexEntry)] {
+    let from = entries.partition_point(|(h, _)| *h < hour);
+    let until = entries.partition_point(|(h, _)| *h <= hour);
+    entries.get(from..until).unwrap_or_default()
+}

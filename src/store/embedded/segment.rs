@@ -1,0 +1,666 @@
+//! Segments: records of one hour, sorted by called number, time and uid, in a Parquet file that any tool reads.
+//!
+//! | column | type | holds |
+//! |---|---|---|
+//! | `called`, `to_number`, `diverted_from`, `from_number`, `asserted`, `remote_party`, `orig` | INT64 | numbers as integers of their digits |
+//! | `other_numbers` | text | `name=number` for those of the seven that are no integer (`called=*67`), separated by blanks |
+//! | `called_text` | text | Request-URI whose user is no number, escaped |
+//! | `begun_at` | TIMESTAMP ns, UTC | capture time of the first INVITE |
+//! | `uid`, `config`, `clock_error_ns`, `identities` | INT64 | as in the record |
+//! | `clock`, `sensor`, `direction`, `peer`, `peer_rule`, `transport`, `source`, `destination`, `trunk`, `validation`, `decided_by`, `attest`, `spc`, `x5u_host` | text | as in the record |
+//! | `source_port`, `destination_port`, `vlan`, `iat` | INT64 | as in the record |
+//! | `private` | BOOLEAN | as in the record |
+//! | `call_id`, `session_id`, `icid`, `sdp_origin` | UINT64 | digests: `printf('%016x', call_id)` is the text of the JSON |
+//! | `failed`, `undetermined`, `findings`, `flags` | text | names, separated by blanks; absent when there is none |
+//! | `passport` | 16 octets | digest of the PASSporT |
+//! | `origid` | UUID | where it is one in its usual form, else `origid_text` |
+//! | `state`, `released_by` | text | second half; `state` is absent while there is none |
+//! | `code`, `cause`, `ringing_ms`, `final_ms`, `duration_ms`, `retransmissions`, `forks`, `auth_retries` | INT64 | second half |
+//!
+//! No name needs quotes in DuckDB (`at`, `from` and `to` would).
+//!
+//! A second half that came after its record was sealed is in an `.ends` file of the same folder: `uid` and the columns of
+//! the last two lines.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::hash::BuildHasherDefault;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::{ByteArray, FixedLenByteArray};
+use parquet::errors::Result as ParquetResult;
+use rustc_hash::FxHasher;
+
+use super::codec::{BeginRow, Digits, EndFacts};
+use super::names::{Named, flags_from, flags_text, rule, rules_from, rules_text};
+use super::table::{PAGE_ROWS, Reader, table};
+use crate::base::Timestamp;
+use crate::base::digest::{Digest128, IdDigest};
+use crate::call::record::{Begin, Clock, Ids, Numbers, Verdict};
+use crate::number::Tn;
+use crate::stir::verify::RuleSet;
+use crate::store::StoreError;
+
+table! {
+    /// First halves.
+    BeginCells reads BeginColumns {
+        called: i64 = false Packed Signed Page;
+        begun_at: i64 = true Packed Time Page;
+        uid: i64 = true Packed Signed Chunk;
+        to_number: i64 = false Packed Signed Chunk;
+        diverted_from: i64 = false Packed Signed Chunk;
+        from_number: i64 = false Packed Signed Chunk;
+        asserted: i64 = false Packed Signed Chunk;
+        remote_party: i64 = false Packed Signed Chunk;
+        orig: i64 = false Packed Signed Chunk;
+        other_numbers: ByteArray = false Text Text None;
+        called_text: ByteArray = false Text Text None;
+        private: bool = true Text Flag None;
+        clock: ByteArray = true Dictionary Text None;
+        clock_error_ns: i64 = true Delta Signed None;
+        sensor: ByteArray = true Dictionary Text None;
+        config: i64 = true Delta Signed None;
+        direction: ByteArray = true Dictionary Text None;
+        peer: ByteArray = false Dictionary Text None;
+        peer_rule: ByteArray = false Dictionary Text None;
+        transport: ByteArray = true Dictionary Text None;
+        source: ByteArray = true Dictionary Text None;
+        source_port: i64 = true Delta Signed None;
+        destination: ByteArray = true Dictionary Text None;
+        destination_port: i64 = true Delta Signed None;
+        vlan: i64 = false Dictionary Signed None;
+        trunk: ByteArray = false Dictionary Text None;
+        call_id: i64 = true Plain Unsigned None;
+        session_id: i64 = false Plain Unsigned None;
+        icid: i64 = false Plain Unsigned None;
+        sdp_origin: i64 = false Plain Unsigned None;
+        validation: ByteArray = true Dictionary Text None;
+        decided_by: ByteArray = false Dictionary Text None;
+        attest: ByteArray = false Dictionary Text None;
+        failed: ByteArray = false Dictionary Text None;
+        undetermined: ByteArray = false Dictionary Text None;
+        findings: ByteArray = false Dictionary Text None;
+        identities: i64 = true Delta Signed None;
+        passport: FixedLenByteArray = false Plain Octets16 None;
+        iat: i64 = false Delta Signed None;
+        origid: FixedLenByteArray = false Dictionary Uuid None;
+        origid_text: ByteArray = false Dictionary Text None;
+        spc: ByteArray = false Dictionary Text None;
+        x5u_host: ByteArray = false Dictionary Text None;
+        flags: ByteArray = false Dictionary Text None;
+    }
+}
+
+table! {
+    /// Second halves.
+    EndCells reads EndColumns {
+        state: ByteArray = false Dictionary Text None;
+        code: i64 = false Dictionary Signed None;
+        cause: i64 = false Dictionary Signed None;
+        ringing_ms: i64 = false Packed Signed None;
+        final_ms: i64 = false Packed Signed None;
+        duration_ms: i64 = false Packed Signed None;
+        released_by: ByteArray = false Dictionary Text None;
+        retransmissions: i64 = false Delta Signed None;
+        forks: i64 = false Delta Signed None;
+        auth_retries: i64 = false Delta Signed None;
+    }
+}
+
+table! {
+    /// What names a second half that is stored apart.
+    UidCells {
+        uid: i64 = true Delta Signed Page;
+    }
+}
+
+/// Rows of a segment on their way into its columns.
+pub(super) struct SegmentRows {
+    begin: BeginCells,
+    end: EndCells,
+    waiting: usize,
+    addresses: Addresses,
+    rules: HashMap<u128, ByteArray, BuildHasherDefault<FxHasher>>,
+    flags: HashMap<u64, ByteArray, BuildHasherDefault<FxHasher>>,
+}
+
+/// Sets that are remembered as text. Far more than occur together; past it, all are forgotten.
+const SETS: usize = 4096;
+
+impl SegmentRows {
+    pub fn new() -> Self {
+        Self {
+            begin: BeginCells::new(),
+            end: EndCells::new(),
+            waiting: 0,
+            addresses: Addresses::default(),
+            rules: HashMap::default(),
+            flags: HashMap::default(),
+        }
+    }
+
+    /// Adds a row, whose text lies in `chunk`.
+    pub fn push(
+        &mut self,
+        row: &BeginRow<'_>,
+        chunk: &Bytes,
+        end: Option<&EndFacts>,
+        writers: &mut [ColumnWriter<'_>],
+    ) -> ParquetResult<()> {
+        let must = |t: &[u8]| ByteArray::from(chunk.slice_ref(t));
+        let text = |t: Option<&[u8]>| t.map(must);
+        let number = |d: Option<Digits>| match d {
+            Some(Digits::Int(n)) => Some(n.cast_signed()),
+            _ => None,
+        };
+        let c = &mut self.begin;
+        c.called.put_opt(number(row.called));
+        c.begun_at.put(row.at);
+        c.uid.put(row.uid.cast_signed());
+        c.to_number.put_opt(number(row.to));
+        c.diverted_from.put_opt(number(row.diverted_from));
+        c.from_number.put_opt(number(row.from));
+        c.asserted.put_opt(number(row.asserted));
+        c.remote_party.put_opt(number(row.remote_party));
+        c.orig.put_opt(number(row.orig));
+        c.other_numbers.put_opt(other_numbers(row));
+        c.called_text.put_opt(text(row.called_text));
+        c.private.put(row.private);
+        c.clock.put(row.clock.source.cell());
+        c.clock_error_ns.put(row.clock.error_ns.into());
+        c.sensor.put(must(row.sensor));
+        c.config.put(row.config.into());
+        c.direction.put(row.direction.cell());
+        c.peer.put_opt(text(row.peer));
+        c.peer_rule.put_opt(text(row.peer_rule));
+        c.transport.put(row.transport.cell());
+        c.source.put(self.addresses.text(row.source.ip()));
+        c.source_port.put(row.source.port().into());
+        c.destination.put(self.addresses.text(row.destination.ip()));
+        c.destination_port.put(row.destination.port().into());
+        c.vlan.put_opt(row.vlan.map(i64::from));
+        c.trunk.put_opt(text(row.trunk));
+        c.call_id.put(row.call_id.cast_signed());
+        c.session_id.put_opt(row.session_id.map(u64::cast_signed));
+        c.icid.put_opt(row.icid.map(u64::cast_signed));
+        c.sdp_origin.put_opt(row.sdp_origin.map(u64::cast_signed));
+        c.validation.put(row.validation.cell());
+        c.decided_by.put_opt(
+            row.decided_by
+                .map(|r| Bytes::from_static(r.id().as_bytes()).into()),
+        );
+        c.attest.put_opt(row.attest.map(Named::cell));
+        for (cells, set) in [
+            (&mut c.failed, row.failed),
+            (&mut c.undetermined, row.undetermined),
+            (&mut c.findings, row.findings),
+        ] {
+            let names = (!set.is_empty())
+                .then(|| remember(&mut self.rules, set.0, || rules_text(RuleSet(set.0))));
+            cells.put_opt(names);
+        }
+        c.identities.put(row.identities.into());
+        let octets = |o: &[u8]| FixedLenByteArray::from(ByteArray::from(chunk.slice_ref(o)));
+        c.passport
+            .put_opt(row.passport.map(|p| octets(p.as_slice())));
+        c.iat.put_opt(row.iat);
+        let uuid = row.origid.and_then(uuid_octets);
+        c.origid_text
+            .put_opt(text(row.origid.filter(|_| uuid.is_none())));
+        c.origid
+            .put_opt(uuid.map(|u| FixedLenByteArray::from(u.to_vec())));
+        c.spc.put_opt(text(row.spc));
+        c.x5u_host.put_opt(text(row.x5u_host));
+        let flags = row.flags;
+        let names =
+            (flags.0 != 0).then(|| remember(&mut self.flags, flags.0, || flags_text(flags)));
+        c.flags.put_opt(names);
+        self.end.push(end);
+
+        self.waiting += 1;
+        if self.waiting == PAGE_ROWS {
+            self.flush(writers)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the last, shorter page.
+    pub fn flush(&mut self, writers: &mut [ColumnWriter<'_>]) -> ParquetResult<()> {
+        if self.waiting > 0 {
+            let mut writers = writers.iter_mut();
+            self.begin.flush(&mut writers)?;
+            self.end.flush(&mut writers)?;
+            self.waiting = 0;
+        }
+        Ok(())
+    }
+}
+
+fn remember<K: std::hash::Hash + Eq>(
+    known: &mut HashMap<K, ByteArray, BuildHasherDefault<FxHasher>>,
+    key: K,
+    text: impl FnOnce() -> String,
+) -> ByteArray {
+    if known.len() >= SETS {
+        known.clear();
+    }
+    let text = known.entry(key).or_insert_with(|| text().as_str().into());
+    text.clone()
+}
+
+impl EndCells {
+    pub fn push(&mut self, end: Option<&EndFacts>) {
+        self.state.put_opt(end.map(|e| e.state.cell()));
+        self.code.put_opt(end.map(|e| e.code.into()));
+        self.cause.put_opt(end.and_then(|e| e.cause).map(i64::from));
+        self.ringing_ms
+            .put_opt(end.and_then(|e| e.ringing_ms).map(i64::from));
+        self.final_ms
+            .put_opt(end.and_then(|e| e.final_ms).map(i64::from));
+        self.duration_ms
+            .put_opt(end.and_then(|e| e.duration_ms).map(i64::from));
+        self.released_by
+            .put_opt(end.and_then(|e| e.released_by).map(Named::cell));
+        self.retransmissions
+            .put_opt(end.map(|e| e.retransmissions.into()));
+        self.forks.put_opt(end.map(|e| e.forks.into()));
+        self.auth_retries
+            .put_opt(end.map(|e| e.auth_retries.into()));
+    }
+}
+
+/// Addresses as text, the last of each slot remembered. A fixed number of slots, so that no choice of addresses makes it slow or large.
+struct Addresses(Vec<Option<(IpAddr, ByteArray)>>);
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self(vec![None; 256])
+    }
+}
+
+impl Addresses {
+    fn text(&mut self, ip: IpAddr) -> ByteArray {
+        let last = match ip {
+            IpAddr::V4(ip) => ip.octets().iter().fold(0, |h: u8, b| h.rotate_left(1) ^ b),
+            IpAddr::V6(ip) => ip.octets().iter().fold(0, |h: u8, b| h.rotate_left(1) ^ b),
+        };
+        let fresh = || (ip, ByteArray::from(ip.to_string().as_str()));
+        match self.0.get_mut(usize::from(last)) {
+            Some(slot) => {
+                if slot.as_ref().is_none_or(|(known, _)| *known != ip) {
+                    *slot = Some(fresh());
+                }
+                slot.as_ref()
+                    .map(|(_, text)| text.clone())
+                    .unwrap_or_default()
+            }
+            None => fresh().1,
+        }
+    }
+}
+
+/// The octets of a UUID in its usual form: lower case, with hyphens. Anything else stays text, so that nothing is lost.
+fn uuid_octets(text: &[u8]) -> Option<[u8; 16]> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    let mut out = [0; 16];
+    let mut places = out.iter_mut();
+    let mut high = None;
+    for (i, b) in text.iter().enumerate() {
+        let digit = match (i, b) {
+            (8 | 13 | 18 | 23, b'-') => continue,
+            (8 | 13 | 18 | 23, _) => return None,
+            (_, b'0'..=b'9') => b - b'0',
+            (_, b'a'..=b'f') => b - b'a' + 10,
+            _ => return None,
+        };
+        high = match high {
+            None => Some(digit << 4),
+            Some(high) => {
+                *places.next()? = high | digit;
+                None
+            }
+        };
+    }
+    Some(out)
+}
+
+fn uuid_text(octets: &[u8]) -> String {
+    let mut out = String::with_capacity(36);
+    for (i, b) in octets.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        let _ = write!(out, "{b:02x}");
+    }
+    out
+}
+
+/// Numbers that are no integer, by their column.
+fn other_numbers(row: &BeginRow<'_>) -> Option<ByteArray> {
+    let numbers = [
+        ("called", row.called),
+        ("to_number", row.to),
+        ("diverted_from", row.diverted_from),
+        ("from_number", row.from),
+        ("asserted", row.asserted),
+        ("remote_party", row.remote_party),
+        ("orig", row.orig),
+    ];
+    let mut out = String::new();
+    for (name, number) in numbers {
+        if let Some(Digits::Text(tn)) = number {
+            let blank = if out.is_empty() { "" } else { " " };
+            let _ = write!(out, "{blank}{name}={tn}");
+        }
+    }
+    (!out.is_empty()).then(|| out.as_str().into())
+}
+
+/// Columns whose page statistics guide a look-up.
+pub(super) const KEYS: [&str; 2] = ["called", "begun_at"];
+
+/// Rows of a segment whose called number is the given integer and whose time lies in the window.
+pub(super) fn find_called(
+    segment: &Reader,
+    number: i64,
+    from: i64,
+    until: i64,
+) -> Result<Vec<usize>, StoreError> {
+    let mut found = Vec::new();
+    for group in 0..segment.groups() {
+        let called = segment.pages(group, "called")?;
+        let at = segment.pages(group, "begun_at")?;
+        let (low, high) = (called.min_values(), called.max_values());
+        let pages = low.len().min(high.len());
+        let null = |page: usize| called.is_null_page(page);
+        // Sorted by called number, absent ones last: pages that may hold it lie side by side.
+        let first = partition(pages, |p| {
+            !null(p) && high.get(p).is_some_and(|h| *h < number)
+        });
+        let last = partition(pages, |p| {
+            !null(p) && low.get(p).is_some_and(|l| *l <= number)
+        });
+        let total = segment.group_rows(group);
+        let rows: Vec<usize> = (first..last)
+            .filter(|page| {
+                at.min_value(*page).is_none_or(|t| *t <= until)
+                    && at.max_value(*page).is_none_or(|t| from <= *t)
+            })
+            .flat_map(|page| page * PAGE_ROWS..((page + 1) * PAGE_ROWS).min(total))
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let called = segment.rows::<i64>(group, "called", &rows)?;
+        let at = segment.rows::<i64>(group, "begun_at", &rows)?;
+        let hit = |c: &Option<i64>, t: &Option<i64>| {
+            *c == Some(number) && t.is_some_and(|t| (from..=until).contains(&t))
+        };
+        let hits = rows.iter().zip(called.iter().zip(&at));
+        found.extend(hits.filter(|(_, (c, t))| hit(c, t)).map(|(row, _)| *row));
+    }
+    Ok(found)
+}
+
+/// The first of `0..count` for which `before` no longer holds.
+pub(super) fn partition(count: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let mid = low.midpoint(high);
+        if before(mid) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    low
+}
+
+/// Reads the given rows whole. They rise.
+pub(super) fn read_rows(
+    segment: &Reader,
+    rows: &[usize],
+) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
+    let begin = BeginColumns::read(segment, 0, rows)?;
+    let end = EndColumns::read(segment, 0, rows)?;
+    let mut names = Names {
+        segment,
+        known: HashMap::new(),
+    };
+    (0..rows.len())
+        .map(|i| {
+            let first = begin.row(i, &mut names)?;
+            let second = end.row(i, first.uid, first.at.nanos(), segment)?;
+            Ok((first, second))
+        })
+        .collect()
+}
+
+/// Shares names that repeat, and says which column is to blame.
+struct Names<'a> {
+    segment: &'a Reader,
+    known: HashMap<Vec<u8>, Arc<str>>,
+}
+
+impl Names<'_> {
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.known.get(text.as_bytes()) {
+            return known.clone();
+        }
+        let shared: Arc<str> = text.into();
+        self.known.insert(text.as_bytes().to_vec(), shared.clone());
+        shared
+    }
+}
+
+fn text<'c>(
+    cells: &'c [Option<ByteArray>],
+    row: usize,
+    column: &str,
+    reader: &Reader,
+) -> Result<Option<&'c str>, StoreError> {
+    match cells.get(row).and_then(Option::as_ref) {
+        Some(cell) => match std::str::from_utf8(cell.data()) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(reader.lacks(column, "UTF-8 text")),
+        },
+        None => Ok(None),
+    }
+}
+
+fn named<T: Named>(
+    cells: &[Option<ByteArray>],
+    row: usize,
+    column: &str,
+    reader: &Reader,
+) -> Result<Option<T>, StoreError> {
+    match text(cells, row, column, reader)? {
+        Some(name) => match T::from_name(name) {
+            Some(value) => Ok(Some(value)),
+            None => Err(reader.unknown(column, name)),
+        },
+        None => Ok(None),
+    }
+}
+
+fn small<T: TryFrom<i64>>(
+    cells: &[Option<i64>],
+    row: usize,
+    column: &str,
+    reader: &Reader,
+) -> Result<Option<T>, StoreError> {
+    match cells.get(row).copied().flatten() {
+        Some(n) => match T::try_from(n) {
+            Ok(n) => Ok(Some(n)),
+            Err(_) => Err(reader.unknown(column, &n.to_string())),
+        },
+        None => Ok(None),
+    }
+}
+
+impl Reader {
+    fn unknown(&self, column: &str, value: &str) -> StoreError {
+        let what = format!("column {column} says {value:?}, which this version does not know");
+        StoreError::corrupt(self.path(), what)
+    }
+}
+
+impl BeginColumns {
+    fn row(&self, i: usize, names: &mut Names<'_>) -> Result<Begin, StoreError> {
+        let s = names.segment;
+        let text = |cells, column: &str| text(cells, i, column, s);
+        let boxed = |cells, column: &str| Ok::<_, StoreError>(text(cells, column)?.map(Box::from));
+        let integer = |cells: &[Option<i64>]| cells.get(i).copied().flatten();
+        let id = |cells: &[Option<i64>]| integer(cells).map(|n| IdDigest(n.cast_unsigned()));
+        let lacks = |column: &str| s.lacks(column, "value");
+        let rules = |cells, column: &str| match text(cells, column)? {
+            Some(names) => rules_from(names).map_err(|name| s.unknown(column, name)),
+            None => Ok(RuleSet::default()),
+        };
+        let socket = |ips, ports: &[Option<i64>], column: &str| {
+            let ip = text(ips, column)?.and_then(|t| t.parse::<IpAddr>().ok());
+            let port = small::<u16>(ports, i, column, s)?;
+            let both = ip.zip(port).map(|(ip, port)| SocketAddr::new(ip, port));
+            both.ok_or_else(|| lacks(column))
+        };
+        let octets = |cells: &[Option<FixedLenByteArray>]| {
+            let cell = cells.get(i)?.as_ref()?;
+            <[u8; 16]>::try_from(cell.data()).ok()
+        };
+        let others = text(&self.other_numbers, "other_numbers")?.unwrap_or("");
+        let number = |cells: &[Option<i64>], column: &str| {
+            integer(cells)
+                .and_then(|n| Tn::from_u64(n.try_into().ok()?))
+                .or_else(|| {
+                    let mut parts = others.split(' ').filter_map(|p| p.split_once('='));
+                    let (_, digits) = parts.find(|(name, _)| *name == column)?;
+                    Tn::from_canonical(digits.as_bytes())
+                })
+        };
+        let uid = integer(&self.uid).ok_or_else(|| lacks("uid"))?;
+        let at = integer(&self.begun_at).ok_or_else(|| lacks("begun_at"))?;
+        let sensor = text(&self.sensor, "sensor")?.ok_or_else(|| lacks("sensor"))?;
+        let (peer, peer_rule) = (
+            text(&self.peer, "peer")?,
+            text(&self.peer_rule, "peer_rule")?,
+        );
+        let decided_by = match text(&self.decided_by, "decided_by")? {
+            Some(id) => Some(rule(id).ok_or_else(|| s.unknown("decided_by", id))?),
+            None => None,
+        };
+        let origid = match octets(&self.origid) {
+            Some(uuid) => Some(uuid_text(&uuid).into()),
+            None => boxed(&self.origid_text, "origid_text")?,
+        };
+        let flags = match text(&self.flags, "flags")? {
+            Some(names) => flags_from(names).map_err(|name| s.unknown("flags", name))?,
+            None => Default::default(),
+        };
+        Ok(Begin {
+            uid: uid.cast_unsigned(),
+            at: Timestamp::from_nanos(at),
+            clock: Clock {
+                source: named(&self.clock, i, "clock", s)?.ok_or_else(|| lacks("clock"))?,
+                error_ns: small(&self.clock_error_ns, i, "clock_error_ns", s)?.unwrap_or(0),
+            },
+            config: small(&self.config, i, "config", s)?.unwrap_or(0),
+            direction: named(&self.direction, i, "direction", s)?
+                .ok_or_else(|| lacks("direction"))?,
+            transport: named(&self.transport, i, "transport", s)?
+                .ok_or_else(|| lacks("transport"))?,
+            source: socket(&self.source, &self.source_port, "source")?,
+            destination: socket(&self.destination, &self.destination_port, "destination")?,
+            vlan: small(&self.vlan, i, "vlan", s)?,
+            trunk: boxed(&self.trunk, "trunk")?,
+            numbers: Numbers {
+                called: number(&self.called, "called"),
+                to: number(&self.to_number, "to_number"),
+                diverted_from: number(&self.diverted_from, "diverted_from"),
+                from: number(&self.from_number, "from_number"),
+                asserted: number(&self.asserted, "asserted"),
+                remote_party: number(&self.remote_party, "remote_party"),
+                private: self.private.get(i).copied().flatten().unwrap_or(false),
+            },
+            called_text: boxed(&self.called_text, "called_text")?,
+            ids: Ids {
+                call_id: id(&self.call_id).ok_or_else(|| lacks("call_id"))?,
+                session_id: id(&self.session_id),
+                icid: id(&self.icid),
+                sdp_origin: id(&self.sdp_origin),
+            },
+            verdict: Verdict {
+                validation: named(&self.validation, i, "validation", s)?
+                    .ok_or_else(|| lacks("validation"))?,
+                decided_by,
+                attest: named(&self.attest, i, "attest", s)?,
+                failed: rules(&self.failed, "failed")?,
+                undetermined: rules(&self.undetermined, "undetermined")?,
+                findings: rules(&self.findings, "findings")?,
+                identities: small(&self.identities, i, "identities", s)?.unwrap_or(0),
+                passport: octets(&self.passport).map(Digest128),
+                orig: number(&self.orig, "orig"),
+                iat: integer(&self.iat),
+                origid,
+                spc: boxed(&self.spc, "spc")?,
+                x5u_host: boxed(&self.x5u_host, "x5u_host")?,
+            },
+            flags,
+            sensor: names.shared(sensor),
+            peer: peer.map(|p| names.shared(p)),
+            peer_rule: peer_rule.map(|p| names.shared(p)),
+        })
+    }
+}
+
+impl EndColumns {
+    pub fn row(
+        &self,
+        i: usize,
+        uid: u64,
+        begun_at: i64,
+        s: &Reader,
+    ) -> Result<Option<EndFacts>, StoreError> {
+        let Some(state) = named(&self.state, i, "state", s)? else {
+            return Ok(None);
+        };
+        Ok(Some(EndFacts {
+            uid,
+            begun_at,
+            state,
+            code: small(&self.code, i, "code", s)?.unwrap_or(0),
+            cause: small(&self.cause, i, "cause", s)?,
+            ringing_ms: small(&self.ringing_ms, i, "ringing_ms", s)?,
+            final_ms: small(&self.final_ms, i, "final_ms", s)?,
+            duration_ms: small(&self.duration_ms, i, "duration_ms", s)?,
+            released_by: named(&self.released_by, i, "released_by", s)?,
+            retransmissions: small(&self.retransmissions, i, "retransmissions", s)?.unwrap_or(0),
+            forks: small(&self.forks, i, "forks", s)?.unwrap_or(0),
+            auth_retries: small(&self.auth_retries, i, "auth_retries", s)?.unwrap_or(0),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_the_usual_form_of_a_uuid_becomes_octets() {
+        let usual = "0f0e0d0c-0102-4a3b-8c9d-00ff10ee20dd";
+        assert_eq!(uuid_text(&uuid_octets(usual.as_bytes()).unwrap()), usual);
+        assert_eq!(uuid_octets(usual.to_uppercase().as_bytes()), None);
+        assert_eq!(uuid_octets(b"0f0e0d0c01024a3b8c9d00ff10ee20dd"), None);
+        assert_eq!(uuid_octets(b"0f0e0d0c-0102-4a3b-8c9d-00ff10ee20d-"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_uuid_goes_both_ways(octets in any::<[u8; 16]>()) {
+            prop_assert_eq!(uuid_octets(uuid_text(&octets).as_bytes()), Some(octets));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What can be chosen about a store.
+
+use std::time::Duration;
+
+/// How a store behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Records to a segment, and so the most that memory holds twice over (once taking in, once being sealed): about 250 octets each.
+    pub segment_records: usize,
+    /// A segment is sealed early once it spans this much capture time and holds at least a 64th of `segment_records`.
+    pub segment_span: Duration,
+    /// How long records are kept. [`EmbeddedStore::retain`](super::EmbeddedStore::retain) deletes what is older.
+    pub retention: Duration,
+    /// Memory for the footers of files kept open for look-ups: about a third of a MiB for each segment of 500,000 records.
+    pub footer_cache: usize,
+    /// Who seals.
+    pub sealing: Sealing,
+}
+
+/// Who seals a full memtable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// A thread of its own, one at a time: appending goes on meanwhile, and waits only when the next one is full too.
+    Background,
+    /// The append that finds it full.
+    Inline,
+}
+
+impl Default for StoreSettings {
+    /// Half a million records (the measured size) or 15 minutes to a segment, 90 days, 64 MiB of footers.
+    fn default() -> Self {
+        Self {
+            segment_records: 500_000,
+            segment_span: Duration::from_secs(900),
+            retention: Duration::from_secs(90 * 86_400),
+            footer_cache: 64 << 20,
+            sealing: Sealing::Background,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Checksums of sealed files. Parquet has none that all writers and readers share, and nothing in it notices a flipped bit in a packed
+//! column; so a file carries its own.
+//!
+//! The footer holds a crc32c for every 16 KiB of pages (`tracehop.sums`: where the pages end, `:`, eight hexadecimal digits a block), checked on
+//! every read; the file's name holds that of everything after the pages, checked on opening. A damaged file answers with an
+//! error, never with another number or time.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::reader::{ChunkReader, Length};
+
+/// A file that has been written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finished {
+    /// Its length.
+    pub octets: u64,
+    /// Checksum of everything after the pages: for its name.
+    pub sum: u32,
+}
+
+/// Octets that one checksum covers: a few pages, so that reading one page reads little else.
+const SUMMED: usize = 16 << 10;
+
+/// Sums up what is written.
+pub(super) struct Summing {
+    file: File,
+    written: u64,
+    /// Of whole blocks.
+    sums: Vec<u32>,
+    /// Of the block being written; after the pages, of all that follows.
+    sum: u32,
+    /// How much of the block is written; `None` after the pages.
+    filled: Option<usize>,
+}
+
+impl Summing {
+    pub fn over(file: File) -> Self {
+        Self {
+            file,
+            written: 0,
+            sums: Vec::new(),
+            sum: 0,
+            filled: Some(0),
+        }
+    }
+
+    /// Where the pages end and the checksums of their blocks, as the footer holds them.
+    pub fn end_of_pages(&mut self) -> String {
+        if self.filled.take().is_some_and(|f| f > 0) {
+            self.sums.push(self.sum);
+        }
+        self.sum = 0;
+        let mut text = format!("{}:", self.written);
+        for sum in &self.sums {
+            let _ = write!(text, "{sum:08x}");
+        }
+        text
+    }
+
+    /// Makes the file durable.
+    pub fn finish(&self) -> ParquetResult<Finished> {
+        self.file.sync_all()?;
+        Ok(Finished {
+            octets: self.written,
+            sum: self.sum,
+        })
+    }
+}
+
+impl Write for Summing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = match self.filled {
+            Some(filled) => bytes.len().min(SUMMED - filled),
+            None => bytes.len(),
+        };
+        let (bytes, _) = bytes.split_at(taken);
+        let taken = self.file.write(bytes)?;
+        let (bytes, _) = bytes.split_at(taken);
+        self.sum = crc32c::crc32c_append(self.sum, bytes);
+        self.written += taken as u64;
+        if let Some(filled) = &mut self.filled {
+            *filled += taken;
+            if *filled == SUMMED {
+                self.sums.push(self.sum);
+                (self.sum, *filled) = (0, 0);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A file read by position, so that several threads may share it.
+pub(super) struct Source {
+    file: File,
+    length: u64,
+    sums: OnceLock<Sums>,
+}
+
+/// Checksums of the pages of a file.
+pub(super) struct Sums {
+    /// Where the pages end.
+    pages: u64,
+    blocks: Vec<u32>,
+}
+
+impl Sums {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pages, sums) = text.split_once(':')?;
+        let pages: u64 = pages.parse().ok()?;
+        let blocks: Option<Vec<u32>> = sums
+            .as_bytes()
+            .chunks(8)
+            .map(|hex| u32::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok())
+            .collect();
+        let blocks = blocks?;
+        let expected = pages.div_ceil(SUMMED as u64);
+        (u64::try_from(blocks.len()) == Ok(expected)).then_some(Self { pages, blocks })
+    }
+}
+
+impl Source {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self {
+            file,
+            length,
+            sums: OnceLock::new(),
+        })
+    }
+
+    /// From now on pages are checked by `sums`. Checks the footer, from which they come, by the sum in the file's name.
+    pub fn check(&self, sums: Sums, name: Option<u32>) -> ParquetResult<()> {
+        let tail = self.length.checked_sub(sums.pages);
+        let tail = tail.and_then(|t| usize::try_from(t).ok());
+        let tail = tail.ok_or_else(|| ParquetError::General("pages past its end".to_owned()))?;
+        if let Some(name) = name
+            && crc32c::crc32c(&self.read(sums.pages, tail)?) != name
+        {
+            return Err(ParquetError::General("damaged: footer checksum".to_owned()));
+        }
+        self.sums.get_or_init(|| sums);
+        Ok(())
+    }
+
+    fn read(&self, start: u64, length: usize) -> ParquetResult<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes)
+    }
+
+    /// Reads octets of pages with the whole blocks around them, and checks those.
+    fn read_checked(&self, sums: &Sums, start: u64, end: u64) -> ParquetResult<Bytes> {
+        let block = SUMMED as u64;
+        let first = start / block;
+        let from = first * block;
+        let until = end.div_ceil(block).saturating_mul(block).min(sums.pages);
+        let odd = |_| ParquetError::General("a page of impossible length".to_owned());
+        let bytes = self.read(from, usize::try_from(until - from).map_err(odd)?)?;
+        let expected = sums
+            .blocks
+            .iter()
+            .skip(usize::try_from(first).map_err(odd)?);
+        for (bytes, sum) in bytes.chunks(SUMMED).zip(expected) {
+            if crc32c::crc32c(bytes) != *sum {
+                return Err(ParquetError::General("damaged: page checksum".to_owned()));
+            }
+        }
+        let (skip, keep) = (start - from, end - from);
+        let range = usize::try_from(skip).map_err(odd)?..usize::try_from(keep).map_err(odd)?;
+        Ok(Bytes::from(bytes).slice(range))
+    }
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Source {
+    type T = io::Cursor<Bytes>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        // Whoever asks without a length reads a header: a page of ours is smaller than this.
+        let length = self.length.saturating_sub(start).min(64 << 10);
+        let length = usize::try_from(length).unwrap_or(0);
+        self.get_bytes(start, length).map(io::Cursor::new)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        let end = u64::try_from(length)
+            .ok()
+            .and_then(|l| start.checked_add(l));
+        match (end.filter(|end| *end <= self.length), self.sums.get()) {
+            (Some(end), Some(sums)) if end <= sums.pages => self.read_checked(sums, start, end),
+            (Some(_), _) => Ok(self.read(start, length)?.into()),
+            (None, _) => Err(ParquetError::EOF(format!(
+                "{length} octets at {start} of {}",
+                self.length
+            ))),
+        }
+    }
+}

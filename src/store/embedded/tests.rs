@@ -1,0 +1,804 @@
+//! The store as a whole, on a real folder.
+
+mod bench;
+mod kill;
+mod made;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use self::made::{begin, begins, end, ends, tn};
+use super::*;
+
+fn settings(records: usize) -> StoreSettings {
+    StoreSettings {
+        segment_records: records,
+        segment_span: Duration::from_secs(86_400),
+        retention: Duration::from_secs(2 * 3600),
+        sealing: Sealing::Inline,
+        ..StoreSettings::default()
+    }
+}
+
+fn open(dir: &Path) -> EmbeddedStore {
+    EmbeddedStore::open(dir, settings(1_000_000)).unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse_rfc3339(text).unwrap()
+}
+
+const ALWAYS: (Timestamp, Timestamp) = (Timestamp::MIN, Timestamp::MAX);
+
+fn called(store: &dyn Store, number: &str) -> Vec<StoredCall> {
+    store.by_called(tn(number), ALWAYS.0, ALWAYS.1).unwrap()
+}
+
+fn calling(store: &dyn Store, number: &str) -> Vec<StoredCall> {
+    store.by_calling(tn(number), ALWAYS.0, ALWAYS.1).unwrap()
+}
+
+fn uids(calls: &[StoredCall]) -> Vec<u64> {
+    calls.iter().map(|c| c.begin.uid).collect()
+}
+
+/// Everything a store should answer, kept the simple way.
+#[derive(Default)]
+struct Model {
+    begins: BTreeMap<u64, Begin>,
+    ends: BTreeMap<u64, End>,
+}
+
+impl Model {
+    fn answer(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        of: impl Fn(&Begin) -> bool,
+    ) -> Vec<StoredCall> {
+        let hits = self.begins.values();
+        let mut hits: Vec<_> = hits
+            .filter(|b| from <= b.at && b.at <= until && of(b))
+            .map(|b| StoredCall {
+                begin: b.clone(),
+                end: self.ends.get(&b.uid).cloned(),
+            })
+            .collect();
+        hits.sort_by_key(|c| (c.begin.at, c.begin.uid));
+        hits
+    }
+
+    fn check(&self, store: &dyn Store, from: Timestamp, until: Timestamp) {
+        let numbers = self.begins.values().flat_map(|b| {
+            let n = &b.numbers;
+            [
+                n.called,
+                n.to,
+                n.diverted_from,
+                n.from,
+                n.asserted,
+                n.remote_party,
+                b.verdict.orig,
+            ]
+        });
+        let numbers: std::collections::BTreeSet<_> = numbers.flatten().collect();
+        for number in numbers {
+            let some = Some(number);
+            let expected = self.answer(from, until, |b| {
+                let n = &b.numbers;
+                [n.called, n.to, n.diverted_from].contains(&some)
+            });
+            assert_eq!(store.by_called(number, from, until).unwrap(), expected);
+            let count = store.count_by_called(number, from, until).unwrap();
+            assert_eq!(count, expected.len() as u64);
+            let expected = self.answer(from, until, |b| {
+                let n = &b.numbers;
+                [n.from, n.asserted, n.remote_party, b.verdict.orig].contains(&some)
+            });
+            assert_eq!(store.by_calling(number, from, until).unwrap(), expected);
+            let count = store.count_by_calling(number, from, until).unwrap();
+            assert_eq!(count, expected.len() as u64);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Any records, any mixture of memory, segments, late ends and reopening: every field comes back.
+    #[test]
+    fn what_was_taken_in_is_found(
+        records in begins(1..40),
+        finals in ends(0..60),
+        seal_every in 1_usize..50,
+        reopen_at in 0_usize..100,
+        window in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path());
+        let mut model = Model::default();
+        let mut steps = 0;
+        let mut finals = finals.into_iter();
+        for b in &records {
+            store.append_begin(b).unwrap();
+            model.begins.insert(b.uid, b.clone());
+            // Ends for any record so far, some of them sealed by now.
+            for (which, mut e) in finals.by_ref().take(2) {
+                let of = which.get(&model.begins.values().collect::<Vec<_>>()).to_owned().clone();
+                e.uid = of.uid;
+                e.begun_at = of.at;
+                e.called = of.numbers.called;
+                store.append_end(&e).unwrap();
+                model.ends.insert(e.uid, e);
+            }
+            steps += 1;
+            if steps % seal_every == 0 {
+                store.seal().unwrap();
+            }
+            if steps == reopen_at {
+                store.commit().unwrap();
+                drop(store);
+                store = open(dir.path());
+            }
+        }
+        let (from, until) = (window.0.get(&records).at, window.1.get(&records).at);
+        model.check(&store, from.min(until), from.max(until));
+        model.check(&store.reader(), ALWAYS.0, ALWAYS.1);
+        store.commit().unwrap();
+        let (reader, report) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+        prop_assert_eq!(report.torn_bytes + report.bad_frames + report.unreadable + report.foreign_files, 0);
+        model.check(&reader, ALWAYS.0, ALWAYS.1);
+        store.close().unwrap();
+        let store = open(dir.path());
+        prop_assert_eq!(store.open_report(), &OpenReport::default());
+        prop_assert_eq!(store.last_uid(), records.iter().map(|b| b.uid).max().unwrap());
+        model.check(&store, from.min(until), from.max(until));
+    }
+
+    /// The octets of a record are read as that record or not at all.
+    #[test]
+    fn octets_of_a_record_never_panic(b in begins(1..2), cut in any::<prop::sample::Index>(), bit in 0..8) {
+        let mut body = Vec::new();
+        encode_begin(&b[0], &mut body);
+        let numbering = names::Numbering::current();
+        let row = codec::BeginRow::decode(&body, &numbering).unwrap();
+        prop_assert!(row.is_text());
+        prop_assert_eq!(row.to_begin(), Some(b[0].clone()));
+        let place = cut.index(body.len());
+        prop_assert!(codec::BeginRow::decode(&body[..place], &numbering).is_none());
+        body[place] ^= 1_u8 << bit;
+        if let Some(row) = codec::BeginRow::decode(&body, &numbering) {
+            prop_assert_eq!(row.to_begin().is_some(), row.is_text());
+        }
+    }
+}
+
+#[test]
+fn windows_are_closed_at_both_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let times = [
+        "2026-11-24T12:59:59.999999999Z",
+        "2026-11-24T13:00:00Z",
+        "2026-11-24T13:00:00.000000001Z",
+        "2026-11-24T14:00:00Z",
+    ];
+    for (uid, time) in (1..).zip(times) {
+        let mut b = begin(uid);
+        b.at = at(time);
+        store.append_begin(&b).unwrap();
+    }
+    for _ in 0..2 {
+        for (i, from) in times.iter().enumerate() {
+            for (j, until) in times.iter().enumerate() {
+                let expected: Vec<u64> = (i + 1..j + 2).map(|u| u as u64).collect();
+                let number = tn("12025550100");
+                let found = store.by_called(number, at(from), at(until)).unwrap();
+                assert_eq!(uids(&found), expected, "{from} to {until}");
+                let count = store.count_by_called(number, at(from), at(until)).unwrap();
+                assert_eq!(count, expected.len() as u64);
+                let number = tn("12025550199");
+                let found = store.by_calling(number, at(from), at(until)).unwrap();
+                assert_eq!(uids(&found), expected);
+                let count = store.count_by_calling(number, at(from), at(until));
+                assert_eq!(count.unwrap(), expected.len() as u64);
+            }
+        }
+        store.seal().unwrap();
+    }
+}
+
+#[test]
+fn folders_are_those_of_capture_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for (uid, time) in [(1, "2019-03-01T00:10:00Z"), (2, "2026-11-24T13:00:00Z")] {
+        let mut b = begin(uid);
+        b.at = at(time);
+        store.append_begin(&b).unwrap();
+    }
+    store.seal().unwrap();
+    assert!(dir.path().join("seg/2019-03-01/00").is_dir());
+    assert!(dir.path().join("seg/2026-11-24/13").is_dir());
+    assert_eq!(uids(&called(&store, "12025550100")), [1, 2]);
+}
+
+#[test]
+fn the_later_end_wins_across_seals() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let b = begin(1);
+    store.append_begin(&b).unwrap();
+    let code = |store: &dyn Store| called(store, "12025550100")[0].end.as_ref().map(|e| e.code);
+    assert_eq!(code(&store), None);
+    for (i, status) in [180, 200, 486, 487, 500, 503].into_iter().enumerate() {
+        let mut e = end(&b);
+        e.code = status;
+        store.append_end(&e).unwrap();
+        assert_eq!(code(&store), Some(status), "in memory");
+        if i > 0 {
+            store.seal().unwrap();
+            assert_eq!(code(&store), Some(status), "sealed");
+        }
+    }
+    drop(store);
+    assert_eq!(code(&open(dir.path())), Some(503));
+}
+
+#[test]
+fn an_end_may_come_before_its_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let b = begin(5);
+    store.append_end(&end(&b)).unwrap();
+    store.seal().unwrap();
+    store.append_begin(&b).unwrap();
+    assert!(called(&store, "12025550100")[0].end.is_some());
+    store.seal().unwrap();
+    assert!(called(&store, "12025550100")[0].end.is_some());
+}
+
+#[test]
+fn numbers_under_every_name_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let mut b = begin(1);
+    b.numbers.to = Some(tn("12025550101"));
+    b.numbers.diverted_from = Some(tn("12025550102"));
+    b.numbers.asserted = Some(tn("12025550103"));
+    b.numbers.remote_party = Some(tn("12025550104"));
+    b.verdict.orig = Some(tn("12025550105"));
+    store.append_begin(&b).unwrap();
+    let mut code = begin(2);
+    code.numbers.called = Some(tn("*67"));
+    code.numbers.to = Some(tn("0123"));
+    code.numbers.from = Some(tn("#1"));
+    store.append_begin(&code).unwrap();
+    let mut nameless = begin(3);
+    nameless.numbers = Default::default();
+    nameless.called_text = Some("sip:alice@example.net".into());
+    store.append_begin(&nameless).unwrap();
+    for _ in 0..2 {
+        for number in ["12025550100", "12025550101", "12025550102"] {
+            assert_eq!(uids(&called(&store, number)), [1], "{number}");
+            assert_eq!(uids(&calling(&store, number)), [] as [u64; 0]);
+        }
+        for number in ["12025550199", "12025550103", "12025550104", "12025550105"] {
+            assert_eq!(uids(&calling(&store, number)), [1], "{number}");
+            assert_eq!(uids(&called(&store, number)), [] as [u64; 0]);
+        }
+        assert_eq!(called(&store, "*67")[0].begin, code);
+        assert_eq!(called(&store, "0123")[0].begin, code);
+        assert_eq!(calling(&store, "#1")[0].begin, code);
+        assert_eq!(called(&store, "123"), []);
+        store.seal().unwrap();
+    }
+}
+
+#[test]
+fn a_number_called_more_often_than_a_page_holds_is_found_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for uid in 1..=9000 {
+        let mut b = begin(uid);
+        b.at = b.at.plus(Duration::from_millis(uid * 10));
+        if uid % 3 != 0 {
+            b.numbers.called = Some(tn(if uid % 3 == 1 {
+                "12025550150"
+            } else {
+                "12025550099"
+            }));
+        }
+        store.append_begin(&b).unwrap();
+    }
+    let start = begin(1).at;
+    for _ in 0..2 {
+        for number in ["12025550099", "12025550100", "12025550150"] {
+            assert_eq!(called(&store, number).len(), 3000);
+            let from = start.plus(Duration::from_millis(40_000));
+            let until = start.plus(Duration::from_millis(40_290));
+            let found = store.by_called(tn(number), from, until).unwrap();
+            assert_eq!(found.len(), 10);
+            assert_eq!(store.count_by_called(tn(number), from, until).unwrap(), 10);
+        }
+        assert_eq!(calling(&store, "12025550199").len(), 9000);
+        store.seal().unwrap();
+    }
+}
+
+#[test]
+fn counting_callers_reads_no_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let time = |uid: u64| begin(1).at.plus(Duration::from_millis(uid));
+    for uid in 1..=9000 {
+        let mut b = begin(uid);
+        b.at = time(uid);
+        store.append_begin(&b).unwrap();
+    }
+    store.close().unwrap();
+    let (reader, _) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+    for entry in std::fs::read_dir(dir.path().join("seg/2026-11-24/13")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "parquet") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let number = tn("12025550199");
+    let wide = reader.count_by_calling(number, at("2026-11-24T12:59:00Z"), time(60_000));
+    assert_eq!(wide.unwrap(), 9000, "the index is enough");
+    let edge = reader.count_by_calling(number, time(1), time(9000));
+    assert!(
+        edge.is_err(),
+        "within a second only the record knows its time"
+    );
+}
+
+#[test]
+fn coverage_rows_replace_and_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let row = |sensor: &str, from: &str, messages| Coverage {
+        sensor: sensor.into(),
+        from: at(from),
+        until: at(from).plus(Duration::from_secs(60)),
+        packets: u64::MAX,
+        messages,
+        incomplete: 1,
+        dropped: 2,
+        unreadable: 3,
+    };
+    let (a, b) = ("2026-11-24T23:59:00Z", "2026-11-25T00:00:00Z");
+    store.append_coverage(&row("west", a, 1)).unwrap();
+    store.append_coverage(&row("east", a, 2)).unwrap();
+    store.seal().unwrap();
+    store.append_coverage(&row("west", a, 5)).unwrap();
+    store.append_coverage(&row("west", b, 6)).unwrap();
+    let expected = [row("east", a, 2), row("west", a, 5), row("west", b, 6)];
+    for _ in 0..2 {
+        assert_eq!(store.coverage(ALWAYS.0, ALWAYS.1).unwrap(), expected);
+        let midnight = store.coverage(at(b), at(b)).unwrap();
+        assert_eq!(midnight, expected, "rows that end at midnight touch it");
+        let after = at("2026-11-25T00:00:30Z");
+        assert_eq!(store.coverage(after, after).unwrap(), expected[2..]);
+        store.seal().unwrap();
+    }
+    drop(store);
+    assert_eq!(
+        open(dir.path()).coverage(ALWAYS.0, ALWAYS.1).unwrap(),
+        expected
+    );
+}
+
+#[test]
+fn retention_deletes_whole_hours_and_remembers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let times = [
+        "2026-11-23T09:59:59Z",
+        "2026-11-24T10:30:00Z",
+        "2026-11-24T11:00:00Z",
+    ];
+    for (uid, time) in (1..).zip(times) {
+        let mut b = begin(uid);
+        b.at = at(time);
+        store.append_begin(&b).unwrap();
+        store
+            .append_coverage(&Coverage {
+                sensor: "s".into(),
+                from: at(time),
+                until: at(time),
+                packets: 0,
+                messages: 0,
+                incomplete: 0,
+                dropped: 0,
+                unreadable: 0,
+            })
+            .unwrap();
+    }
+    store.seal().unwrap();
+    let report = store.retain(at("2026-11-23T10:00:00Z")).unwrap();
+    assert_eq!(report, RetentionReport::default(), "nothing is that old");
+    assert_eq!(store.forgotten_before(), None);
+    let report = store.retain(at("2026-11-24T13:59:59Z")).unwrap();
+    let limit = at("2026-11-24T11:00:00Z");
+    assert_eq!(
+        (report.hours, report.segments, report.coverage_days),
+        (2, 2, 1)
+    );
+    assert_eq!(report.forgotten_before, Some(limit));
+    assert!(!dir.path().join("seg/2026-11-23").exists());
+    assert!(dir.path().join("seg/2026-11-24/11").exists());
+    assert_eq!(uids(&called(&store, "12025550100")), [3]);
+    // A clock that steps back does not bring back what was forgotten.
+    store.retain(at("2026-11-24T01:00:00Z")).unwrap();
+    assert_eq!(store.forgotten_before(), Some(limit));
+    let mut old = begin(9);
+    old.at = at(times[0]);
+    store.append_begin(&old).unwrap();
+    assert_eq!(store.counters().too_old, 1);
+    assert_eq!(uids(&called(&store, "12025550100")), [3]);
+    store.seal().unwrap();
+    assert!(!dir.path().join("seg/2026-11-23").exists());
+    drop(store);
+    assert_eq!(open(dir.path()).forgotten_before(), Some(limit));
+}
+
+#[test]
+fn a_second_writer_is_told_who_is_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let second = EmbeddedStore::open(dir.path(), settings(10)).err().unwrap();
+    let us = format!("process {}", std::process::id());
+    assert!(matches!(&second, StoreError::Locked { holder, .. } if *holder == us));
+    assert!(second.to_string().contains(&us));
+    drop(store);
+    open(dir.path());
+}
+
+#[test]
+fn a_reader_beside_a_live_writer_sees_what_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    store.append_begin(&begin(1)).unwrap();
+    store.seal().unwrap();
+    store.append_begin(&begin(2)).unwrap();
+    store.commit().unwrap();
+    store.append_begin(&begin(3)).unwrap();
+    let (mut reader, _) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+    assert_eq!(uids(&called(&reader, "12025550100")), [1, 2]);
+    assert_eq!(reader.last_uid(), 2);
+    assert!(matches!(
+        reader.append_begin(&begin(4)),
+        Err(StoreError::ReadOnly)
+    ));
+    let nowhere = EmbeddedStore::open_read_only(&dir.path().join("none"));
+    assert!(matches!(nowhere, Err(StoreError::Io { .. })));
+}
+
+#[test]
+fn a_uid_is_taken_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for uid in [7, 3, 9] {
+        store.append_begin(&begin(uid)).unwrap();
+        assert!(
+            matches!(store.append_begin(&begin(uid)), Err(StoreError::UidTaken(u)) if u == uid)
+        );
+    }
+    assert_eq!(store.last_uid(), 9);
+    assert_eq!(store.counters().begins, 3);
+}
+
+#[test]
+fn both_sides_may_go_to_other_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<EmbeddedStore>();
+    shared::<StoreReader>();
+}
+
+/// A copy of a folder, as a power cut would leave it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_seal_cut_short_anywhere_neither_loses_nor_doubles() {
+    let dir = tempfile::tempdir().unwrap();
+    let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+    let mut store = open(&before);
+    let mut first = begin(1);
+    first.at = at("2026-11-24T09:00:00Z");
+    store.append_begin(&first).unwrap();
+    store.seal().unwrap();
+    store.append_end(&end(&first)).unwrap();
+    for uid in 2..=5 {
+        let mut b = begin(uid);
+        b.at = at("2026-11-24T10:00:00Z").plus(Duration::from_secs(uid * 1200));
+        store.append_begin(&b).unwrap();
+    }
+    store.commit().unwrap();
+    drop(store);
+    copy(&before, &after);
+    open(&after).seal().unwrap();
+
+    // Every file that the seal made, in every combination, beside the log that it did not come to unlink.
+    let mut made = Vec::new();
+    for hour in ["09", "10", "11"] {
+        let sub = Path::new("seg/2026-11-24").join(hour);
+        for (path, _) in layout::list(&after.join(&sub)).unwrap() {
+            let file = sub.join(path.file_name().unwrap());
+            if !before.join(&file).exists() {
+                made.push(file);
+            }
+        }
+    }
+    assert_eq!(
+        made.len(),
+        5,
+        "two segments with their indexes, and late ends: {made:?}"
+    );
+    for subset in 0..1_u32 << made.len() {
+        let crashed = dir.path().join(format!("crashed-{subset}"));
+        copy(&before, &crashed);
+        let mut placed = 0;
+        for (i, file) in made.iter().enumerate() {
+            if subset & (1 << i) != 0 {
+                let target = crashed.join(file);
+                std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+                std::fs::copy(after.join(file), &target).unwrap();
+                std::fs::write(target.with_extension("parquet.new"), b"PAR1").unwrap();
+                placed += 1;
+            }
+        }
+        let (reader, _) = EmbeddedStore::open_read_only(&crashed).unwrap();
+        assert_eq!(uids(&called(&reader, "12025550100")), [1, 2, 3, 4, 5]);
+        let mut store = open(&crashed);
+        assert!(store.open_report().void_files >= placed);
+        for _ in 0..2 {
+            let calls = called(&store, "12025550100");
+            assert_eq!(uids(&calls), [1, 2, 3, 4, 5]);
+            assert!(calls[0].end.is_some());
+            store.seal().unwrap();
+        }
+        drop(store);
+        std::fs::remove_dir_all(&crashed).unwrap();
+    }
+}
+
+#[test]
+fn a_log_torn_anywhere_gives_back_a_prefix_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let original = dir.path().join("original");
+    let mut store = open(&original);
+    for uid in 1..=6 {
+        store.append_begin(&begin(uid)).unwrap();
+        if uid % 2 == 0 {
+            store.commit().unwrap();
+        }
+    }
+    drop(store);
+    let log = std::fs::read(layout::log(&original, 1)).unwrap();
+    let mut most = 0;
+    for cut in 0..=log.len() {
+        let torn = dir.path().join("torn");
+        copy(&original, &torn);
+        std::fs::write(layout::log(&torn, 1), &log[..cut]).unwrap();
+        let mut store = open(&torn);
+        let found = uids(&called(&store, "12025550100"));
+        assert_eq!(found, (1..=found.len() as u64).collect::<Vec<_>>());
+        assert!(found.len() >= most && found.len().is_multiple_of(2));
+        most = found.len();
+        assert_eq!(store.open_report().bad_frames, 0);
+        // It goes on behind the cut, and what comes then is there after another opening.
+        store.append_begin(&begin(100)).unwrap();
+        store.commit().unwrap();
+        drop(store);
+        let store = open(&torn);
+        assert_eq!(store.open_report().torn_bytes, 0);
+        assert_eq!(called(&store, "12025550100").len(), found.len() + 1);
+        drop(store);
+        std::fs::remove_dir_all(&torn).unwrap();
+    }
+    assert_eq!(most, 6);
+}
+
+#[test]
+fn damaged_and_foreign_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for uid in 1..=3 {
+        store.append_begin(&begin(uid)).unwrap();
+    }
+    store.seal().unwrap();
+    store.append_end(&end(&begin(2))).unwrap();
+    store.close().unwrap();
+    for foreign in [
+        "wal/notes.txt",
+        "seg/readme",
+        "seg/2026-11-24/13/x.parquet",
+        "seg/2026-11-24/99",
+    ] {
+        std::fs::write(dir.path().join(foreign), b"?").unwrap();
+    }
+    let store = open(dir.path());
+    assert_eq!(store.open_report().foreign_files, 4);
+    let sound = (
+        called(&store, "12025550100"),
+        calling(&store, "12025550199"),
+    );
+    assert_eq!(sound.0.len(), 3);
+    drop(store);
+
+    // Flipped in turn: the answer is right (the octet was not needed for it) or an error, never another answer.
+    let files = layout::list(&dir.path().join("seg/2026-11-24/13")).unwrap();
+    for (path, name) in files {
+        if name.unwrap().starts_with('x') {
+            continue;
+        }
+        let whole = std::fs::read(&path).unwrap();
+        let mut found = 0;
+        for place in (0..whole.len()).step_by(5) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1 << (place % 8);
+            std::fs::write(&path, &damaged).unwrap();
+            let (reader, _) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+            let one = reader.by_called(tn("12025550100"), ALWAYS.0, ALWAYS.1);
+            let other = reader.by_calling(tn("12025550199"), ALWAYS.0, ALWAYS.1);
+            for (result, right) in [(one, &sound.0), (other, &sound.1)] {
+                match result {
+                    Ok(calls) => assert_eq!(&calls, right, "octet {place} of {path:?}"),
+                    Err(e) => {
+                        assert!(e.to_string().contains("-000000000"), "{e}");
+                        found += 1;
+                    }
+                }
+            }
+        }
+        assert!(found > whole.len() / 10, "{found} found in {path:?}");
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let (reader, _) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+        let cut = reader.by_calling(tn("12025550199"), ALWAYS.0, ALWAYS.1);
+        assert!(matches!(cut, Err(StoreError::Corrupt { .. })));
+        std::fs::write(&path, &whole).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_store_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("thesis.txt"), b"years of work").unwrap();
+    let refused = EmbeddedStore::open(dir.path(), settings(10)).err().unwrap();
+    assert!(refused.to_string().contains("thesis.txt"), "{refused}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+
+    let later = tempfile::tempdir().unwrap();
+    std::fs::write(later.path().join("format"), b"tracehop store, format 2\n").unwrap();
+    assert!(matches!(
+        EmbeddedStore::open(later.path(), settings(10)),
+        Err(StoreError::Corrupt { .. })
+    ));
+}
+
+#[test]
+fn a_store_whose_logs_are_gone_goes_on_behind_the_last_uid() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for uid in 1..=30 {
+        store.append_begin(&begin(uid)).unwrap();
+    }
+    store.close().unwrap();
+    std::fs::remove_dir_all(dir.path().join("wal")).unwrap();
+    let mut store = open(dir.path());
+    assert_eq!(store.last_uid(), 30);
+    store.append_begin(&begin(31)).unwrap();
+    store.seal().unwrap();
+    assert_eq!(called(&store, "12025550100").len(), 31);
+}
+
+#[test]
+fn a_failed_log_refuses_but_still_answers() {
+    struct Broken;
+    impl log::Sink for Broken {
+        fn write_all(&mut self, _: &[u8]) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> std::io::Result<()> {
+            Err(std::io::Error::other("input/output error"))
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    store.append_begin(&begin(1)).unwrap();
+    store.commit().unwrap();
+    store.log.replace_sink(Box::new(Broken));
+    store.append_begin(&begin(2)).unwrap();
+    assert!(matches!(store.commit(), Err(StoreError::LogFailed { .. })));
+    assert!(matches!(store.commit(), Err(StoreError::LogFailed { .. })));
+    assert!(store.append_begin(&begin(3)).is_err());
+    assert!(store.append_end(&end(&begin(1))).is_err());
+    assert!(
+        store.seal().is_err(),
+        "what is not in the log is not sealed"
+    );
+    assert_eq!(called(&store, "12025550100").len(), 2);
+    drop(store);
+    assert_eq!(uids(&called(&open(dir.path()), "12025550100")), [1]);
+}
+
+#[test]
+fn a_seal_that_fails_is_tried_again_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EmbeddedStore::open(dir.path(), settings(4)).unwrap();
+    // A file where the day's folder should be: no segment can be written.
+    let day = dir.path().join("seg/2026-11-24");
+    std::fs::write(&day, b"").unwrap();
+    for uid in 1..=4 {
+        store.append_begin(&begin(uid)).unwrap();
+    }
+    assert!(store.append_begin(&begin(5)).is_err(), "there is no room");
+    assert!(store.seal_trouble().is_some());
+    store.commit().unwrap();
+    assert_eq!(called(&store, "12025550100").len(), 4);
+    std::fs::remove_file(&day).unwrap();
+    for uid in 5..=20 {
+        store.append_begin(&begin(uid)).unwrap();
+    }
+    assert_eq!(store.seal_trouble(), None);
+    assert_eq!(called(&store, "12025550100").len(), 20);
+    drop(store);
+    assert_eq!(called(&open(dir.path()), "12025550100").len(), 20);
+}
+
+#[test]
+fn look_ups_go_on_while_another_thread_writes_and_seals() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = StoreSettings {
+        sealing: Sealing::Background,
+        ..settings(500)
+    };
+    let mut store = EmbeddedStore::open(dir.path(), settings).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (reader, done) = (store.reader(), &done);
+            scope.spawn(move || {
+                let mut seen = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    match reader.by_called(tn("12025550100"), ALWAYS.0, ALWAYS.1) {
+                        Ok(calls) => {
+                            let expected: Vec<u64> = (1..=calls.len() as u64).collect();
+                            assert_eq!(uids(&calls), expected, "none missing, none twice");
+                            assert!(calls.len() >= seen);
+                            seen = calls.len();
+                        }
+                        Err(e) => assert!(matches!(e, StoreError::Restless), "{e}"),
+                    }
+                }
+            });
+        }
+        for uid in 1..=6000 {
+            store.append_begin(&begin(uid)).unwrap();
+            if uid % 100 == 0 {
+                store.commit().unwrap();
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    store.seal().unwrap();
+    assert_eq!(called(&store, "12025550100").len(), 6000);
+    assert!(store.counters().seals >= 11);
+}

@@ -1,0 +1,126 @@
+//! What the legs of one call say against it: conditions that need no other candidate's posterior.
+
+use std::net::IpAddr;
+
+use super::HEALTHY_CLOCK_NS;
+use crate::base::Timestamp;
+use crate::call::peer::{Peer, PeerKind, PeerTable};
+use crate::call::record::StoredCall;
+use crate::stir::verify::Validation;
+use crate::traceback::candidate::{Upstream, ended_at};
+use crate::traceback::condition::Condition;
+use crate::traceback::request::HopRequest;
+use crate::traceback::score::{Calling, Identifier, Scored};
+
+/// Whether the call came in for one number and went out to another with the first one as its forwarder.
+pub(super) fn forwarded_here(best: &Scored<'_>) -> bool {
+    let Some(came) = best.attempt.ingress.map(|l| &l.begin.numbers) else {
+        return false;
+    };
+    let went = &best.leg.begin.numbers;
+    came.called.is_some() && went.diverted_from == came.called && went.called != came.called
+}
+
+/// Conditions about the legs and the neighbour alone.
+pub(super) fn about_evidence(
+    found: &mut Vec<Condition>,
+    best: &Scored<'_>,
+    upstream: Upstream<'_>,
+    peers: &PeerTable,
+) {
+    let Upstream::Known(peer) = upstream else {
+        found.push(Condition::UnresolvedPeer);
+        return;
+    };
+    if [best.attempt.ingress, Some(best.leg)]
+        .into_iter()
+        .flatten()
+        .any(|l| l.begin.clock.error_ns > HEALTHY_CLOCK_NS)
+    {
+        found.push(Condition::ClockUnhealthy);
+    }
+    if let Some(leg) = best.attempt.ingress {
+        if address_is_shared(leg, peer, peers) {
+            found.push(Condition::SharedAddress);
+        }
+        if peer.kind == PeerKind::Customer && leg.begin.numbers.diverted_from.is_some() {
+            found.push(Condition::PostForwarding);
+        }
+    }
+}
+
+/// Whether some other neighbour's rule would have fitted the leg just as well: one that asks for a trunk group, on a leg
+/// that shows none, or one for the very same networks.
+fn address_is_shared(leg: &StoredCall, peer: &Peer, peers: &PeerTable) -> bool {
+    let b = &leg.begin;
+    let ip: IpAddr = b.source.ip();
+    let chosen = peers
+        .rules
+        .iter()
+        .find(|r| Some(&r.name) == b.peer_rule.as_ref());
+    peers.rules.iter().any(|r| {
+        let other = peers
+            .peers
+            .get(r.peer)
+            .is_some_and(|p| Upstream::Known(p).key() != Upstream::Known(peer).key());
+        let fits = (r.networks.is_empty() || r.networks.iter().any(|n| n.contains(&ip)))
+            && r.port.is_none_or(|p| p == b.source.port())
+            && r.vlan.is_none_or(|v| b.vlan == Some(v));
+        let tells_nothing = match &r.trunk_group {
+            Some(_) => b.trunk.is_none(),
+            None => chosen.is_some_and(|c| {
+                c.networks == r.networks
+                    && c.trunk_group.is_none()
+                    && c.vlan == r.vlan
+                    && c.port == r.port
+            }),
+        };
+        other && fits && tells_nothing
+    })
+}
+
+/// Whether the request says something else than a PASSporT of the call that we verified.
+pub(super) fn contradicts_passport(best: &Scored<'_>, request: &HopRequest) -> bool {
+    let verified = best
+        .attempt
+        .legs()
+        .map(|l| &l.begin.verdict)
+        .find(|v| v.validation == Validation::Passed);
+    let Some(verdict) = verified else {
+        return false;
+    };
+    let other_caller = best.calling == Calling::Differs
+        && verdict.orig.is_some()
+        && verdict.orig != request.call.calling;
+    best.passport == Identifier::Differs || best.origid == Identifier::Differs || other_caller
+}
+
+/// How often the call of `best` came in while an earlier passage of it was still under way, itself included.
+pub(super) fn passages<'s, 'a: 's>(
+    best: &Scored<'a>,
+    all: impl Iterator<Item = &'s Scored<'a>>,
+) -> usize {
+    let same = |a: &StoredCall, b: &StoredCall| {
+        let passport = a.begin.verdict.passport;
+        let session = a.begin.ids.session_id;
+        (passport.is_some() && passport == b.begin.verdict.passport)
+            || (session.is_some() && session == b.begin.ids.session_id)
+    };
+    let leg = best.attempt.ingress.unwrap_or(best.leg);
+    let mut passages: Vec<&StoredCall> = all
+        .filter_map(|s| s.attempt.ingress)
+        .filter(|l| std::ptr::eq(*l, leg) || same(l, leg))
+        .collect();
+    passages.sort_by_key(|l| (l.begin.at, l.begin.uid));
+    let mut open_until: Option<Timestamp> = None;
+    let (mut run, mut longest) = (0, 0);
+    for l in passages {
+        let under_way = open_until.is_some_and(|end| l.begin.at <= end);
+        run = if under_way { run + 1 } else { 1 };
+        longest = longest.max(run);
+        // A leg whose end is unknown may still be under way.
+        open_until =
+            Some(ended_at(l).unwrap_or(Timestamp::MAX)).max(open_until.filter(|_| under_way));
+    }
+    longest
+}

@@ -1,0 +1,214 @@
+//! The commands as a user meets them: what they print, and their exit codes.
+
+mod support;
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::Value;
+use support::{Lab, text, tracehop};
+
+fn code(out: &Output) -> i32 {
+    out.status.code().unwrap()
+}
+
+fn stderr(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+fn stdout(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+fn json(out: &Output) -> Value {
+    serde_json::from_slice(&out.stdout)
+        .unwrap_or_else(|e| panic!("{e}\n{}\n{}", stdout(out), stderr(out)))
+}
+
+#[test]
+fn wrong_usage_is_64_and_help_is_0() {
+    assert_eq!(code(&tracehop(&["nonsense"])), 64);
+    assert_eq!(code(&tracehop(&["replay"])), 64);
+    assert_eq!(code(&tracehop(&["--help"])), 0);
+}
+
+#[test]
+fn a_broken_configuration_is_78_with_file_line_and_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.toml");
+    fs::write(&path, "[provider]\nname = \"X\"\n[store]\nretention_day = 5\n[credentials]\nanchors = \"none.pem\"\n").unwrap();
+    let out = tracehop(&["check", &text(&path)]);
+    assert_eq!(code(&out), 78);
+    let said = stderr(&out);
+    assert!(
+        said.contains("bad.toml:4: unknown key store.retention_day"),
+        "{said}"
+    );
+    assert!(said.contains("did you mean retention_days?"), "{said}");
+    assert!(said.contains("bad.toml:6: "), "{said}");
+    let out = tracehop(&["check", &text(&path), "--json"]);
+    assert_eq!(code(&out), 78);
+    assert!(json(&out)["problems"].as_array().unwrap().len() >= 3);
+}
+
+#[test]
+fn check_reads_the_labs_files_and_names_odd_entries() {
+    let lab = Lab::new(2, 400);
+    let out = tracehop(&["check", &text(&lab.path("tracehop.toml")), "--json"]);
+    assert_eq!(code(&out), 0, "{}", stderr(&out));
+    let said = json(&out);
+    assert!(said["certificates"].as_u64().unwrap() > 10, "{said}");
+    assert!(
+        said["notes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|n| n.as_str().unwrap().contains("is not used")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_missing_capture_is_66() {
+    let lab = Lab::new(2, 400);
+    let out = tracehop(&[
+        "replay",
+        "no-such.pcap",
+        "--config",
+        &text(&lab.path("tracehop.toml")),
+    ]);
+    assert_eq!(code(&out), 66);
+    assert!(stderr(&out).contains("no-such.pcap"), "{}", stderr(&out));
+}
+
+#[test]
+fn a_cut_capture_gives_what_was_before_the_cut_and_says_where() {
+    let lab = Lab::new(2, 400);
+    let config = text(&lab.path("tracehop.toml"));
+    let whole = lab.captures().remove(0);
+    let bytes = fs::read(&whole).unwrap();
+    let cut = lab.path("cut.pcap");
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let out = tracehop(&["replay", &text(&cut), "--config", &config, "--json"]);
+    assert_eq!(code(&out), 65);
+    let said = json(&out);
+    assert!(said["records"].as_u64().unwrap() > 40, "{said}");
+    assert_eq!(said["files"][0]["clean"], false);
+    assert!(
+        said["files"][0]["ending"]
+            .as_str()
+            .unwrap()
+            .contains("octet"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_same_capture_is_not_stored_twice_unless_asked_to() {
+    let lab = Lab::new(2, 400);
+    let (capture, config) = (text(&lab.captures()[0]), text(&lab.path("tracehop.toml")));
+    let replay = |more: &[&str]| {
+        let mut arguments = vec!["replay", &capture, "--config", &config, "--json"];
+        arguments.extend(more);
+        tracehop(&arguments)
+    };
+    assert_eq!(code(&replay(&[])), 0);
+    let out = replay(&[]);
+    assert_eq!(code(&out), 65);
+    assert!(stderr(&out).contains("was replayed at"), "{}", stderr(&out));
+    assert_eq!(code(&replay(&["--again"])), 0);
+}
+
+#[test]
+fn garbage_is_no_capture() {
+    let lab = Lab::new(2, 400);
+    let file = lab.path("garbage.pcap");
+    fs::write(
+        &file,
+        b"this is no capture at all, but long enough to be looked at",
+    )
+    .unwrap();
+    let out = tracehop(&[
+        "replay",
+        &text(&file),
+        "--config",
+        &text(&lab.path("tracehop.toml")),
+    ]);
+    assert!(matches!(code(&out), 65 | 66), "{}", stderr(&out));
+    assert!(stderr(&out).contains("garbage.pcap"), "{}", stderr(&out));
+}
+
+#[test]
+fn the_demo_tells_calls_apart_and_answers_three_questions() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = text(&dir.path().join("demo"));
+    let out = tracehop(&["demo", "--dir", &demo]);
+    assert_eq!(code(&out), 0, "{}", stderr(&out));
+    let said = stdout(&out);
+    for part in [
+        "Handed to us by",
+        "UPSTREAM_DOMESTIC",
+        "AMBIGUOUS",
+        "NOT_FOUND",
+        "tracehop trace",
+    ] {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+    // Once more over its own folder, as people do.
+    assert_eq!(code(&tracehop(&["demo", "--dir", &demo])), 0);
+}
+
+#[test]
+fn the_demo_does_not_touch_a_folder_that_is_not_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("precious.txt"), "mine").unwrap();
+    let out = tracehop(&["demo", "--dir", &text(dir.path())]);
+    assert_ne!(code(&out), 0);
+    assert_eq!(
+        fs::read_to_string(dir.path().join("precious.txt")).unwrap(),
+        "mine"
+    );
+}
+
+#[test]
+fn every_request_of_the_lab_is_answered_as_its_truth_says() {
+    let lab = Lab::new(1, 1_500);
+    let config = text(&lab.path("tracehop.toml"));
+    let mut replay = vec!["replay".to_owned()];
+    replay.extend(lab.captures().iter().map(|c| text(c)));
+    replay.extend(["--config".to_owned(), config.clone(), "--json".into()]);
+    let out = tracehop(&replay.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(code(&out), 0, "{}", stderr(&out));
+    let truth = fs::read_to_string(lab.path("truth-requests.jsonl")).unwrap();
+    let mut seen = 0;
+    for line in truth.lines() {
+        let want: Value = serde_json::from_str(line).unwrap();
+        let file = lab.path(want["file"].as_str().unwrap());
+        let out = tracehop(&[
+            "trace",
+            "--request",
+            &text(&file),
+            "--config",
+            &config,
+            "--json",
+        ]);
+        let got = json(&out);
+        let want = &want["expected"];
+        assert_eq!(
+            got["answer"]["resolution"],
+            want["resolution"],
+            "{}: {got:#}",
+            file.display()
+        );
+        if !want["upstream"].is_null() {
+            assert_eq!(
+                got["upstream_peer"],
+                want["upstream"],
+                "{}: {got:#}",
+                file.display()
+            );
+        }
+        seen += 1;
+    }
+    assert!(seen >= 14, "{seen}");
+}

@@ -1,0 +1,200 @@
+//! The house stands: no lower floor imports a higher one, and floors 0 to 4 touch nothing outside.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Floor of each room (docs/ARCHITECTURE.md).
+const FLOORS: [(&str, u8); 18] = [
+    ("base", 0),
+    ("number", 1),
+    ("wire", 1),
+    ("stir", 2),
+    ("call", 3),
+    ("traceback", 3),
+    ("engine", 4),
+    ("capture", 5),
+    ("fetch", 5),
+    ("store", 5),
+    ("responder", 5),
+    ("portal", 5),
+    ("web", 5),
+    ("host", 5),
+    ("lab", 6),
+    ("config", 6),
+    ("daemon", 6),
+    ("cli", 6),
+];
+
+/// What the pure floors must not name, and why.
+const OUTSIDE: [(&str, &str); 14] = [
+    ("std::fs", "files"),
+    ("std::env", "environment"),
+    ("std::process", "processes"),
+    ("std::thread", "threads"),
+    ("std::io", "files and sockets"),
+    ("TcpStream", "sockets"),
+    ("TcpListener", "sockets"),
+    ("UdpSocket", "sockets"),
+    ("Instant", "clocks"),
+    ("SystemTime", "clocks"),
+    ("now_utc", "clocks"),
+    ("println!", "the log"),
+    ("tracing::", "the log"),
+    ("tokio", "threads and sockets"),
+];
+
+#[test]
+fn no_lower_floor_imports_a_higher_one() {
+    let wrong: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| imports_above(path, text))
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn floors_0_to_4_touch_nothing_outside() {
+    let wrong: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| names_outside(path, text))
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_room_has_a_floor_and_stands_on_the_map() {
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            let room = entry.file_name().into_string().unwrap();
+            assert!(floor_of(&room).is_some(), "room {room} has no floor");
+            assert!(
+                lib.contains(&format!("pub mod {room};")),
+                "{room} is not in lib.rs"
+            );
+            assert!(
+                lib.contains(&format!("[`{room}`]")),
+                "{room} is not on the map of lib.rs"
+            );
+        }
+    }
+}
+
+/// The two tests above can fail.
+#[test]
+fn a_breach_is_seen() {
+    let path = root().join("src/wire/x.rs");
+    assert_eq!(
+        imports_above(&path, "use crate::call::record::Begin;").len(),
+        1
+    );
+    assert_eq!(imports_above(&path, "use crate::base::Timestamp;").len(), 0);
+    assert_eq!(
+        imports_above(&path, "use crate::{base::Timestamp, store::Store};").len(),
+        1
+    );
+    assert_eq!(
+        names_outside(&path, "let t = std::time::Instant::now();").len(),
+        1
+    );
+    assert_eq!(names_outside(&path, "// an Instant in a comment").len(), 0);
+    assert_eq!(
+        names_outside(&root().join("src/store/x.rs"), "use std::fs;").len(),
+        0
+    );
+}
+
+fn imports_above(path: &Path, text: &str) -> Vec<String> {
+    let Some(floor) = room_of(path).and_then(|r| floor_of(&r)) else {
+        return Vec::new();
+    };
+    let mut wrong = Vec::new();
+    for (n, line) in code(text) {
+        for (room, other) in FLOORS {
+            let direct = line.contains(&format!("crate::{room}::"))
+                || line.contains(&format!("crate::{room};"));
+            let grouped = line.contains("crate::{")
+                && line
+                    .split(['{', ',', ' '])
+                    .any(|w| w == room || w.starts_with(&format!("{room}::")));
+            if other > floor && (direct || grouped) {
+                wrong.push(format!(
+                    "{}:{n}: floor {floor} imports {room} on floor {other}",
+                    path.display()
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+fn names_outside(path: &Path, text: &str) -> Vec<String> {
+    let Some(floor) = room_of(path).and_then(|r| floor_of(&r)) else {
+        return Vec::new();
+    };
+    if floor > 4 {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    for (n, line) in code(text) {
+        for (name, what) in OUTSIDE {
+            if line.contains(name) {
+                wrong.push(format!(
+                    "{}:{n}: floor {floor} names {name}: {what}",
+                    path.display()
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// Lines of code with their numbers: no comments, nothing from the tests at a file's foot.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, l)| !l.starts_with("#[cfg(test)]"))
+        .filter(|(_, l)| !l.trim_start().starts_with("//"))
+        .map(|(n, l)| (n + 1, l))
+}
+
+fn room_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix(root().join("src")).ok()?;
+    let mut parts = inside.components();
+    let first = parts.next()?;
+    parts.next()?;
+    Some(first.as_os_str().to_str()?.to_owned())
+}
+
+fn floor_of(room: &str) -> Option<u8> {
+    FLOORS.iter().find(|(r, _)| *r == room).map(|(_, f)| *f)
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> BTreeMap<PathBuf, String> {
+    let mut out = BTreeMap::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && !is_test(&path) {
+                out.insert(path.clone(), fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    assert!(out.len() > 20, "the sources were found");
+    out
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|n| n == "tests.rs" || n == "test_support.rs")
+        || path.components().any(|c| c.as_os_str() == "tests")
+}

@@ -1,0 +1,174 @@
+//! Every call of the laboratory is judged as its truth says, whatever the number of judges.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::Value;
+use support::{Lab, Recorder};
+use tracehop::base::digest::IdDigest;
+use tracehop::call::record::{Direction, StoredCall};
+
+fn truth(lab: &Lab) -> Vec<Value> {
+    std::fs::read_to_string(lab.path("truth.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_call_is_judged_as_its_truth_says() {
+    let lab = Lab::new(7, 1_500);
+    let mut store = Recorder::default();
+    let report = lab.replay(&mut store, 2);
+    let truth = truth(&lab);
+    let mut by_leg: HashMap<(IdDigest, &str), Vec<StoredCall>> = HashMap::new();
+    for call in store.calls() {
+        let direction = match call.begin.direction {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+            Direction::Unknown => "unknown",
+        };
+        by_leg
+            .entry((call.begin.ids.call_id, direction))
+            .or_default()
+            .push(call);
+    }
+    let mut wrong = Vec::new();
+    let mut kinds = BTreeMap::new();
+    for row in &truth {
+        let kind = row["kind"].as_str().unwrap();
+        *kinds.entry(kind.to_owned()).or_insert(0) += 1;
+        let key = (
+            IdDigest::of(row["call_id"].as_str().unwrap().as_bytes()),
+            row["direction"].as_str().unwrap(),
+        );
+        let found = by_leg
+            .get_mut(&key)
+            .and_then(|calls| (!calls.is_empty()).then(|| calls.remove(0)));
+        match found {
+            Some(call) => wrong.extend(
+                differences(row, &call)
+                    .into_iter()
+                    .map(|d| format!("{kind} {}: {d}", row["call_id"])),
+            ),
+            None => wrong.push(format!("{kind} {}: no record", row["call_id"])),
+        }
+    }
+    wrong.extend(by_leg.values().flatten().map(|c| {
+        format!(
+            "a record that no truth knows: {} at {}, {:?}",
+            c.begin.uid, c.begin.at, c
+        )
+    }));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        truth.len(),
+        wrong[..wrong.len().min(40)].join("\n")
+    );
+    assert_eq!(report.begins, truth.len() as u64);
+    assert!(kinds.len() >= 30, "{kinds:?}");
+}
+
+fn differences(row: &Value, call: &StoredCall) -> Vec<String> {
+    let mut out = Vec::new();
+    let b = &call.begin;
+    let mut same = |what: &str, want: &Value, got: Value| {
+        if *want != got {
+            out.push(format!("{what}: truth {want}, record {got}"));
+        }
+    };
+    same(
+        "validation",
+        &row["validation"],
+        serde_json::to_value(b.verdict.validation).unwrap(),
+    );
+    if b.verdict.validation != tracehop::stir::verify::Validation::Passed {
+        same(
+            "rule",
+            &row["rule"],
+            serde_json::to_value(b.verdict.decided_by).unwrap(),
+        );
+    }
+    // A token that breaks the form may still be readable; then the truth does not say what it claims.
+    if !row["attest"].is_null() {
+        same(
+            "attest",
+            &row["attest"],
+            serde_json::to_value(b.verdict.attest).unwrap(),
+        );
+    }
+    same("peer", &row["peer"], serde_json::to_value(&b.peer).unwrap());
+    same(
+        "called",
+        &row["called"],
+        serde_json::to_value(b.numbers.called).unwrap(),
+    );
+    same(
+        "calling",
+        &row["calling"],
+        serde_json::to_value(b.numbers.from).unwrap(),
+    );
+    same(
+        "transport",
+        &row["transport"],
+        serde_json::to_value(b.transport).unwrap(),
+    );
+    let end = call.end.as_ref();
+    same(
+        "state",
+        &row["state"],
+        serde_json::to_value(end.map(|e| e.state)).unwrap(),
+    );
+    same(
+        "code",
+        &row["code"],
+        serde_json::to_value(end.map(|e| e.code)).unwrap(),
+    );
+    let flags: BTreeSet<&str> = b.flags.iter().map(|f| f.label()).collect();
+    let want: BTreeSet<&str> = row["flags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f.as_str().unwrap())
+        .collect();
+    if flags != want {
+        out.push(format!("flags: truth {want:?}, record {flags:?}"));
+    }
+    let failed: BTreeSet<&str> = b.verdict.failed.iter().map(|r| r.id()).collect();
+    for rule in row["failed"].as_array().unwrap() {
+        if !failed.contains(rule.as_str().unwrap()) {
+            out.push(format!("failed: {rule} is missing in {failed:?}"));
+        }
+    }
+    out
+}
+
+#[test]
+fn records_are_the_same_for_any_number_of_judges() {
+    let lab = Lab::new(11, 500);
+    let mut one = Recorder::default();
+    lab.replay(&mut one, 1);
+    for judges in [2, 5] {
+        let mut many = Recorder::default();
+        lab.replay(&mut many, judges);
+        assert!(one.lines() == many.lines(), "{judges} judges");
+    }
+    assert!(one.begins.len() > 400);
+}
+
+#[test]
+fn sums_of_outcomes_are_the_inputs_at_every_stage() {
+    let lab = Lab::new(13, 400);
+    let mut store = Recorder::default();
+    let r = lab.replay(&mut store, 2);
+    assert_eq!(r.imbalances(), Vec::<String>::new());
+    assert_eq!(r.collect.attempts, store.begins.len() as u64);
+    assert_eq!(
+        r.tallies.values().map(|t| t.attempts).sum::<u64>(),
+        r.begins
+    );
+}
