@@ -212,3 +212,25 @@ fn every_request_of_the_lab_is_answered_as_its_truth_says() {
     }
     assert!(seen >= 14, "{seen}");
 }
+
+#[test]
+fn rules_md_is_what_the_code_says() {
+    let said = tracehop(&["rules", "--markdown"]);
+    assert_eq!(code(&said), 0);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RULES.md");
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == stdout(&said),
+        "write it anew: cargo run -- rules --markdown > docs/RULES.md"
+    );
+}
+
+#[test]
+fn rules_can_be_asked_for_by_id_and_by_kind() {
+    let said = json(&tracehop(&["rules", "stale", "--json"]));
+    assert_eq!(said["rules"][0]["id"], "F1");
+    assert_eq!(said["rules"][0]["sip_code"], 403);
+    let said = json(&tracehop(&["rules", "e4", "--json"]));
+    assert_eq!(said["practices"][0]["applied"], false);
+    assert_eq!(code(&tracehop(&["rules", "no-such-rule"])), 64);
+}

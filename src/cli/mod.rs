@@ -6,6 +6,7 @@ mod lab;
 mod output;
 mod replay;
 mod replayed;
+mod rules;
 mod summary;
 mod trace;
 mod verify;
@@ -33,6 +34,7 @@ enum Command {
     Verify(verify::Verify),
     Trace(trace::Trace),
     Check(check::Check),
+    Rules(rules::Rules),
     Lab(lab::Lab),
 }
 
@@ -101,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Rules(c) => c.run(),
         Command::Lab(c) => c.run(),
     };
     outcome.unwrap_or_else(|failure| {

@@ -9,7 +9,7 @@
 //! gets no signature check, and a header of a kind that we don't verify is set aside at once. "Could not find out" is never
 //! "failed": an unknown certificate, a cut message and a withheld number are undetermined.
 //!
-//! - [`rule`]: every rule with its ID, what it checks, its source and its class of failure
+//! - [`rule`]: every rule with its ID, what it checks, its source and its class of failure; [`practice`]: those that are no state of a header
 //! - [`verdict`]: rule states, one verdict per Identity header, one per call
 //! - [`facts`]: what the rest of the message says: parties, privacy, date
 //! - [`token`]: families header, grammar and token
@@ -22,6 +22,7 @@ pub mod explain;
 pub mod facts;
 pub mod freshness;
 pub mod orig;
+pub mod practice;
 pub mod rule;
 pub mod signature;
 pub mod states;

@@ -24,8 +24,24 @@ pub enum Class {
     Policy,
 }
 
+impl Class {
+    /// Lower-case name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unsupported => "unsupported",
+            Self::Credential => "credential",
+            Self::Trust => "trust",
+            Self::Signature => "signature",
+            Self::Stale => "stale",
+            Self::Mismatch => "mismatch",
+            Self::Policy => "policy",
+        }
+    }
+}
+
 macro_rules! rules {
-    ($( $id:ident $label:literal $class:ident $code:literal $family:literal $what:literal; )*) => {
+    ($( $id:ident $label:literal $class:ident $code:literal $family:literal $what:literal $source:literal; )*) => {
         /// A rule of verification. Its name is its stable ID, as findings, tests and documents use it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -41,6 +57,11 @@ macro_rules! rules {
             /// What is checked, in one line.
             pub const fn what(self) -> &'static str {
                 match self { $(Rule::$id => $what),* }
+            }
+
+            /// Where it comes from: the document, or `ours` with the reason.
+            pub const fn source(self) -> &'static str {
+                match self { $(Rule::$id => $source),* }
             }
 
             /// Stable lower-case ID of the kind of trouble, for flags, metrics and output, such as `orig-mismatch`.
@@ -72,55 +93,104 @@ macro_rules! rules {
 }
 
 rules! {
-    H3 "comma-joined" Policy 0 "header" "each Identity header field holds one value, not several joined by commas";
-    H4 "truncated" Credential 0 "header" "the message is whole: no lost fragment, no cut by snap length";
-    H5 "legacy-identity" Unsupported 0 "header" "not the RFC 4474 form with an Identity-Info header";
-    H7 "too-large" Malformed 438 "header" "value of at most 16 KB, at most 16 Identity headers";
-    G1 "bad-digest" Malformed 438 "grammar" "three base64url parts without padding or white space";
-    G1S "slack-bits" Policy 0 "grammar" "unused bits at the end of the base64url parts are zero";
-    G2 "compact-form" Malformed 438 "grammar" "full form, as SHAKEN demands; not the compact form";
-    G3 "no-info" Malformed 436 "grammar" "info parameter: an absolute URI in angle brackets";
-    G4 "duplicate-parameter" Malformed 438 "grammar" "info, alg and ppt at most once each";
-    G5 "alg-parameter" Unsupported 437 "grammar" "alg parameter absent or ES256";
-    G6 "ppt-parameter" Malformed 438 "grammar" "ppt parameter absent or equal to the token's";
-    G7 "unknown-ppt" Unsupported 0 "grammar" "ppt is one that we verify (shaken)";
-    G8 "info-x5u" Malformed 436 "grammar" "info and x5u are the same string";
-    J1 "bad-jose-header" Malformed 438 "token" "JOSE header is a JSON object without duplicate names";
-    J2 "typ" Unsupported 437 "token" "typ is passport";
-    J3 "alg" Unsupported 437 "token" "alg is ES256";
-    J4 "no-x5u" Malformed 436 "token" "x5u is present and a string";
-    J5 "ppt" Malformed 438 "token" "ppt is present and shaken";
-    J6 "crit" Malformed 438 "token" "no crit: we understand no critical extension";
-    P1 "bad-payload" Malformed 438 "token" "payload is a JSON object without duplicate names";
-    P2 "iat" Malformed 438 "token" "iat is a JSON number, not negative, below 2^53";
-    P3 "orig" Malformed 438 "token" "orig is an object with exactly one tn";
-    P4 "dest" Malformed 438 "token" "dest is an object with an array of tn or uri, not empty";
-    P5 "number-form" Policy 0 "token" "signed numbers are canonical: digits without plus sign or separators";
-    P6 "attest" Malformed 438 "token" "attest is A, B or C";
-    P7 "origid" Malformed 438 "token" "origid is present";
-    P7U "origid-not-uuid" Policy 0 "token" "origid is a UUID";
-    F1 "stale" Stale 403 "stale" "iat lies within the freshness window around the capture time";
-    F2 "date" Policy 0 "stale" "Date, if present, lies within the freshness window";
-    O1 "orig-mismatch" Mismatch 438 "orig-mismatch" "orig is the P-Asserted-Identity or, without one, the From number";
-    O3 "orig-not-comparable" Credential 0 "orig-mismatch" "the calling number is not withheld, so that it can be compared";
-    D1 "dest-mismatch" Mismatch 438 "dest-mismatch" "dest holds the To number or, failing that, the Request-URI number";
-    D2 "dest-by-request-uri" Policy 0 "dest-mismatch" "dest holds the To number, not only the Request-URI number";
-    X1 "x5u-url" Malformed 436 "credential" "x5u is https on port 443 or 8443 without user, query, fragment or parameters";
-    X2 "no-certificate" Credential 436 "credential" "the certificate could be had";
-    X3 "bad-certificate" Trust 437 "credential" "PEM chain that can be read, leaf first";
-    X4 "untrusted" Trust 437 "trust" "path to a certification authority of the list, each certificate valid at iat and at capture";
-    X4E "expired" Trust 437 "trust" "leaf and issuers are valid in time at iat and at capture";
-    X5 "key-type" Trust 437 "trust" "leaf key is P-256";
-    X6 "critical-extension" Trust 437 "trust" "no unknown critical extension";
-    X7 "policy-oid" Policy 0 "trust" "certificate policy is the one of SHAKEN";
-    X8 "key-usage" Trust 437 "trust" "key usage allows digital signatures";
-    X9 "tnauthlist" Trust 437 "trust" "leaf has a TNAuthList that can be read";
-    X10 "not-authorised" Trust 437 "trust" "TNAuthList holds a service provider code or covers orig";
-    X12 "subject-spc" Policy 0 "trust" "common name carries the service provider code of the TNAuthList";
-    R3 "revoked" Trust 437 "revoked" "no certificate of the path stands on the revocation list";
-    R5 "revocation-unknown" Policy 0 "revoked" "a current revocation list was at hand";
-    S1 "signature-form" Malformed 438 "signature" "signature is 64 octets, r and s";
-    S2 "signature" Signature 438 "signature" "signature verifies over the octets received";
+    H3 "comma-joined" Policy 0 "header" "each Identity header field holds one value, not several joined by commas"
+        "RFC 8224";
+    H4 "truncated" Credential 0 "header" "the message is whole: no lost fragment, no cut by snap length"
+        "ours: what was not received is not judged";
+    H5 "legacy-identity" Unsupported 0 "header" "not the RFC 4474 form with an Identity-Info header"
+        "RFC 8224, RFC 4474";
+    H7 "too-large" Malformed 438 "header" "value of at most 16 KB, at most 16 Identity headers"
+        "ours: bounds";
+    G1 "bad-digest" Malformed 438 "grammar" "three base64url parts without padding or white space"
+        "RFC 8224 §4, erratum 6499";
+    G1S "slack-bits" Policy 0 "grammar" "unused bits at the end of the base64url parts are zero"
+        "RFC 4648 §3.5";
+    G2 "compact-form" Malformed 438 "grammar" "full form, as SHAKEN demands; not the compact form"
+        "RFC 8588, ATIS-1000082";
+    G3 "no-info" Malformed 436 "grammar" "info parameter: an absolute URI in angle brackets"
+        "RFC 8224 §4, ATIS-1000082";
+    G4 "duplicate-parameter" Malformed 438 "grammar" "info, alg and ppt at most once each"
+        "RFC 3261 §7.3.1";
+    G5 "alg-parameter" Unsupported 437 "grammar" "alg parameter absent or ES256"
+        "RFC 8224 §4";
+    G6 "ppt-parameter" Malformed 438 "grammar" "ppt parameter absent or equal to the token's"
+        "RFC 8224 §4, ATIS-1000082";
+    G7 "unknown-ppt" Unsupported 0 "grammar" "ppt is one that we verify (shaken)"
+        "RFC 8224";
+    G8 "info-x5u" Malformed 436 "grammar" "info and x5u are the same string"
+        "ATIS-1000082";
+    J1 "bad-jose-header" Malformed 438 "token" "JOSE header is a JSON object without duplicate names"
+        "RFC 7515 §4";
+    J2 "typ" Unsupported 437 "token" "typ is passport"
+        "RFC 8225, ATIS-1000082";
+    J3 "alg" Unsupported 437 "token" "alg is ES256"
+        "RFC 8225, ATIS-1000082";
+    J4 "no-x5u" Malformed 436 "token" "x5u is present and a string"
+        "RFC 8225, ATIS-1000082";
+    J5 "ppt" Malformed 438 "token" "ppt is present and shaken"
+        "RFC 8588, ATIS-1000082";
+    J6 "crit" Malformed 438 "token" "no crit: we understand no critical extension"
+        "RFC 7515 §4.1.11";
+    P1 "bad-payload" Malformed 438 "token" "payload is a JSON object without duplicate names"
+        "RFC 7519 §4";
+    P2 "iat" Malformed 438 "token" "iat is a JSON number, not negative, below 2^53"
+        "RFC 8225, errata 5985 and 6656";
+    P3 "orig" Malformed 438 "token" "orig is an object with exactly one tn"
+        "RFC 8225, RFC 8588";
+    P4 "dest" Malformed 438 "token" "dest is an object with an array of tn or uri, not empty"
+        "RFC 8225, erratum 5715";
+    P5 "number-form" Policy 0 "token" "signed numbers are canonical: digits without plus sign or separators"
+        "RFC 8225 §5.2.1";
+    P6 "attest" Malformed 438 "token" "attest is A, B or C"
+        "RFC 8588, ATIS-1000082";
+    P7 "origid" Malformed 438 "token" "origid is present"
+        "RFC 8588, ATIS-1000082";
+    P7U "origid-not-uuid" Policy 0 "token" "origid is a UUID"
+        "RFC 8588, RFC 9562 §4";
+    F1 "stale" Stale 403 "stale" "iat lies within the freshness window around the capture time"
+        "RFC 8224 §6.2, ATIS-1000074";
+    F2 "date" Policy 0 "stale" "Date, if present, lies within the freshness window"
+        "RFC 8224, ATIS-1000074";
+    O1 "orig-mismatch" Mismatch 438 "orig-mismatch" "orig is the P-Asserted-Identity or, without one, the From number"
+        "ATIS-1000074, ATIS-1000082";
+    O3 "orig-not-comparable" Credential 0 "orig-mismatch" "the calling number is not withheld, so that it can be compared"
+        "RFC 3323, RFC 3325";
+    D1 "dest-mismatch" Mismatch 438 "dest-mismatch" "dest holds the To number or, failing that, the Request-URI number"
+        "RFC 8224 §6.2, ATIS-1000082";
+    D2 "dest-by-request-uri" Policy 0 "dest-mismatch" "dest holds the To number, not only the Request-URI number"
+        "RFC 8224 §6.2";
+    X1 "x5u-url" Malformed 436 "credential" "x5u is https on port 443 or 8443 without user, query, fragment or parameters"
+        "ATIS-1000074";
+    X2 "no-certificate" Credential 436 "credential" "the certificate could be had"
+        "RFC 8224 §6.2";
+    X3 "bad-certificate" Trust 437 "credential" "PEM chain that can be read, leaf first"
+        "RFC 8226";
+    X4 "untrusted" Trust 437 "trust" "path to a certification authority of the list, each certificate valid at iat and at capture"
+        "ATIS-1000080, RFC 5280 §6";
+    X4E "expired" Trust 437 "trust" "leaf and issuers are valid in time at iat and at capture"
+        "ATIS-1000080, RFC 5280 §6";
+    X5 "key-type" Trust 437 "trust" "leaf key is P-256"
+        "ATIS-1000080";
+    X6 "critical-extension" Trust 437 "trust" "no unknown critical extension"
+        "RFC 5280 §4.2";
+    X7 "policy-oid" Policy 0 "trust" "certificate policy is the one of SHAKEN"
+        "ATIS-1000080";
+    X8 "key-usage" Trust 437 "trust" "key usage allows digital signatures"
+        "RFC 5280 §4.2.1.3";
+    X9 "tnauthlist" Trust 437 "trust" "leaf has a TNAuthList that can be read"
+        "RFC 8226 §9";
+    X10 "not-authorised" Trust 437 "trust" "TNAuthList holds a service provider code or covers orig"
+        "RFC 8226, RFC 9060";
+    X12 "subject-spc" Policy 0 "trust" "common name carries the service provider code of the TNAuthList"
+        "ATIS-1000080";
+    R3 "revoked" Trust 437 "revoked" "no certificate of the path stands on the revocation list"
+        "ATIS-1000080, RFC 5280 §5.3.3";
+    R5 "revocation-unknown" Policy 0 "revoked" "a current revocation list was at hand"
+        "ATIS-1000080, RFC 5280 §5";
+    S1 "signature-form" Malformed 438 "signature" "signature is 64 octets, r and s"
+        "RFC 7518 §3.4";
+    S2 "signature" Signature 438 "signature" "signature verifies over the octets received"
+        "RFC 7515 §5.2";
 }
 
 impl fmt::Display for Rule {

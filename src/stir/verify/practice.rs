@@ -1,0 +1,77 @@
+//! Rules of the matrix that are no state of a single Identity header: how each is kept, and by whom, or why it is not applied.
+//!
+//! Together with [`Rule::ALL`](super::Rule::ALL) this is the whole matrix; `tracehop rules` prints both, and `docs/RULES.md` is what it prints.
+
+/// A rule that is kept by the way things are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Practice {
+    /// Stable ID.
+    pub id: &'static str,
+    /// What it asks for.
+    pub what: &'static str,
+    /// Where it comes from: the document, or `ours` with the reason.
+    pub source: &'static str,
+    /// What we do, or why not.
+    pub how: How,
+}
+
+/// Whether a [`Practice`] is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Kept, in this way.
+    Kept(&'static str),
+    /// Not applied, for this reason.
+    NotApplied(&'static str),
+}
+
+macro_rules! practices {
+    ($( $id:ident $how:ident $what:literal $source:literal $text:literal; )*) => {
+        /// All of them, in the order of the matrix.
+        pub const PRACTICES: &[Practice] = &[$(
+            Practice { id: stringify!($id), what: $what, source: $source, how: How::$how($text) },
+        )*];
+    };
+}
+
+practices! {
+    H1 Kept "only an initial INVITE is judged, and a retransmission is no second one" "RFC 8224 §6.2"
+        "Identity inside a dialog is recorded, not judged; retransmissions fold into their call attempt";
+    H2 Kept "header name Identity in any case, or its compact name y" "RFC 8224, IANA"
+        "the SIP scanner maps both names";
+    H6 Kept "no Identity header: unsigned, and only on a message that was seen whole" "RFC 8224 §6.2"
+        "flag unsigned; no validation; 428 is policy and never sent by a passive probe";
+    G9 Kept "a value without any semicolon harms nothing" "ours: a neighbour's defect (GHSA-mrq5-74j5-f5cr)"
+        "fails G3";
+    P8 Kept "unknown claims are ignored, and covered by the signature" "RFC 7519 §4"
+        "read past, within bounds of depth and size";
+    D3 Kept "any element of dest may match" "RFC 8225 §5.2.1"
+        "D1 and D2 look at all of tn and uri";
+    D4 Kept "an emergency call is not called spoofed for its destination" "RFC 9027"
+        "D1 never fails towards urn:service:sos, 911 or 112";
+    D5 Kept "dest.uri against To and Request-URI" "RFC 8224 §8.5"
+        "part of D1 and D2";
+    R1 Kept "the national list is indirect: one for all authorities" "ATIS-1000080"
+        "a list that is not indirect, a delta or of partial scope is refused";
+    R2 Kept "a revocation list needs a signer with a path to the STI-PA root" "ATIS-1000080"
+        "checked when a list is loaded; the last good one stays";
+    R6 Kept "issuers are looked up on the revocation list as well" "RFC 5280 §6.3"
+        "R3 is judged over the whole path";
+    R7 Kept "where no revocation list applies, revocation is unknown" "ours: other countries have no such list"
+        "finding R5, never a failure";
+    L2 Kept "the CA list's signer has a path to the pinned STI-PA root; ES256 alone" "ATIS-1000084"
+        "checked when a list is loaded; the last good one stays";
+    L4 Kept "each entry of the CA list stands for itself; roots and intermediates are anchors" "ATIS-1000080"
+        "an entry that can't be used is named and skipped";
+    V7 Kept "up to eight div headers" "ours: real chains have five"
+        "sixteen Identity headers in all (H7)";
+    E4 NotApplied "out-of-band PASSporTs" "RFC 8816, ATIS-1000096"
+        "asking a call placement service would be an active query for each call; a passive probe makes none";
+    E5 Kept "kinds that are not verified are set aside and counted by name" "IANA"
+        "G7";
+    S3 Kept "cheap rules first, one signature check a header" "ours: denial of service"
+        "a token that can't be read gets no signature check; a certificate is asked for only where nothing else is wrong";
+    M1 Kept "a verdict for each header, then the call's: the best counts" "RFC 8224 §6.2"
+        "passed before undetermined before failed; the strongest attestation of those that passed";
+    M3 Kept "SIP codes by class" "RFC 8224 §6.2.2"
+        "each rule has its code in the table above";
+}
