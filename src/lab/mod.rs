@@ -21,8 +21,12 @@
 //! - [`message`]: SIP messages as octets
 //! - [`pcap`]: frames and files
 //! - [`truth`], [`request`]: what is true
+//! - [`fuzz`]: what every parser must keep to, whatever it is fed
 
 pub(crate) mod call;
+// A broken promise is a panic: that is how a target says so.
+#[allow(clippy::panic, clippy::expect_used)]
+pub mod fuzz;
 pub mod kind;
 pub(crate) mod message;
 pub mod network;

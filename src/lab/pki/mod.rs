@@ -146,6 +146,10 @@ pub struct Pki {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Which URL stands for which file of `certs/x5u/`.
     pub index: BTreeMap<String, String>,
+    /// Key that signs the list of authorities.
+    pub list_signer: SigningKey,
+    /// Key that signs the revocation list.
+    pub crl_signer: SigningKey,
 }
 
 /// Providers whose signatures are in order: name, service provider code, host. The first is the provider whose edge the lab watches.
@@ -244,6 +248,8 @@ impl Forge {
             flawed,
             files: self.files,
             index: self.index,
+            list_signer: self.list_signer.key,
+            crl_signer: self.crl_signer.key,
         })
     }
 

@@ -87,6 +87,11 @@ impl Credential {
         self.leaf.as_deref()
     }
 
+    /// Whether it has a path to an anchor, times and revocation apart (rule X4).
+    pub fn is_trusted(&self) -> bool {
+        self.states.passed.contains(Rule::X4)
+    }
+
     /// Names what it was prepared from: SHA-256 of the octets.
     pub fn digest(&self) -> Digest128 {
         self.digest

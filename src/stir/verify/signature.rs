@@ -1,6 +1,6 @@
 //! Rules S1 and S2: the form of an ES256 signature and whether it verifies over the octets received (RFC 7515, RFC 7518 §3.4).
 
-use ring::digest::{Context, Digest, SHA256, digest};
+use ring::digest::{Digest, SHA256, digest};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
 use crate::base::digest::Digest128;
@@ -86,21 +86,33 @@ impl<'a> Signed<'a> {
 }
 
 /// A memory of signatures checked before. Changes no result: what it gives back was computed for the very same input,
-/// signature and key. One for each judging thread.
+/// signature and key, compared octet by octet. One for each judging thread.
 ///
 /// A fixed number of slots, each for one signature; a new one takes the slot of an old one. So it never grows, and whoever fills it with
 /// garbage costs others a check that they would have had to pay anyway.
 #[derive(Debug, Default)]
 pub struct SignatureMemo {
-    slots: Vec<Option<([u8; 32], bool)>>,
+    slots: Vec<Option<Checked>>,
     /// How many checks it saved.
     pub hits: u64,
     /// How many checks were made.
     pub misses: u64,
 }
 
+/// What was checked, and what came of it. Of the input its SHA-256.
+#[derive(Clone, Debug)]
+struct Checked {
+    input: [u8; 32],
+    signature: [u8; 64],
+    key: [u8; POINT],
+    good: bool,
+}
+
+/// Octets of an uncompressed P-256 point.
+const POINT: usize = 65;
+
 impl SignatureMemo {
-    /// With as many slots; 34 octets each.
+    /// With as many slots; 162 octets each.
     pub fn new(slots: usize) -> Self {
         Self {
             slots: vec![None; slots],
@@ -115,34 +127,28 @@ impl SignatureMemo {
 
     /// Whether the signature is one of `key`, an uncompressed point.
     pub(super) fn check(&mut self, signed: &Signed<'_>, key: &[u8]) -> bool {
-        if self.slots.is_empty() {
-            self.misses += 1;
-            return signed.verify(key);
-        }
-        let name = name(signed, key);
-        let Some(slot) = slot_of(&name, &mut self.slots) else {
-            return signed.verify(key);
-        };
-        if let Some((known, good)) = slot
-            && *known == name
+        let input = signed.digest.0;
+        let slot = slot_of(&input, &mut self.slots);
+        if let Some(Some(known)) = &slot
+            && known.input == input
+            && known.signature == *signed.signature
+            && known.key == key
         {
             self.hits += 1;
-            return *good;
+            return known.good;
         }
         self.misses += 1;
         let good = signed.verify(key);
-        *slot = Some((name, good));
+        if let (Some(slot), Ok(key)) = (slot, key.try_into()) {
+            *slot = Some(Checked {
+                input,
+                signature: *signed.signature,
+                key,
+                good,
+            });
+        }
         good
     }
-}
-
-/// SHA-256 over the digest of the input (fixed length), signature (fixed length) and key: all 256 bits, for the sender chooses them.
-fn name(signed: &Signed<'_>, key: &[u8]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    context.update(&signed.digest.0);
-    context.update(signed.signature);
-    context.update(key);
-    octets(&context.finish())
 }
 
 fn octets(digest: &Digest) -> [u8; 32] {
