@@ -1,17 +1,20 @@
-//! Independent programs as judges: tshark, openssl, secsipidx, sipp with tcpdump, promtool. `tests/run` installs and runs them;
+//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, promtool. `tests/run` installs and runs them;
 //! a plain `cargo test` leaves them out.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod signer;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use signer::openssl_pki;
 use support::{Lab, text, tracehop};
 use tracehop::capture::Merge;
 use tracehop::engine::assemble::{AssembleLimits, Assembler};
@@ -121,227 +124,6 @@ fn peer_tshark_sees_the_same_invites() {
         odd.len(),
         theirs.len()
     );
-}
-
-/// Root, issuing CA and one provider's leaf with a TNAuthList, all made by openssl.
-fn openssl_pki(dir: &Path) {
-    let config = "[req]\ndistinguished_name = dn\n[dn]\n[ca]\nbasicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign,cRLSign\n\
-                  [sp]\nbasicConstraints = critical,CA:FALSE\nkeyUsage = critical,digitalSignature\ncertificatePolicies = 2.16.840.1.114569.1.1.3\n\
-                  1.3.6.1.5.5.7.1.26 = ASN1:SEQUENCE:tnauth\n[tnauth]\ne1 = EXP:0,IA5STRING:1234\n";
-    fs::write(dir.join("sti.cnf"), config).unwrap();
-    let f = |name: &str| text(&dir.join(name));
-    let make = |name: &str, extensions: &str, subject: &str, issuer: Option<&str>| {
-        run(
-            "openssl",
-            &[
-                "genpkey",
-                "-algorithm",
-                "EC",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-out",
-                &f(&format!("{name}.key")),
-            ],
-        );
-        let mut a = vec![
-            "req".to_owned(),
-            "-new".into(),
-            "-x509".into(),
-            "-config".into(),
-            f("sti.cnf"),
-            "-extensions".into(),
-            extensions.into(),
-            "-utf8".into(),
-            "-subj".into(),
-            subject.into(),
-            "-key".into(),
-            f(&format!("{name}.key")),
-            "-days".into(),
-            "30".into(),
-            "-out".into(),
-            f(&format!("{name}.pem")),
-        ];
-        if let Some(issuer) = issuer {
-            a.extend([
-                "-CA".into(),
-                f(&format!("{issuer}.pem")),
-                "-CAkey".into(),
-                f(&format!("{issuer}.key")),
-            ]);
-        }
-        run("openssl", &a.iter().map(String::as_str).collect::<Vec<_>>());
-    };
-    make("root", "ca", "/C=US/O=Example STI-CA/CN=Example Root", None);
-    make(
-        "inter",
-        "ca",
-        "/C=US/O=Example STI-CA/CN=Example Issuing CA",
-        Some("root"),
-    );
-    make(
-        "sp1",
-        "sp",
-        "/C=US/O=Carrier 1234/CN=SHAKEN 1234",
-        Some("inter"),
-    );
-    let chain = fs::read_to_string(dir.join("sp1.pem")).unwrap()
-        + &fs::read_to_string(dir.join("inter.pem")).unwrap();
-    fs::create_dir_all(dir.join("x5u")).unwrap();
-    fs::write(dir.join("x5u/sp1.pem"), chain).unwrap();
-    fs::write(
-        dir.join("x5u/index.toml"),
-        "\"https://cert.example.net/sp1.pem\" = \"sp1.pem\"\n",
-    )
-    .unwrap();
-    fs::write(
-        dir.join("tracehop.toml"),
-        "[provider]\nname = \"Example Voice\"\n[peers]\nfile = \"peers.toml\"\n[credentials]\ndirectory = \"x5u\"\nanchors = \"root.pem\"\n",
-    )
-    .unwrap();
-    fs::write(
-        dir.join("peers.toml"),
-        "[[peer]]\nid = \"own\"\nname = \"Example Voice\"\nkind = \"own\"\n[[rule]]\nname = \"own\"\npeer = \"own\"\nnetworks = [\"127.0.0.1\"]\n",
-    )
-    .unwrap();
-}
-
-#[test]
-#[ignore = "needs openssl and secsipidx"]
-fn peer_secsipidx_signs_under_an_openssl_pki_and_we_verify() {
-    let dir = tempfile::tempdir().unwrap();
-    openssl_pki(dir.path());
-    let key = text(&dir.path().join("sp1.key"));
-    let identity = run(
-        "secsipidx",
-        &[
-            "-sign-full",
-            "-orig-tn",
-            "12025550100",
-            "-dest-tn",
-            "12025550123",
-            "-attest",
-            "A",
-            "-x5u",
-            "https://cert.example.net/sp1.pem",
-            "-k",
-            &key,
-        ],
-    );
-    let verify = |from: &str, identity: &str| -> Value {
-        let message = format!(
-            "INVITE sip:+12025550123@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK1\r\nFrom: <sip:{from}@example.net>;tag=1\r\n\
-             To: <sip:+12025550123@example.net>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nIdentity: {}\r\nContent-Length: 0\r\n\r\n",
-            identity.trim()
-        );
-        let file = dir.path().join("invite.sip");
-        fs::write(&file, message).unwrap();
-        let out = tracehop(&[
-            "verify",
-            &text(&file),
-            "--json",
-            "--config",
-            &text(&dir.path().join("tracehop.toml")),
-        ]);
-        serde_json::from_slice(&out.stdout)
-            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)))
-    };
-    let good = verify("+12025550100", &identity);
-    assert_eq!(good["call"]["validation"], "passed", "{good:#}");
-    assert_eq!(good["call"]["attest"], "A");
-    let other = verify("+12025550101", &identity);
-    assert_eq!(other["call"]["decided_by"], "O1", "{other:#}");
-    // One letter in the middle of the signature changed.
-    let (token, parameters) = identity.split_once(';').unwrap();
-    let at = token.rfind('.').unwrap() + 20;
-    let letter = if &token[at..=at] == "A" { "B" } else { "A" };
-    let broken = format!("{}{letter}{};{parameters}", &token[..at], &token[at + 1..]);
-    assert_eq!(verify("+12025550100", &broken)["call"]["decided_by"], "S2");
-}
-
-#[test]
-#[ignore = "needs secsipidx and openssl"]
-fn peer_secsipidx_verifies_what_the_lab_signed() {
-    let lab = Lab::new(5, 400);
-    let index = fs::read_to_string(lab.path("certs/x5u/index.toml")).unwrap();
-    let files: BTreeMap<String, String> = toml::from_str(&index).unwrap();
-    let truth = fs::read_to_string(lab.path("truth.jsonl")).unwrap();
-    let valid: Vec<String> = truth
-        .lines()
-        .map(|l| serde_json::from_str::<Value>(l).unwrap())
-        .filter(|t| t["validation"] == "passed" && t["leg"] == "ingress")
-        .map(|t| t["call_id"].as_str().unwrap().to_owned())
-        .collect();
-    let mut checked = 0;
-    for m in messages(&lab) {
-        let Ok(sip) = Message::scan(&m.bytes) else {
-            continue;
-        };
-        let call_id = sip.headers.first(HeaderName::CallId).unwrap_or_default();
-        let call_id = String::from_utf8_lossy(call_id).into_owned();
-        let values: Vec<_> = sip.headers.all(HeaderName::Identity).collect();
-        let [value] = values[..] else { continue };
-        let value = String::from_utf8_lossy(value).replace(['\r', '\n', ' ', '\t'], "");
-        let plain =
-            sip.is_initial_invite() && valid.contains(&call_id) && value.contains("ppt=shaken");
-        if !plain || checked == 20 {
-            continue;
-        }
-        let url = value.split(['<', '>']).nth(1).unwrap();
-        let pem = lab.path("certs/x5u").join(&files[url]);
-        let id = lab.path("id.txt");
-        fs::write(&id, &value).unwrap();
-        run(
-            "secsipidx",
-            &[
-                "-check",
-                "-fidentity",
-                &text(&id),
-                "-fpubkey",
-                &text(&pem),
-                "-expire",
-                "2000000000",
-            ],
-        );
-        checked += 1;
-    }
-    assert!(checked >= 20, "{checked}");
-}
-
-#[test]
-#[ignore = "needs openssl"]
-fn peer_openssl_reads_the_labs_certificates_and_crl() {
-    let lab = Lab::new(5, 400);
-    let crl = run(
-        "openssl",
-        &[
-            "crl",
-            "-inform",
-            "DER",
-            "-in",
-            &text(&lab.path("certs/crl.der")),
-            "-noout",
-            "-text",
-        ],
-    );
-    assert!(crl.contains("Indirect CRL"), "{crl}");
-    assert!(crl.contains("X509v3 Certificate Issuer"), "{crl}");
-    run(
-        "openssl",
-        &[
-            "verify",
-            "-no_check_time",
-            "-CAfile",
-            &text(&lab.path("certs/sti-pa-root.pem")),
-            &text(&lab.path("certs/crl-signer.pem")),
-        ],
-    );
-    for entry in fs::read_dir(lab.path("certs/x5u")).unwrap() {
-        let path = entry.unwrap().path();
-        // One file is garbage on purpose.
-        if path.extension().is_some_and(|e| e == "pem") && !path.ends_with("garbage.pem") {
-            run("openssl", &["x509", "-in", &text(&path), "-noout", "-text"]);
-        }
-    }
 }
 
 /// A program that ends with the test.
