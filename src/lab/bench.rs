@@ -5,7 +5,7 @@ use super::kind::Kind;
 use super::network::Neighbour;
 use super::passport::{self, Claims};
 use super::pcap::file::{Resolution, render};
-use super::pki::Pki;
+use super::pki::{self, Pki};
 use super::random::Random;
 use super::{DEFAULT_BASE, LabError};
 use crate::stir::verify::Attestation;
@@ -28,6 +28,64 @@ pub fn bench_capture(calls: usize, signed: bool, seed: u64) -> Result<Vec<u8>, L
 /// [`LabError`], when a certificate can't be made.
 pub fn bench_dialogs(calls: usize, seed: u64) -> Result<Vec<u8>, LabError> {
     capture(calls, true, true, seed)
+}
+
+/// Signed INVITEs, and where their certificates are.
+pub struct SignedInvites {
+    /// Every one with a token of its own, seen at [`DEFAULT_BASE`].
+    pub invites: Vec<Vec<u8>>,
+    /// URL and PEM of every signer.
+    pub certificates: Vec<(String, Vec<u8>)>,
+    /// PEM of the authorities.
+    pub anchors: Vec<u8>,
+}
+
+/// `count` INVITEs, signed by `signers` providers in turn.
+///
+/// # Errors
+///
+/// [`LabError`], when a certificate can't be made.
+pub fn bench_invites(count: usize, signers: usize, seed: u64) -> Result<SignedInvites, LabError> {
+    let pki = Pki::new(seed, DEFAULT_BASE)?;
+    let crowd = pki::crowd(seed, DEFAULT_BASE, signers.max(1))?;
+    let mut rng = Random::new(seed, "invites");
+    let invites = (0..count)
+        .map(|i| {
+            let calling = format!("121255501{:02}", i % 100);
+            let called = format!("130355501{:02}", i / 100 % 100);
+            let claims = Claims {
+                attest: Attestation::A,
+                orig: calling.clone(),
+                dest: called.clone(),
+                iat: DEFAULT_BASE.secs(),
+                origid: rng.uuid(),
+            };
+            let (signer, _) = &crowd[i % crowd.len()];
+            let identity: String =
+                passport::identity(Kind::Valid(Attestation::A), &claims, signer, &pki)
+                    .into_iter()
+                    .map(|f| format!("{}: {}\r\n", f.name, f.value))
+                    .collect();
+            format!(
+                "INVITE sip:+{called}@192.0.2.1;user=phone SIP/2.0\r\n\
+                 Via: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bK{}\r\n\
+                 From: <sip:+{calling}@example.net;user=phone>;tag={}\r\n\
+                 To: <sip:+{called}@example.com;user=phone>\r\n\
+                 Call-ID: {}@198.51.100.1\r\nCSeq: 1 INVITE\r\nMax-Forwards: 69\r\n\
+                 P-Asserted-Identity: <sip:+{calling}@example.net;user=phone>\r\n\
+                 {identity}Content-Length: 0\r\n\r\n",
+                rng.hex(14),
+                rng.hex(10),
+                rng.uuid()
+            )
+            .into_bytes()
+        })
+        .collect();
+    Ok(SignedInvites {
+        invites,
+        certificates: crowd.into_iter().map(|(s, pem)| (s.url, pem)).collect(),
+        anchors: pki.files.get("anchors.pem").cloned().unwrap_or_default(),
+    })
 }
 
 fn capture(calls: usize, signed: bool, dialogs: bool, seed: u64) -> Result<Vec<u8>, LabError> {

@@ -44,7 +44,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use bench::{bench_capture, bench_dialogs};
+pub use bench::{SignedInvites, bench_capture, bench_dialogs, bench_invites};
 pub use pcap::file::Resolution;
 
 use crate::base::Timestamp;

@@ -170,6 +170,26 @@ impl Pki {
     }
 }
 
+/// So many providers more, each with a certificate of its own, under the authorities of [`Pki::new`] for the same seed: signers, and what
+/// stands at their URLs. For measurements.
+pub fn crowd(seed: u64, base: Timestamp, count: usize) -> Result<Vec<(Signer, Vec<u8>)>, LabError> {
+    let forge = Forge::new(seed, base)?;
+    (0..count)
+        .map(|i| {
+            let leaf = forge.leaf(&format!("Crowd {i}"), "9001")?;
+            let cert = forge.issuing.issue(&leaf)?;
+            let pem = cert::chain(&[&cert, &forge.issuing.certificate])?;
+            let signer = Signer {
+                name: "Crowd",
+                spc: "9001",
+                url: format!("https://cert.crowd.example/{i}.pem"),
+                key: leaf.signing_key(),
+            };
+            Ok((signer, pem.into_bytes()))
+        })
+        .collect()
+}
+
 /// The authorities while certificates are being made.
 struct Forge {
     seed: u64,

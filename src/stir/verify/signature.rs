@@ -88,11 +88,12 @@ impl<'a> Signed<'a> {
 /// A memory of signatures checked before. Changes no result: what it gives back was computed for the very same input,
 /// signature and key, compared octet by octet. One for each judging thread.
 ///
-/// A fixed number of slots, each for one signature; a new one takes the slot of an old one. So it never grows, and whoever fills it with
-/// garbage costs others a check that they would have had to pay anyway.
+/// A fixed number of slots for two signatures each, of which a new one takes the place of the older. So it never grows, and whoever fills
+/// it with garbage costs others a check that they would have had to pay anyway. Two, because with one a slot in thirty would be taken
+/// between the two legs of a call.
 #[derive(Debug, Default)]
 pub struct SignatureMemo {
-    slots: Vec<Option<Checked>>,
+    slots: Vec<[Option<Checked>; 2]>,
     /// How many checks it saved.
     pub hits: u64,
     /// How many checks were made.
@@ -112,10 +113,10 @@ struct Checked {
 const POINT: usize = 65;
 
 impl SignatureMemo {
-    /// With as many slots; 162 octets each.
-    pub fn new(slots: usize) -> Self {
+    /// For so many signatures; 162 octets each.
+    pub fn new(signatures: usize) -> Self {
         Self {
-            slots: vec![None; slots],
+            slots: vec![[None, None]; signatures.div_ceil(2)],
             ..Self::default()
         }
     }
@@ -129,18 +130,16 @@ impl SignatureMemo {
     pub(super) fn check(&mut self, signed: &Signed<'_>, key: &[u8]) -> bool {
         let input = signed.digest.0;
         let slot = slot_of(&input, &mut self.slots);
-        if let Some(Some(known)) = &slot
-            && known.input == input
-            && known.signature == *signed.signature
-            && known.key == key
-        {
+        let same =
+            |c: &&Checked| c.input == input && c.signature == *signed.signature && c.key == key;
+        if let Some(known) = slot.iter().flat_map(|s| s.iter().flatten()).find(same) {
             self.hits += 1;
             return known.good;
         }
         self.misses += 1;
         let good = signed.verify(key);
-        if let (Some(slot), Ok(key)) = (slot, key.try_into()) {
-            *slot = Some(Checked {
+        if let (Some([newer, older]), Ok(key)) = (slot, key.try_into()) {
+            *older = newer.replace(Checked {
                 input,
                 signature: *signed.signature,
                 key,
@@ -213,7 +212,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_memo_of_one_slot_still_tells_signatures_apart() {
-        let mut memo = SignatureMemo::new(1);
+        let mut memo = SignatureMemo::new(2);
         let (a, b) = (key(3).sign(b"input"), key(4).sign(b"input"));
         let point = key(3).point();
         for _ in 0..3 {
