@@ -234,3 +234,39 @@ fn rules_can_be_asked_for_by_id_and_by_kind() {
     assert_eq!(said["practices"][0]["applied"], false);
     assert_eq!(code(&tracehop(&["rules", "no-such-rule"])), 64);
 }
+
+#[test]
+fn what_the_demo_says_to_type_next_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = tracehop(&[
+        "demo",
+        "--calls",
+        "400",
+        "--dir",
+        &text(&dir.path().join("d")),
+    ]);
+    assert_eq!(code(&demo), 0, "{}", stderr(&demo));
+    let said = stdout(&demo);
+    let next: Vec<&str> = said
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("tracehop "))
+        .map(|l| l.split(" #").next().unwrap())
+        .collect();
+    assert!(next.len() >= 4, "{said}");
+    for line in next {
+        let out = tracehop(&line.split_whitespace().collect::<Vec<_>>());
+        let expected = i32::from(line.starts_with("verify"));
+        assert_eq!(code(&out), expected, "{line}: {}", stderr(&out));
+        if line.starts_with("verify") {
+            assert!(stdout(&out).contains("call: failed by O1"), "{line}");
+        }
+    }
+    for line in said.lines().filter_map(|l| l.trim().strip_prefix("less ")) {
+        assert!(
+            fs::metadata(line.split(" #").next().unwrap().trim())
+                .unwrap()
+                .len()
+                > 0
+        );
+    }
+}

@@ -9,8 +9,10 @@ use clap::Args;
 use serde_json::Value;
 
 use super::output::say;
-use super::{Failure, Outcome, load, replay, trace};
+use super::{Failure, Outcome, load, replay, replayed, trace};
 use crate::config::Config;
+use crate::daemon::metrics;
+use crate::host::clock;
 use crate::lab::{self, LabOptions};
 
 /// Laboratory, replay, and three traceback questions answered: start here
@@ -66,6 +68,13 @@ impl Demo {
         let config = load(&dir.join("tracehop.toml"))?;
         let captures = captures(&dir)?;
         let done = replay::replay(&config, &captures, None, true)?;
+        for capture in &captures {
+            replayed::remember(&config.store, capture, clock::now())
+                .map_err(|e| Failure::io(format!("{}: {e}", capture.display())))?;
+        }
+        let metrics = dir.join("metrics.prom");
+        fs::write(&metrics, metrics::render(&done.report))
+            .map_err(|e| Failure::io(format!("{}: {e}", metrics.display())))?;
         done.print(&config);
 
         say!("\n3. Three questions of a traceback portal");
@@ -81,7 +90,7 @@ impl Demo {
                 )));
             }
         }
-        next(&dir, &captures, &config);
+        next(&dir, &config);
         say!("\nAll of it took {:.1} s.", begin.elapsed().as_secs_f64());
         Ok(ExitCode::SUCCESS)
     }
@@ -154,20 +163,32 @@ fn question(request: &[u8]) -> String {
     )
 }
 
-fn next(dir: &Path, captures: &[PathBuf], config: &Config) {
+/// When a message of the laboratory was seen: judged at another time it is stale.
+fn seen_at(dir: &Path, name: &str) -> Option<String> {
+    let truth = fs::read(dir.join(format!("messages/{name}.json"))).ok()?;
+    let truth: Value = serde_json::from_slice(&truth).ok()?;
+    Some(truth.get("at")?.as_str()?.to_owned())
+}
+
+/// The message that is shown.
+const SHOWN: &str = "O1-other-orig";
+
+fn next(dir: &Path, config: &Config) {
     let d = dir.display();
-    let capture = captures
-        .first()
-        .map(|c| c.display().to_string())
-        .unwrap_or_default();
     say!("\n4. What to type next (tracehop is target/release/tracehop)\n");
     say!("  tracehop check {d}/tracehop.toml");
     say!(
         "  tracehop trace --request {d}/requests/02-retry.json --config {d}/tracehop.toml   # further questions; their truth is in truth-requests.jsonl"
     );
-    say!("  tracehop replay {capture} --config {d}/tracehop.toml --json --metrics metrics.prom");
+    let seen = seen_at(dir, SHOWN).unwrap_or_else(|| lab::DEFAULT_BASE.to_string());
     say!(
-        "  tracehop verify {d}/messages/O1-other-orig.sip --at 2026-11-24T15:00:00Z --config {d}/tracehop.toml   # one message of each kind of trouble"
+        "  tracehop verify {d}/messages/{SHOWN}.sip --at {seen} --config {d}/tracehop.toml   # one message of each kind of trouble"
+    );
+    say!(
+        "  tracehop rules O                                                              # what each rule checks, and its source"
+    );
+    say!(
+        "  less {d}/metrics.prom                                                         # the same counts for Prometheus"
     );
     say!(
         "  head -3 {d}/truth.jsonl                                                        # what each call must be judged as"

@@ -67,6 +67,11 @@ impl List {
     }
 }
 
+/// Puts a capture on the list of a store.
+pub(super) fn remember(store: &Path, capture: &Path, at: Timestamp) -> std::io::Result<()> {
+    List::open(store)?.add(capture, fingerprint(capture)?, at)
+}
+
 /// Names a capture by what is in it.
 pub(super) fn fingerprint(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
