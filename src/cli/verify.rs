@@ -18,10 +18,11 @@ use crate::host::clock;
 use crate::number::Tn;
 use crate::stir::credential::Credentials;
 use crate::stir::passport::Identity;
+use crate::stir::verify::drawing::Drawing;
 use crate::stir::verify::explain::{Row, explain_header_at};
 use crate::stir::verify::{
-    CallFacts, CallVerdict, Rule, State, Validation, VerifySettings, identities, verify_call_at,
-    verify_value_at,
+    CallFacts, CallVerdict, ChainState, Rule, State, Validation, VerifySettings, identities,
+    reason, verify_call_at, verify_value_at,
 };
 use crate::wire::sip::{Message, NotSip};
 
@@ -62,6 +63,10 @@ struct Explained {
     rows: Vec<Vec<Row>>,
     /// How many Identity values there are, judged or not.
     identities: usize,
+    drawings: Vec<Drawing>,
+    /// Values of Reason that a verification service would send.
+    reasons: Vec<String>,
+    verstat: &'static str,
 }
 
 impl Verify {
@@ -76,13 +81,10 @@ impl Verify {
         };
         let config = load(&self.config)?;
         let loaded = directory::load(&config.credentials, clock::now()).map_err(Failure::config)?;
-        let settings = VerifySettings {
-            window: config.freshness,
-            plan: config.plan.clone(),
-        };
+        let settings = config.verify_settings();
         let input = self.read()?;
         let explained = match Message::scan(&input) {
-            Ok(message) => of_message(&message, at, &loaded.credentials, &settings)?,
+            Ok(message) => of_message(&message, at, &config, &loaded.credentials, &settings)?,
             Err(NotSip::NoStartLine) if !input.is_empty() => {
                 self.of_value(&input, at, &config, &loaded.credentials, &settings)?
             }
@@ -143,14 +145,21 @@ impl Verify {
             .unwrap_or(value)
             .trim_ascii();
         let verdict = verify_value_at(value, &facts, at, credentials, settings);
-        let rows: Vec<_> = Identity::parse_field(value)
+        let identities: Vec<_> = Identity::parse_field(value)
+            .take(verdict.headers.len())
+            .collect();
+        let rows: Vec<_> = identities
+            .iter()
             .zip(&verdict.headers)
-            .map(|(identity, v)| explain_header_at(v, &identity, &facts, at, credentials, settings))
+            .map(|(identity, v)| explain_header_at(v, identity, &facts, at, credentials, settings))
             .collect();
         Ok(Explained {
             identities: rows.len(),
             at,
             invite: None,
+            drawings: identities.iter().map(Drawing::of).collect(),
+            reasons: reason::values(&verdict, identities),
+            verstat: verdict.verstat_by(config.verstat),
             verdict,
             rows,
         })
@@ -160,6 +169,7 @@ impl Verify {
 fn of_message(
     message: &Message<'_>,
     at: Timestamp,
+    config: &Config,
     credentials: &Credentials,
     settings: &VerifySettings,
 ) -> Result<Explained, Failure> {
@@ -185,6 +195,9 @@ fn of_message(
         identities: identities(message).count(),
         at,
         invite: Some(invite),
+        drawings: identities(message).map(|i| Drawing::of(&i)).collect(),
+        reasons: reason::values(&verdict, identities(message)),
+        verstat: verdict.verstat_by(config.verstat),
         verdict,
         rows,
     })
@@ -215,6 +228,9 @@ impl Explained {
                 v.headers.len(),
                 headline(header.validation, header.decided_by)
             );
+            for line in self.drawings.get(i).map(Drawing::lines).unwrap_or_default() {
+                say!("  {line}");
+            }
             let shown = rows
                 .iter()
                 .filter(|r| all || r.state != State::NotJudged.label())
@@ -247,11 +263,17 @@ impl Explained {
                 v.best().and_then(|b| b.spc.as_deref()).unwrap_or("?")
             );
         }
+        if let Some(chain) = chain_line(v) {
+            say!("  {chain}");
+        }
         match v.sip_code() {
             Some(code) => say!("  a verification service would answer {code}"),
             None => say!("  a verification service would let it pass"),
         }
-        say!("  verstat={}", v.verstat());
+        for reason in &self.reasons {
+            say!("  Reason: {reason}");
+        }
+        say!("  verstat={}", self.verstat);
     }
 
     fn as_json(&self) -> Value {
@@ -280,18 +302,46 @@ impl Explained {
                 "unsigned": v.is_unsigned(),
                 "truncated": v.truncated,
                 "sip_code": v.sip_code(),
-                "verstat": v.verstat(),
+                "verstat": self.verstat,
+                "reason": self.reasons,
+                "chain": v.chain,
+                "orig_match": v.best().and_then(|b| b.orig_match),
+                "dest_match": v.best().and_then(|b| b.dest_match),
                 "spc": v.best().and_then(|b| b.spc.clone()),
                 "failed": v.best().map(|b| b.failed),
                 "undetermined": v.best().map(|b| b.undetermined),
                 "findings": v.best().map(|b| b.findings),
             },
-            "headers": v.headers.iter().zip(&self.rows).map(|(h, rows)| json!({
+            "headers": v.headers.iter().zip(&self.rows).zip(&self.drawings).map(|((h, rows), drawing)| json!({
                 "verdict": h,
                 "rules": rows,
+                "parts": drawing,
             })).collect::<Vec<_>>(),
         })
     }
+}
+
+/// The chain of diversions, where there is one, by the numbers of the headers.
+fn chain_line(verdict: &CallVerdict) -> Option<String> {
+    let chain = &verdict.chain;
+    let state = match chain.state {
+        ChainState::Absent => return None,
+        ChainState::Unbroken => "unbroken".to_owned(),
+        ChainState::Broken(link) => format!("broken at link {link}"),
+        ChainState::Undetermined => "undetermined".to_owned(),
+    };
+    let links: Vec<_> = chain
+        .links
+        .iter()
+        .map(|i| format!(" > header {}", u16::from(*i) + 1))
+        .collect();
+    let odd = |is: bool, what| if is { what } else { "" };
+    Some(format!(
+        "diversions: {state}; signed first{}{}{}",
+        links.concat(),
+        odd(chain.ambiguous, "; in more than one way"),
+        odd(chain.looped, "; in a loop")
+    ))
 }
 
 fn headline(validation: Validation, decided_by: Option<Rule>) -> String {

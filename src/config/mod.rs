@@ -18,6 +18,7 @@ use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::{Clock, ClockSource};
 use crate::fetch::directory::CredentialFiles;
 use crate::number::NumberPlan;
+use crate::stir::verify::{Profile, VerifySettings, VerstatMapping};
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -34,6 +35,14 @@ pub struct Config {
     pub peers: Arc<PeerTable>,
     /// Half width of the freshness window.
     pub freshness: Duration,
+    /// Whose rules of verification hold.
+    pub profile: Profile,
+    /// How `verstat` is derived.
+    pub verstat: VerstatMapping,
+    /// Whether policy wants an Identity header on every call.
+    pub require_identity: bool,
+    /// Service provider codes that may sign for priorities.
+    pub priority_signers: Vec<Box<str>>,
     /// Where certificates, the list of authorities and the revocation list are.
     pub credentials: CredentialFiles,
     /// Folder of the store.
@@ -78,6 +87,27 @@ impl Config {
         let error_ms = sensor.integer("clock_error_ms", 50, 0..4_000);
         let verify = root.section("verify");
         let freshness = verify.integer("freshness_seconds", 60, 1..3_601);
+        let profile = verify
+            .choice(
+                "profile",
+                &[("shaken", Profile::Shaken), ("generic", Profile::Generic)],
+            )
+            .unwrap_or_default();
+        let verstat = verify
+            .choice(
+                "verstat",
+                &[
+                    ("strict", VerstatMapping::Strict),
+                    ("attest-a", VerstatMapping::AttestA),
+                ],
+            )
+            .unwrap_or_default();
+        let require_identity = verify.truth("require_identity").unwrap_or(false);
+        let priority_signers = verify.texts("priority_signers");
+        let priority_signers = priority_signers
+            .into_iter()
+            .map(|(t, _)| t.into())
+            .collect();
         let credentials = credentials(root.section("credentials"), folder);
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
@@ -130,6 +160,10 @@ impl Config {
                 },
                 peers: Arc::new(peers),
                 freshness: Duration::from_secs(freshness),
+                profile,
+                verstat,
+                require_identity,
+                priority_signers,
                 credentials,
                 store: store_path,
                 retention: Duration::from_secs(retention_days * 86_400),
@@ -137,6 +171,20 @@ impl Config {
                 version,
             }),
             _ => Err(problems),
+        }
+    }
+}
+
+impl Config {
+    /// What verification needs of it.
+    pub fn verify_settings(&self) -> VerifySettings {
+        VerifySettings {
+            window: self.freshness,
+            plan: self.plan.clone(),
+            profile: self.profile,
+            clock_error: Duration::from_nanos(self.clock.error_ns.into()),
+            require_identity: self.require_identity,
+            priority_signers: self.priority_signers.clone(),
         }
     }
 }

@@ -202,6 +202,31 @@ impl<'r, 't> Section<'r, 't> {
         array.iter().filter_map(one).collect()
     }
 
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let (text, span) = self.text(key)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let all: Vec<_> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
+            self.problem_at(
+                &span,
+                format!("{} has no choice {text:?}", self.path(key)),
+                format!("write one of {}", all.join(", ")),
+            );
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// `true` or `false`.
+    pub fn truth(&self, key: &'static str) -> Option<bool> {
+        let v = self.value(key)?;
+        let truth = v.get_ref().as_bool();
+        if truth.is_none() {
+            self.wrong_type(v, key, "true or false", &format!("{key} = false"));
+        }
+        truth
+    }
+
     /// A whole number within limits, or the default.
     pub fn integer(&self, key: &'static str, default: u64, range: Range<u64>) -> u64 {
         self.integer_if(key, range).unwrap_or(default)

@@ -54,6 +54,11 @@ fn the_files_that_ship_have_no_problem() {
     let (_dir, path) = good();
     let config = Config::load(&path).unwrap();
     assert_eq!(config.freshness, Duration::from_secs(60));
+    let verify = config.verify_settings();
+    assert_eq!(verify.profile, Profile::Shaken);
+    assert_eq!(config.verstat, VerstatMapping::Strict);
+    assert_eq!(verify.clock_error, Duration::from_millis(50));
+    assert!(!verify.require_identity && verify.priority_signers.is_empty());
     assert_eq!(config.peers.peers.len(), 5);
     assert_eq!(config.retention, Duration::from_secs(548 * 86_400));
 }
@@ -126,4 +131,30 @@ fn what_peers_files_get_wrong() {
         swapped.contains("rule \"northstar\" can never match"),
         "{swapped}"
     );
+}
+
+#[test]
+fn profiles_of_verification_are_words_and_others_are_named_with_their_line() {
+    let (_dir, path) = good();
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text
+        .replace("profile = \"shaken\"", "profile = \"generic\"")
+        .replace("verstat = \"strict\"", "verstat = \"attest-a\"")
+        .replace("require_identity = false", "require_identity = true")
+        .replace("priority_signers = []", "priority_signers = [\"709J\"]");
+    fs::write(&path, text).unwrap();
+    let config = Config::load(&path).unwrap();
+    let verify = config.verify_settings();
+    assert_eq!(verify.profile, Profile::Generic);
+    assert_eq!(config.verstat, VerstatMapping::AttestA);
+    assert!(verify.require_identity);
+    assert_eq!(verify.priority_signers, [Box::from("709J")]);
+    let found = problems(|t| {
+        t.replace("verstat = \"strict\"", "verstat = \"lenient\"")
+            .replace("require_identity = false", "require_identity = \"no\"")
+    });
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("verify.verstat has no choice \"lenient\""));
+    assert!(found[0].contains("write one of \"strict\", \"attest-a\""));
+    assert!(found[1].contains("verify.require_identity is not true or false"));
 }

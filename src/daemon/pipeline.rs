@@ -63,10 +63,7 @@ impl PipelineSettings {
         Self {
             judges,
             credentials: Arc::new(credentials),
-            verify: Arc::new(VerifySettings {
-                window: config.freshness,
-                plan: config.plan.clone(),
-            }),
+            verify: Arc::new(config.verify_settings()),
             collect: CollectSettings {
                 peers: config.peers.clone(),
                 own_numbers: config.provider.own_numbers.clone(),

@@ -111,7 +111,7 @@ fn capture(calls: usize, signed: bool, dialogs: bool, seed: u64) -> Result<Vec<u
                 origid: rng.uuid(),
             };
             let signer = &pki.signers[1 + i % 4];
-            passport::identity(Kind::Valid(Attestation::A), &claims, signer, &pki)
+            passport::identity(Kind::Valid(Attestation::A), &claims, "", signer, &pki)
         } else {
             Vec::new()
         };

@@ -22,6 +22,12 @@ pub enum Kind {
     Folded,
     /// A header of a kind that nobody verifies, then one in order.
     TwoHeaders,
+    /// Sent on by a number that was called first, with the diversion signed: the `div` stands first.
+    Diverted,
+    /// Sent on, with the original PASSporT inside the `div-o`.
+    Nested,
+    /// With rich call data in a header of its own, and its digests.
+    RichCallData,
     /// A header with a bad signature, then one in order.
     BadThenGood,
     /// With one thing wrong or odd.
@@ -43,6 +49,9 @@ pub struct Trouble {
     pub flag: Option<Flag>,
     /// Whether the claims can be read, so that the attestation claimed can be told.
     pub readable: bool,
+    /// The trouble is in a second header beside a good one, with what becomes of that header: what is said above is of the first, and
+    /// so of the call.
+    pub beside: Option<(Validation, Rule)>,
 }
 
 /// What can be done to a call or its PASSporT.
@@ -97,6 +106,18 @@ pub enum Defect {
     ShortSignature,
     FlippedSignature,
     ForeignKey,
+    DivNoNumber,
+    DivBroken,
+    DivOld,
+    DivUnsigned,
+    NestedBroken,
+    PriorityNoArray,
+    PriorityOther,
+    PrioritySigner,
+    RcdNoName,
+    RcdDigest,
+    RcdPointer,
+    RcdContent,
 }
 
 const fn failed(defect: Defect, rule: Rule, sip_code: u16, flag: Flag) -> Trouble {
@@ -107,6 +128,7 @@ const fn failed(defect: Defect, rule: Rule, sip_code: u16, flag: Flag) -> Troubl
         sip_code: Some(sip_code),
         flag: Some(flag),
         readable: true,
+        beside: None,
     }
 }
 
@@ -125,6 +147,23 @@ const fn odd(defect: Defect, rule: Rule) -> Trouble {
         sip_code: None,
         flag: None,
         readable: true,
+        beside: None,
+    }
+}
+
+/// A second header is in trouble, and nothing of it matters to the first.
+const fn beside(defect: Defect, rule: Rule, validation: Validation) -> Trouble {
+    Trouble {
+        beside: Some((validation, rule)),
+        ..odd(defect, rule)
+    }
+}
+
+/// A diversion is in trouble by its own rule, and takes the call with it.
+const fn diversion(defect: Defect, rule: Rule, of_div: Rule, sip_code: u16, flag: Flag) -> Trouble {
+    Trouble {
+        beside: Some((Validation::Failed, of_div)),
+        ..failed(defect, rule, sip_code, flag)
     }
 }
 
@@ -141,6 +180,7 @@ const fn undetermined(
         sip_code,
         flag: Some(Flag::Undetermined),
         readable,
+        beside: None,
     }
 }
 
@@ -152,6 +192,7 @@ const fn ignored(defect: Defect, rule: Rule) -> Trouble {
         sip_code: None,
         flag: Some(Flag::UnknownPpt),
         readable: false,
+        beside: None,
     }
 }
 
@@ -209,6 +250,18 @@ pub const TROUBLES: &[Trouble] = &{
         undetermined(D::Anonymous, R::O3, None, true),
         failed(D::OtherDest, R::D1, 438, DestMismatch),
         odd(D::DestByRequestUri, R::D2),
+        diversion(D::DivNoNumber, R::V3, R::V1, 438, DestMismatch),
+        diversion(D::DivBroken, R::V3, R::V3, 438, DestMismatch),
+        diversion(D::DivOld, R::F4, R::F1, 403, Stale),
+        failed(D::DivUnsigned, R::D1, 438, DestMismatch),
+        failed(D::NestedBroken, R::V6, 438, Malformed),
+        beside(D::PriorityNoArray, R::E1, Validation::Failed),
+        beside(D::PriorityOther, R::E1M, Validation::Failed),
+        beside(D::PrioritySigner, R::E1A, Validation::Undetermined),
+        beside(D::RcdNoName, R::E2, Validation::Failed),
+        beside(D::RcdDigest, R::E2D, Validation::Failed),
+        beside(D::RcdPointer, R::E2K, Validation::Passed),
+        beside(D::RcdContent, R::E2C, Validation::Undetermined),
         failed(D::Certificate(Flaw::PlainHttp), R::X1, 436, BadCredential),
         failed(D::OddPort, R::X1, 436, BadCredential),
         failed(D::QueryInUrl, R::X1, 436, BadCredential),
@@ -236,6 +289,27 @@ pub const TROUBLES: &[Trouble] = &{
         failed(D::ForeignKey, R::S2, 438, BadSignature),
     ]
 };
+
+/// The number that was called first, where a call is sent on.
+pub const CALLED_FIRST: &str = "18445550198";
+
+impl Kind {
+    /// Whether the call was sent on by [`CALLED_FIRST`], which To still names.
+    pub fn is_sent_on(self) -> bool {
+        use Defect::{DivBroken, DivNoNumber, DivOld, NestedBroken};
+        match self {
+            Self::Diverted | Self::Nested => true,
+            Self::Trouble(t) => matches!(t.defect, DivNoNumber | DivBroken | DivOld | NestedBroken),
+            _ => false,
+        }
+    }
+
+    /// Whether the call asks for priority.
+    pub fn is_priority(self) -> bool {
+        use Defect::{PriorityNoArray, PriorityOther, PrioritySigner};
+        matches!(self, Self::Trouble(t) if matches!(t.defect, PriorityNoArray | PriorityOther | PrioritySigner))
+    }
+}
 
 impl Trouble {
     /// The trouble that a defect makes.
@@ -283,6 +357,9 @@ impl Kind {
             Self::Folded => "folded",
             Self::TwoHeaders => "two-headers",
             Self::BadThenGood => "two-headers-bad-first",
+            Self::Diverted => "diverted",
+            Self::Nested => "diverted-nested",
+            Self::RichCallData => "rich-call-data",
             Self::Trouble(t) => t.rule.label(),
         }
     }
@@ -306,6 +383,11 @@ impl Kind {
         };
         match self {
             Self::Valid(_) | Self::QuotedPpt | Self::CompactName | Self::Folded => valid,
+            Self::Nested => valid,
+            Self::Diverted | Self::RichCallData => Verdict {
+                headers: vec![passed, passed],
+                ..valid
+            },
             Self::TwoHeaders => Verdict {
                 headers: vec![(Validation::None, Some(Rule::G7)), passed],
                 ..valid
@@ -334,7 +416,7 @@ impl Trouble {
             validation: self.validation,
             rule: decided,
             failed: one(self.validation == Validation::Failed),
-            findings: one(self.validation == Validation::Passed),
+            findings: one(self.validation == Validation::Passed && self.beside.is_none()),
             sip_code: self.sip_code,
             attest: valid.attest.filter(|_| self.readable),
             headers: match self.defect {
@@ -344,7 +426,13 @@ impl Trouble {
                     (Validation::None, Some(Rule::G7)),
                     (Validation::Passed, None),
                 ],
-                _ => vec![(self.validation, decided)],
+                _ => {
+                    let decided_beside =
+                        |(v, rule)| (v, Some(rule).filter(|_| v != Validation::Passed));
+                    let first = (self.validation, decided);
+                    let second = self.beside.map(decided_beside);
+                    std::iter::once(first).chain(second).collect()
+                }
             },
             flag: self.flag.unwrap_or(valid.flag),
         }
@@ -359,9 +447,13 @@ mod tests {
 
     #[test]
     fn every_rule_that_a_capture_can_show_has_a_trouble() {
-        // R5 needs a verifier without a revocation list, which is configuration, not traffic.
-        let shown: BTreeSet<_> = TROUBLES.iter().map(|t| t.rule).collect();
-        let missing: Vec<_> = Rule::ALL.iter().filter(|r| !shown.contains(r)).collect();
+        // R5 needs a verifier without a revocation list, and F3 one with a bad clock: configuration, not traffic.
+        let beside = TROUBLES.iter().filter_map(|t| Some(t.beside?.1));
+        let shown: BTreeSet<_> = TROUBLES.iter().map(|t| t.rule).chain(beside).collect();
+        let missing: Vec<_> = Rule::ALL
+            .iter()
+            .filter(|r| !shown.contains(r) && **r != Rule::F3)
+            .collect();
         // A new finding may come without a call that shows it; whatever fails or stays open must have one.
         let silent = |r: &&Rule| r.class() == Class::Policy;
         assert!(missing.contains(&&Rule::R5) && missing.into_iter().all(|r| silent(&r)));
@@ -371,6 +463,10 @@ mod tests {
     #[test]
     fn codes_and_outcomes_declared_here_are_those_of_the_rules() {
         for t in TROUBLES {
+            if t.beside.is_some() && t.validation == Validation::Passed {
+                assert_eq!(t.sip_code, None, "what stands beside decides nothing");
+                continue;
+            }
             let code = Some(t.rule.sip_code()).filter(|c| *c != 0);
             assert_eq!(t.sip_code, code, "{:?}", t.defect);
             let policy = t.rule.class() == Class::Policy;

@@ -90,19 +90,55 @@ impl Token {
         }
     }
 
-    /// A token of a kind that we don't verify: rich call data (RFC 9795).
-    fn rich_call_data(claims: &Claims, url: &str) -> Self {
+    /// A token of a kind that we don't verify: a message (RFC 9475).
+    fn unknown(claims: &Claims, url: &str) -> Self {
+        Self::beside("msg", claims, url, r#""msgi":"sha256-AAAA""#)
+    }
+
+    /// A token of another kind, with one more claim. Its members stand in the order written: that is not for us to say.
+    fn beside(ppt: &'static str, claims: &Claims, url: &str, claim: &str) -> Self {
         let Claims {
             orig, dest, iat, ..
         } = claims;
         Self {
-            header: format!(r#"{{"alg":"ES256","ppt":"rcd","typ":"passport","x5u":"{url}"}}"#),
+            header: format!(r#"{{"alg":"ES256","ppt":"{ppt}","typ":"passport","x5u":"{url}"}}"#),
             payload: format!(
-                r#"{{"dest":{{"tn":["{dest}"]}},"iat":{iat},"orig":{{"tn":"{orig}"}},"rcd":{{"nam":"Example Dental"}}}}"#
+                r#"{{"dest":{{"tn":["{dest}"]}},"iat":{iat},"orig":{{"tn":"{orig}"}},{claim}}}"#
             ),
-            ppt: vec!["rcd"],
+            ppt: vec![ppt],
             ..Self::shaken(claims, url)
         }
+    }
+
+    /// A diversion from the number signed first to another (RFC 8946).
+    fn div(claims: &Claims, from: &str, to: &str, url: &str) -> Self {
+        let to = Claims {
+            dest: to.to_owned(),
+            ..claims.clone()
+        };
+        Self::beside("div", &to, url, &format!(r#""div":{{"tn":"{from}"}}"#))
+    }
+
+    /// A diversion with the original inside.
+    fn nested(claims: &Claims, original: &str, to: &str, url: &str) -> Self {
+        let to = Claims {
+            dest: to.to_owned(),
+            ..claims.clone()
+        };
+        let from = &claims.dest;
+        let claim = format!(r#""div":{{"tn":"{from}"}},"opt":"{original}""#);
+        Self::beside("div-o", &to, url, &claim)
+    }
+
+    /// Rich call data (RFC 9795) with a card in the token and the digest over it.
+    fn rich_call_data(claims: &Claims, url: &str) -> Self {
+        let card = r#"["vcard",[["fn",{},"text","Example Dental"]]]"#;
+        let digest =
+            URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, card.as_bytes()));
+        let claim = format!(
+            r#""rcd":{{"jcd":{card},"nam":"Example Dental"}},"rcdi":{{"/jcd":"sha256-{digest}"}}"#
+        );
+        Self::beside("rcd", claims, url, &claim)
     }
 
     fn replace(&mut self, what: &str, with: &str) {
@@ -115,6 +151,21 @@ impl Token {
 
     /// The header value.
     pub fn sign(&self, key: &SigningKey) -> String {
+        let mut value = self.digest(key);
+        if let Some(info) = &self.info {
+            value = value + ";info=" + info;
+        }
+        if let Some(alg) = self.alg {
+            value = value + ";alg=" + alg;
+        }
+        for ppt in &self.ppt {
+            value = value + ";ppt=" + ppt;
+        }
+        value
+    }
+
+    /// The token alone.
+    fn digest(&self, key: &SigningKey) -> String {
         let header = URL_SAFE_NO_PAD.encode(&self.header);
         let payload = URL_SAFE_NO_PAD.encode(&self.payload);
         let input = format!("{header}.{payload}");
@@ -129,22 +180,20 @@ impl Token {
             Signing::Flipped => octets[16] ^= 0x40,
             Signing::Good | Signing::Der => {}
         }
-        let mut value = format!("{input}.{}", URL_SAFE_NO_PAD.encode(octets));
-        if let Some(info) = &self.info {
-            value = value + ";info=" + info;
-        }
-        if let Some(alg) = self.alg {
-            value = value + ";alg=" + alg;
-        }
-        for ppt in &self.ppt {
-            value = value + ";ppt=" + ppt;
-        }
-        value
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(octets))
     }
 }
 
 /// Writes the Identity header fields of a call of the given kind.
-pub fn identity(kind: Kind, claims: &Claims, signer: &Signer, pki: &Pki) -> Vec<Field> {
+///
+/// `claims` are those of the provider that signs first; `called` is where the call goes in the end.
+pub fn identity(
+    kind: Kind,
+    claims: &Claims,
+    called: &str,
+    signer: &Signer,
+    pki: &Pki,
+) -> Vec<Field> {
     let token = Token::shaken(claims, &signer.url);
     let field = |value: String, form| Field {
         name: "Identity",
@@ -165,11 +214,24 @@ pub fn identity(kind: Kind, claims: &Claims, signer: &Signer, pki: &Pki) -> Vec<
             vec![field(quoted.sign(&signer.key), Form::Plain)]
         }
         Kind::TwoHeaders => {
-            let other = Token::rich_call_data(claims, &signer.url);
+            let other = Token::unknown(claims, &signer.url);
             vec![
                 field(other.sign(&signer.key), Form::Plain),
                 good(Form::Plain),
             ]
+        }
+        Kind::Diverted => {
+            let div = Token::div(claims, &claims.dest, called, &signer.url);
+            vec![field(div.sign(&signer.key), Form::Plain), good(Form::Plain)]
+        }
+        Kind::Nested => {
+            let original = token.digest(&signer.key);
+            let nested = Token::nested(claims, &original, called, &signer.url);
+            vec![field(nested.sign(&signer.key), Form::Plain)]
+        }
+        Kind::RichCallData => {
+            let rcd = Token::rich_call_data(claims, &signer.url);
+            vec![good(Form::Plain), field(rcd.sign(&signer.key), Form::Plain)]
         }
         Kind::BadThenGood => {
             let bad = Token {
@@ -178,11 +240,64 @@ pub fn identity(kind: Kind, claims: &Claims, signer: &Signer, pki: &Pki) -> Vec<
             };
             vec![field(bad.sign(&signer.key), Form::Plain), good(Form::Plain)]
         }
-        Kind::Trouble(trouble) => broken(trouble.defect, claims, signer, pki),
+        Kind::Trouble(trouble) => match second(trouble.defect, claims, called, signer) {
+            Some(second) => vec![
+                good(Form::Plain),
+                field(second.sign(&signer.key), Form::Plain),
+            ],
+            None => broken(trouble.defect, claims, called, signer, pki),
+        },
     }
 }
 
-fn broken(defect: Defect, claims: &Claims, signer: &Signer, pki: &Pki) -> Vec<Field> {
+/// The header beside a good one, where that is the one in trouble.
+fn second(defect: Defect, claims: &Claims, called: &str, signer: &Signer) -> Option<Token> {
+    let (url, first) = (&signer.url, claims.dest.as_str());
+    let beside = |ppt, claim: &str| Token::beside(ppt, claims, url, claim);
+    Some(match defect {
+        Defect::DivNoNumber => {
+            let mut div = Token::div(claims, first, called, url);
+            div.replace(
+                &format!(r#""div":{{"tn":"{first}"}}"#),
+                r#""div":{"hi":"1"}"#,
+            );
+            div
+        }
+        // Sent on by somebody whom nobody had called.
+        Defect::DivBroken => Token::div(claims, "18445550197", called, url),
+        Defect::DivOld => {
+            let old = Claims {
+                iat: claims.iat - 300,
+                ..claims.clone()
+            };
+            Token::div(&old, first, called, url)
+        }
+        Defect::PriorityNoArray => beside("rph", r#""rph":{"auth":"ets.0"}"#),
+        Defect::PriorityOther => beside("rph", r#""rph":{"auth":["wps.0"]}"#),
+        Defect::PrioritySigner => beside("rph", r#""rph":{"auth":["ets.0"]}"#),
+        Defect::RcdNoName => beside("rcd", r#""rcd":{"apn":"13035550145"}"#),
+        Defect::RcdDigest => {
+            let mut rcd = Token::rich_call_data(claims, url);
+            rcd.replace(r#""text","Example Dental""#, r#""text","Example Bank""#);
+            rcd
+        }
+        Defect::RcdPointer => {
+            let mut rcd = Token::rich_call_data(claims, url);
+            rcd.replace(r#""/jcd""#, r#""jcd""#);
+            rcd
+        }
+        Defect::RcdContent => beside(
+            "rcd",
+            &format!(
+                r#""rcd":{{"icn":"https://cert.northstar.example/logo.png","nam":"Example Dental"}},"rcdi":{{"/icn":"sha256-{}"}}"#,
+                "A".repeat(43)
+            ),
+        ),
+        _ => return None,
+    })
+}
+
+fn broken(defect: Defect, claims: &Claims, called: &str, signer: &Signer, pki: &Pki) -> Vec<Field> {
     let mut token = Token::shaken(claims, &signer.url);
     let mut key = &signer.key;
     let x5u = format!(r#","x5u":"{}""#, signer.url);
@@ -192,7 +307,7 @@ fn broken(defect: Defect, claims: &Claims, signer: &Signer, pki: &Pki) -> Vec<Fi
     let iat = format!(r#""iat":{}"#, claims.iat);
     match defect {
         Defect::CommaJoined => {
-            let other = Token::rich_call_data(claims, &signer.url);
+            let other = Token::unknown(claims, &signer.url);
             let value = format!("{}, {}", other.sign(key), token.sign(key));
             return vec![Field {
                 name: "Identity",
@@ -211,7 +326,7 @@ fn broken(defect: Defect, claims: &Claims, signer: &Signer, pki: &Pki) -> Vec<Fi
         Defect::DuplicatePpt => token.ppt = vec!["shaken", "shaken"],
         Defect::AlgParameter => token.alg = Some("ES384"),
         Defect::OtherPptParameter => token.ppt = vec!["div"],
-        Defect::OnlyUnknownPpt => token = Token::rich_call_data(claims, &signer.url),
+        Defect::OnlyUnknownPpt => token = Token::unknown(claims, &signer.url),
         Defect::InfoNotX5u => token.info = Some(format!("<{}>", pki.signers[0].url)),
         Defect::DuplicateHeaderName => token.replace_header("{", r#"{"typ":"passport","#),
         Defect::HeaderNoJson => token.header.truncate(token.header.len() - 1),
@@ -267,8 +382,28 @@ fn broken(defect: Defect, claims: &Claims, signer: &Signer, pki: &Pki) -> Vec<Fi
         Defect::FlippedSignature => token.signing = Signing::Flipped,
         // The first provider's key with another's certificate.
         Defect::ForeignKey => key = &pki.signers[0].key,
-        // Done to the digest below, to the call's other headers, or to the frames.
-        Defect::Padding
+        Defect::NestedBroken => {
+            // The original was signed for somebody else.
+            let elsewhere = Claims {
+                dest: "18445550197".to_owned(),
+                ..claims.clone()
+            };
+            let original = Token::shaken(&elsewhere, &signer.url).digest(key);
+            token = Token::nested(claims, &original, called, &signer.url);
+        }
+        // Done to a second header, to the digest below, to the call's other headers, or to the frames.
+        Defect::DivNoNumber
+        | Defect::DivBroken
+        | Defect::DivOld
+        | Defect::DivUnsigned
+        | Defect::PriorityNoArray
+        | Defect::PriorityOther
+        | Defect::PrioritySigner
+        | Defect::RcdNoName
+        | Defect::RcdDigest
+        | Defect::RcdPointer
+        | Defect::RcdContent
+        | Defect::Padding
         | Defect::Alphabet
         | Defect::CompactForm
         | Defect::LostFragment
@@ -338,7 +473,7 @@ mod tests {
     fn a_token_in_order_verifies_with_another_library() {
         let pki = Pki::new(1, Timestamp::from_secs(1_795_532_400)).unwrap();
         let signer = &pki.signers[1];
-        let fields = identity(Kind::Valid(Attestation::A), &claims(), signer, &pki);
+        let fields = identity(Kind::Valid(Attestation::A), &claims(), "", signer, &pki);
         let (digest, params) = fields[0].value.split_once(';').unwrap();
         assert_eq!(
             params,
@@ -363,7 +498,7 @@ mod tests {
     #[test]
     fn every_defect_of_a_token_changes_it() {
         let pki = Pki::new(1, Timestamp::from_secs(1_795_532_400)).unwrap();
-        let write = |kind| identity(kind, &claims(), &pki.signers[1], &pki);
+        let write = |kind| identity(kind, &claims(), "13035550146", &pki.signers[1], &pki);
         let good = write(Kind::Valid(Attestation::A));
         let elsewhere: Vec<_> = TROUBLES
             .iter()
@@ -380,12 +515,18 @@ mod tests {
                 D::OtherOrig,
                 D::Anonymous,
                 D::OtherDest,
-                D::DestByRequestUri
+                D::DestByRequestUri,
+                D::DivUnsigned
             ]
         );
         let distinct: BTreeSet<_> = TROUBLES
             .iter()
-            .map(|t| write(Kind::Trouble(t))[0].value.clone())
+            .map(|t| {
+                write(Kind::Trouble(t))
+                    .into_iter()
+                    .map(|f| f.value)
+                    .collect::<Vec<_>>()
+            })
             .collect();
         assert_eq!(distinct.len(), TROUBLES.len() - elsewhere.len() + 1);
     }

@@ -64,10 +64,12 @@ fn failure_flag(rule: Rule) -> Flag {
     use Rule::*;
     match rule {
         H3 | H4 | H5 | H7 | G1 | G1S | G2 | G3 | G4 | G5 | G6 | G7 | G8 | J1 | J2 | J3 | J4
-        | J5 | J6 | P1 | P2 | P3 | P4 | P5 | P6 | P7 | P7U => Flag::Malformed,
-        F1 | F2 => Flag::Stale,
-        O1 | O3 => Flag::OrigMismatch,
-        D1 | D2 => Flag::DestMismatch,
+        | J5 | J6 | P1 | P2 | P3 | P4 | P5 | P6 | P7 | P7U | P9 | V1 | V6 | E1 | E2 | E2D | E2K
+        | E2C => Flag::Malformed,
+        F1 | F2 | F3 | F4 => Flag::Stale,
+        O1 | O2 | O3 => Flag::OrigMismatch,
+        D1 | D2 | V3 | V4 | E1M => Flag::DestMismatch,
+        E1A => Flag::Untrusted,
         X1 | X2 | X3 => Flag::BadCredential,
         X4 | X4E | X5 | X6 | X7 | X8 | X9 | X10 | X12 => Flag::Untrusted,
         R3 | R5 => Flag::Revoked,

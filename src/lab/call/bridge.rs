@@ -11,7 +11,7 @@ use super::writing::{
     address, caller_headers, common_headers, from_value, number_in, request_uri, sdp,
 };
 use crate::call::classify::Flag;
-use crate::lab::kind::{Defect, Kind};
+use crate::lab::kind::{CALLED_FIRST, Defect, Kind};
 use crate::lab::message::{Style, sip_date};
 use crate::lab::network::{Neighbour, OWN_DOMAIN, STRANGER, TECH_PREFIX, Writing};
 use crate::lab::passport::{self, Claims, Field, Form};
@@ -117,7 +117,9 @@ impl<'a> Bridge<'a> {
             } else {
                 plan.calling.clone()
             },
-            dest: if defect == Some(Defect::OtherDest) {
+            dest: if plan.kind.is_sent_on() || defect == Some(Defect::DivUnsigned) {
+                CALLED_FIRST.to_owned()
+            } else if defect == Some(Defect::OtherDest) {
                 elsewhere(&plan.called)
             } else {
                 plan.called.clone()
@@ -125,7 +127,8 @@ impl<'a> Bridge<'a> {
             iat,
             origid: self.origid(signer),
         };
-        passport::identity(plan.kind, &claims, &self.pki.signers[signer], self.pki)
+        let signer = &self.pki.signers[signer];
+        passport::identity(plan.kind, &claims, &plan.called, signer, self.pki)
     }
 
     /// A signer has few origids, one for each customer or trunk.
@@ -150,6 +153,8 @@ impl<'a> Bridge<'a> {
         let to_number = if defect == Some(Defect::DestByRequestUri) {
             // The toll-free number that the caller dialled, before somebody translated it.
             "18445550199".to_owned()
+        } else if plan.kind.is_sent_on() {
+            CALLED_FIRST.to_owned()
         } else {
             plan.called.clone()
         };
@@ -165,6 +170,13 @@ impl<'a> Bridge<'a> {
                 "Session-ID",
                 format!("{};remote=00000000000000000000000000000000", shared.session),
             ));
+        }
+        if plan.kind.is_priority() {
+            extra.push(("Resource-Priority", "ets.0".to_owned()));
+        }
+        if defect == Some(Defect::DivUnsigned) {
+            let first = address(CALLED_FIRST, from.writing, &domain);
+            extra.push(("Diversion", format!("{first};reason=no-answer")));
         }
         common_headers(&mut extra, "ExampleSwitch/7.4.2");
         match defect {
@@ -265,6 +277,9 @@ impl<'a> Bridge<'a> {
         if let Some(v) = has("Session-ID").filter(|_| self.rng.chance(0.6)) {
             extra.push(("Session-ID", v));
         }
+        if let Some(v) = has("Resource-Priority") {
+            extra.push(("Resource-Priority", v));
+        }
         common_headers(&mut extra, "ExampleVoice-SBC/3.1");
         if let Some(date) = has("Date") {
             extra.push(("Date", date));
@@ -280,7 +295,7 @@ impl<'a> Bridge<'a> {
                     iat: plan.at.div_euclid(SECOND),
                     origid: Random::new(7, plan.upstream.map_or("", |u| u.id)).uuid(),
                 };
-                passport::identity(Kind::Valid(attest), &claims, signer, self.pki)
+                passport::identity(Kind::Valid(attest), &claims, "", signer, self.pki)
                     .into_iter()
                     .map(|f| (f.name, f.value))
                     .collect()

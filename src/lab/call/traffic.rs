@@ -261,10 +261,16 @@ impl Planner {
             Kind::Folded,
             Kind::TwoHeaders,
             Kind::BadThenGood,
+            Kind::Diverted,
+            Kind::Nested,
+            Kind::RichCallData,
         ] {
             for _ in 0..least {
                 if let Some(plan) = self.victim(plans, |_| true) {
                     plan.kind = kind;
+                    if kind.is_sent_on() {
+                        plan.route = Route::Through;
+                    }
                 }
             }
         }
@@ -332,8 +338,11 @@ impl Planner {
             }
             match (trouble.defect, &plan.route) {
                 (Defect::DestByRequestUri, _) => plan.route = Route::Through,
+                _ if plan.kind.is_sent_on() => plan.route = Route::Through,
                 // Else the number diverted to might be the one signed for.
-                (Defect::OtherDest, Route::Diverted(_)) => plan.route = Route::ToOwn,
+                (Defect::OtherDest | Defect::DivUnsigned, Route::Diverted(_)) => {
+                    plan.route = Route::ToOwn;
+                }
                 _ => {}
             }
         }

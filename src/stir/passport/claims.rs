@@ -70,8 +70,8 @@ pub enum Orig<'a> {
     Absent,
     /// A telephone number as written.
     Tn(Cow<'a, str>),
-    /// A URI: base PASSporTs may have one, SHAKEN may not.
-    Uri,
+    /// A URI as written: other kinds may have one, SHAKEN may not.
+    Uri(Cow<'a, str>),
     /// No object with exactly one string.
     Malformed,
 }
@@ -106,6 +106,10 @@ pub struct Claims<'a> {
     pub attest: Claim<'a>,
     /// Names the customer, device or gateway to its provider.
     pub origid: Claim<'a>,
+    /// Rich call data is there, in a kind of its own or in a SHAKEN token (RFC 9795).
+    pub has_rcd: bool,
+    /// Keys of the media are there (RFC 8225 §5.2.2).
+    pub has_mky: bool,
 }
 
 /// Why a part can't be read: no UTF-8, no JSON, no object, a name twice, too deep. Text for people.
@@ -185,7 +189,11 @@ impl<'de> Deserialize<'de> for Claims<'de> {
                         "dest" => out.dest = map.next_value()?,
                         "attest" => out.attest = map.next_value()?,
                         "origid" => out.origid = map.next_value()?,
-                        _ => drop(map.next_value_seed(INSIDE)?),
+                        _ => {
+                            out.has_rcd |= name == "rcd";
+                            out.has_mky |= name == "mky";
+                            map.next_value_seed(INSIDE)?;
+                        }
                     }
                     Ok(())
                 })?;
@@ -273,7 +281,7 @@ impl<'de> Deserialize<'de> for Orig<'de> {
                 })?;
                 Ok(match (tn, uri) {
                     (Claim::Text(tn), Claim::Absent) => Orig::Tn(tn),
-                    (Claim::Absent, Claim::Text(_)) => Orig::Uri,
+                    (Claim::Absent, Claim::Text(uri)) => Orig::Uri(uri),
                     _ => Orig::Malformed,
                 })
             }
@@ -472,7 +480,7 @@ mod tests {
         }
         assert_eq!(
             claims(r#"{"orig":{"uri":"sip:a@example.net"}}"#).orig,
-            Orig::Uri
+            Orig::Uri("sip:a@example.net".into())
         );
     }
 

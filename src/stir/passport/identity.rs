@@ -31,8 +31,8 @@ pub struct Identity<'a> {
 pub enum Token<'a> {
     /// Full form.
     Full(Parts<'a>),
-    /// Compact form, `..signature`: header and payload have to be rebuilt from the message.
-    Compact,
+    /// Compact form, `..signature`: header and payload have to be rebuilt from the message. Holds the signature, still encoded.
+    Compact(&'a [u8]),
     /// Not three parts.
     Malformed,
 }
@@ -75,7 +75,7 @@ impl<'a> Identity<'a> {
         let (signing_input, signature) = (token.get(..b), token.get(b + 1..));
         let (header, payload) = (token.get(..a), token.get(a + 1..b));
         match (signing_input, header, payload, signature) {
-            (Some(_), Some([]), Some([]), Some([_, ..])) => Token::Compact,
+            (Some(_), Some([]), Some([]), Some(signature @ [_, ..])) => Token::Compact(signature),
             (Some(signing_input), Some(header), Some(payload), Some(signature)) => {
                 Token::Full(Parts {
                     signing_input,
@@ -301,7 +301,7 @@ mod tests {
         assert!(
             matches!(one(b"h.p.s").split_token(), Token::Full(p) if p.signing_input == b"h.p" && p.signature == b"s")
         );
-        assert_eq!(one(b"..s").split_token(), Token::Compact);
+        assert_eq!(one(b"..s").split_token(), Token::Compact(b"s"));
         for bad in [&b"h.p"[..], b"h.p.s.t", b"hps", b""] {
             assert_eq!(one(bad).split_token(), Token::Malformed);
         }

@@ -8,15 +8,21 @@
 //! - [`identity`]: header grammar: token, `info`, `alg`, `ppt`
 //! - [`base64url`]: strict decoding that tells slack bits from garbage
 //! - [`json`]: JSON values with the strictness that serde_json leaves to us
+//! - [`kind`]: what a token is for, by its `ppt`
 //! - [`claims`]: JOSE header and payload
+//! - [`extension`]: the claims of other kinds than SHAKEN
 
 pub mod base64url;
 pub mod claims;
+pub mod extension;
 pub mod identity;
 pub mod json;
+pub mod kind;
 
 pub use claims::{Claim, Claims, Dest, Iat, JoseHeader, Orig};
+pub use extension::Extension;
 pub use identity::{Identity, Token};
+pub use kind::Kind;
 
 /// Largest value of one Identity header field that is looked at (rule H7). SHAKEN needs 0.6 KB, rcd with a jCard several.
 pub const MAX_VALUE: usize = 16 * 1024;

@@ -1,11 +1,10 @@
-//! Rules D1 and D2: whether the signed called numbers hold the one that was called (RFC 8224 §6.2 step 5, ATIS-1000074 §5.3).
-
-use memchr::memrchr;
+//! Rules D1, D2 and V4: whether the signed called numbers hold the one that was called (RFC 8224 §6.2 step 5, ATIS-1000074 §5.3).
 
 use super::Rule;
-use super::facts::{CallFacts, Party, is_sos};
+use super::facts::{CallFacts, Party, bare_host, bare_user, is_sos};
 use super::states::RuleStates;
 use super::token::SignedDest;
+use super::verdict::DestMatch;
 use crate::number::NumberPlan;
 use crate::wire::sip::Uri;
 
@@ -18,29 +17,41 @@ pub(super) fn judge(
     facts: &CallFacts<'_>,
     plan: &NumberPlan,
     states: &mut RuleStates,
-) {
-    let holds = |party: &Option<Party<'_>>| party.as_ref().is_some_and(|p| holds(dest, p, plan));
-    if holds(&facts.to) {
+) -> Option<DestMatch> {
+    let holds_some =
+        |party: &Option<Party<'_>>| party.as_ref().is_some_and(|p| holds(dest, p, plan));
+    if holds_some(&facts.to) {
         states.judge(Rule::D1, true);
         states.judge(Rule::D2, true);
-    } else if holds(&facts.request) {
+        Some(DestMatch::To)
+    } else if holds_some(&facts.request) {
         states.judge(Rule::D1, true);
         // Behind a cut To may still agree.
         if facts.to.is_some() || !facts.called_open {
             states.judge(Rule::D2, false);
         }
+        Some(DestMatch::RequestUri)
     } else if facts.to.is_none() && facts.called_open {
         states.cannot_tell(Rule::D1);
+        None
     } else if ![&facts.to, &facts.request]
         .into_iter()
         .flatten()
         .any(Party::is_emergency)
     {
         states.judge(Rule::D1, false);
+        // The number signed for was called first, and somebody says so without a signature.
+        if facts.diverted(plan).any(|p| holds(dest, &p, plan)) {
+            states.judge(Rule::V4, false);
+        }
+        Some(DestMatch::Neither)
+    } else {
+        None
     }
 }
 
-fn holds(dest: &SignedDest<'_>, party: &Party<'_>, plan: &NumberPlan) -> bool {
+/// Whether an element of `dest` is a party.
+pub(super) fn holds(dest: &SignedDest<'_>, party: &Party<'_>, plan: &NumberPlan) -> bool {
     let emergency = party.is_emergency();
     let by_number = dest
         .numbers
@@ -59,7 +70,7 @@ fn holds(dest: &SignedDest<'_>, party: &Party<'_>, plan: &NumberPlan) -> bool {
 }
 
 /// RFC 8224 §8.5: scheme and host in any case, user as written, no port, parameters or headers. A URI whose user is a number names that number.
-fn same_uri(signed: &Uri<'_>, seen: &Uri<'_>, plan: &NumberPlan) -> bool {
+pub(super) fn same_uri(signed: &Uri<'_>, seen: &Uri<'_>, plan: &NumberPlan) -> bool {
     let number = |u: &Uri<'_>| plan.canonical(u.user).tn();
     if let (Some(a), Some(b)) = (number(signed), number(seen)) {
         return a == b;
@@ -68,17 +79,4 @@ fn same_uri(signed: &Uri<'_>, seen: &Uri<'_>, plan: &NumberPlan) -> bool {
         && signed.scheme.eq_ignore_ascii_case(seen.scheme)
         && bare_user(signed) == bare_user(seen)
         && bare_host(signed).eq_ignore_ascii_case(bare_host(seen))
-}
-
-fn bare_user<'a>(uri: &Uri<'a>) -> &'a [u8] {
-    uri.user.split(|b| *b == b';').next().unwrap_or_default()
-}
-
-/// Without a final dot, which names the same host.
-fn bare_host<'a>(uri: &Uri<'a>) -> &'a [u8] {
-    let host = uri.host();
-    match memrchr(b'.', host) {
-        Some(i) if i + 1 == host.len() => host.split_at(i).0,
-        _ => host,
-    }
 }

@@ -5,12 +5,13 @@
 use super::facts::{CallFacts, Party};
 use super::signature::SignatureForm;
 use super::states::State;
-use super::{HeaderVerdict, Rule, RuleStates, VerifySettings};
+use super::{HeaderVerdict, Rule, VerifySettings};
 use crate::base::Timestamp;
 use crate::base::text::escape;
 use crate::stir::credential::prepared::PathFacts;
 use crate::stir::credential::{Credential, Credentials};
 use crate::stir::passport::base64url;
+use crate::stir::passport::extension::Extension;
 use crate::stir::passport::{Claim, Claims, Dest, Iat, Identity, JoseHeader, Orig, Token};
 
 /// One rule of one header.
@@ -35,12 +36,7 @@ pub fn explain_header_at(
     credentials: &Credentials,
     settings: &VerifySettings,
 ) -> Vec<Row> {
-    let states = RuleStates {
-        passed: verdict.passed,
-        failed: verdict.failed,
-        undetermined: verdict.undetermined,
-        findings: verdict.findings,
-    };
+    let states = verdict.states();
     let decoded = Decoded::of(identity);
     let evidence = Evidence {
         verdict,
@@ -50,6 +46,7 @@ pub fn explain_header_at(
         settings,
         header: decoded.header(),
         claims: decoded.claims(),
+        extension: Extension::read(&decoded.payload),
         signature: &decoded.signature,
         credential: verdict
             .x5u
@@ -138,6 +135,7 @@ struct Evidence<'a, 'm> {
     settings: &'a VerifySettings,
     header: Result<JoseHeader<'a>, String>,
     claims: Result<Claims<'a>, String>,
+    extension: Option<Extension>,
     signature: &'a [u8],
     credential: Option<&'a Credential>,
 }
@@ -168,8 +166,24 @@ impl Evidence<'_, '_> {
                 .map_or_else(|_| String::new(), |claims| note_of_claim(rule, claims)),
             Rule::F1 => self.freshness(),
             Rule::F2 => shown(self.facts.date),
-            Rule::O1 | Rule::O3 => self.origin(),
-            Rule::D1 | Rule::D2 => self.destination(),
+            Rule::F3 => format!(
+                "off by at most {:.3} s",
+                self.settings.clock_error.as_secs_f64()
+            ),
+            Rule::O1 | Rule::O2 | Rule::O3 => self.origin(),
+            Rule::D1 | Rule::D2 | Rule::V3 => self.destination(),
+            Rule::V4 => self.diversions(),
+            Rule::V6 => self.original(),
+            Rule::V1 | Rule::E1 | Rule::E1M | Rule::E2 | Rule::E2C | Rule::E2D | Rule::E2K => {
+                self.extension(rule)
+            }
+            Rule::E1A => format!(
+                "signed by {}",
+                self.verdict
+                    .spc
+                    .as_deref()
+                    .map_or("nobody known".to_owned(), |s| escape(s.as_bytes()))
+            ),
             Rule::S1 => match SignatureForm::of(self.signature) {
                 SignatureForm::Fixed => String::new(),
                 SignatureForm::Der => format!("{} octets of DER", self.signature.len()),
@@ -197,7 +211,7 @@ impl Evidence<'_, '_> {
 
     fn origin(&self) -> String {
         let signed = match self.claims.as_ref().map(|c| &c.orig) {
-            Ok(Orig::Tn(tn)) => tn,
+            Ok(Orig::Tn(text) | Orig::Uri(text)) => text,
             _ => return String::new(),
         };
         let asserted: Vec<_> = self.facts.asserted.iter().map(party).collect();
@@ -209,6 +223,73 @@ impl Evidence<'_, '_> {
                 "signed {signed}, P-Asserted-Identity {}, From {from}",
                 asserted.join(" and ")
             )
+        }
+    }
+
+    fn diversions(&self) -> String {
+        let all: Vec<_> = self.facts.diverted(&self.settings.plan).collect();
+        let all: Vec<_> = all.iter().map(party).collect();
+        format!("Diversion or History-Info {}", all.join(" and "))
+    }
+
+    fn original(&self) -> String {
+        match &self.verdict.original {
+            None => "none, or too deep".to_owned(),
+            Some(original) => format!(
+                "{} {}{}",
+                original.kind.label(),
+                original.validation.label(),
+                original
+                    .decided_by
+                    .map_or(String::new(), |r| format!(" by {r} ({})", r.label()))
+            ),
+        }
+    }
+
+    /// What a claim beyond those of SHAKEN says, beside what the message does.
+    fn extension(&self, rule: Rule) -> String {
+        let Some(extension) = &self.extension else {
+            return String::new();
+        };
+        match rule {
+            Rule::V1 => match extension.div() {
+                Orig::Absent => "none".to_owned(),
+                Orig::Tn(text) | Orig::Uri(text) => escape(text.as_bytes()),
+                Orig::Malformed => "not an object with exactly one string".to_owned(),
+            },
+            Rule::E1 | Rule::E1M => {
+                let signed = extension.priorities().unwrap_or_default().join(" ");
+                let values = &self.facts.resource_priority;
+                let seen: Vec<_> = values.iter().map(|v| escape(v)).collect();
+                format!(
+                    "signed {}, Resource-Priority {}",
+                    escape(signed.as_bytes()),
+                    if seen.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        seen.join(" ")
+                    }
+                )
+            }
+            _ => {
+                let digests = extension.digests().unwrap_or_default();
+                let names: Vec<_> = digests
+                    .iter()
+                    .map(|d| escape(d.pointer.as_bytes()))
+                    .collect();
+                let name = extension
+                    .rich_call_data()
+                    .and_then(|r| r.get("nam")?.as_str());
+                format!(
+                    "name {}, digests of {}",
+                    name.map_or("none".to_owned(), |n| escape(n.as_bytes())),
+                    if names.is_empty() {
+                        "nothing".to_owned()
+                    } else {
+                        names.join(" ")
+                    }
+                )
+            }
         }
     }
 
@@ -256,7 +337,7 @@ fn note_of_claim(rule: Rule, claims: &Claims<'_>) -> String {
         Rule::P3 | Rule::P5 => match &claims.orig {
             Orig::Absent => "none".to_owned(),
             Orig::Tn(tn) => escape(tn.as_bytes()),
-            Orig::Uri => "a URI".to_owned(),
+            Orig::Uri(uri) => escape(uri.as_bytes()),
             Orig::Malformed => "not an object with exactly one string".to_owned(),
         },
         Rule::P4 => note_of_dest(&claims.dest),

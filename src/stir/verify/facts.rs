@@ -1,4 +1,4 @@
-//! What the rest of the message says about the call: parties, privacy, date. Read once for all its Identity headers.
+//! What the rest of the message says about the call: parties, privacy, date, priority, diversions. Read once for all its Identity headers.
 
 use smallvec::SmallVec;
 
@@ -8,6 +8,12 @@ use crate::wire::sip::{HeaderName, Message, NameAddr, StartLine, Uri};
 
 /// Most P-Asserted-Identity values looked at. RFC 3325 §9.1 allows two: one `sip:`, one `tel:`.
 const MAX_ASSERTED: usize = 8;
+
+/// Most Diversion and History-Info headers kept. France's MAN diverts up to five times.
+const MAX_DIVERSIONS: usize = 16;
+
+/// Most Resource-Priority headers kept. One is usual.
+const MAX_PRIORITIES: usize = 8;
 
 /// A party of the call.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +45,14 @@ pub struct CallFacts<'a> {
     pub date: Option<&'a [u8]>,
     /// An Identity-Info header stands there (RFC 4474).
     pub identity_info: bool,
+    /// Diversion and History-Info as written: what says unsigned that the call was sent on.
+    pub diversions: SmallVec<[&'a [u8]; 1]>,
+    /// Resource-Priority as written (RFC 4412).
+    pub resource_priority: SmallVec<[&'a [u8]; 1]>,
+    /// Priority as written (RFC 3261 §20.26).
+    pub priority: Option<&'a [u8]>,
+    /// The body: a session description, as a rule.
+    pub body: &'a [u8],
 }
 
 impl<'a> CallFacts<'a> {
@@ -48,6 +62,7 @@ impl<'a> CallFacts<'a> {
         let mut out = Self {
             calling_open: cut,
             called_open: cut,
+            body: message.body,
             ..Self::default()
         };
         if let StartLine::Request { uri, .. } = message.start {
@@ -66,10 +81,39 @@ impl<'a> CallFacts<'a> {
                 HeaderName::Privacy => out.private |= asks_for_privacy(header.value),
                 HeaderName::Date => out.date = Some(header.value),
                 HeaderName::IdentityInfo => out.identity_info = true,
+                HeaderName::Diversion | HeaderName::HistoryInfo
+                    if out.diversions.len() < MAX_DIVERSIONS =>
+                {
+                    out.diversions.push(header.value);
+                }
+                HeaderName::Other => out.add_priority(header.raw_name, header.value),
                 _ => {}
             }
         }
         out
+    }
+
+    fn add_priority(&mut self, name: &[u8], value: &'a [u8]) {
+        match name.len() {
+            17 if name.eq_ignore_ascii_case(b"Resource-Priority")
+                && self.resource_priority.len() < MAX_PRIORITIES =>
+            {
+                self.resource_priority.push(value);
+            }
+            8 if name.eq_ignore_ascii_case(b"Priority") => self.priority = Some(value),
+            _ => {}
+        }
+    }
+
+    /// The parties that Diversion and History-Info name.
+    pub(super) fn diverted<'p>(
+        &self,
+        plan: &'p NumberPlan,
+    ) -> impl Iterator<Item = Party<'a>> + use<'_, 'a, 'p> {
+        let values = self.diversions.iter().flat_map(|v| split_values(v));
+        values
+            .take(MAX_DIVERSIONS)
+            .map(|v| Party::of(NameAddr::parse(v).uri, plan))
     }
 
     /// From numbers alone, for a token that is judged without its message. What is `None` could not be found out.
@@ -89,11 +133,24 @@ impl<'a> CallFacts<'a> {
 }
 
 impl<'a> Party<'a> {
-    fn of(uri: Uri<'a>, plan: &NumberPlan) -> Self {
+    pub(super) fn of(uri: Uri<'a>, plan: &NumberPlan) -> Self {
         Self {
             tn: plan.canonical(uri.user).tn(),
             uri,
         }
+    }
+
+    /// The URI by RFC 8224 §8.5: scheme and host in lower case, no port, parameters or headers; `None` where it is no text.
+    pub(super) fn canonical_uri(&self) -> Option<String> {
+        let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).ok();
+        let scheme = text(self.uri.scheme)?.to_ascii_lowercase();
+        let (user, host) = (text(bare_user(&self.uri))?, text(bare_host(&self.uri))?);
+        let at = if user.is_empty() || host.is_empty() {
+            ""
+        } else {
+            "@"
+        };
+        Some(format!("{scheme}:{user}{at}{}", host.to_ascii_lowercase()))
     }
 
     /// Whether the URI says that the number is withheld or unknown: `sip:anonymous@anonymous.invalid` (RFC 3323 §4.1.1.3) and the
@@ -122,6 +179,16 @@ impl<'a> Party<'a> {
             .tn
             .is_some_and(|tn| matches!(tn.as_bytes(), b"911" | b"112"))
     }
+}
+
+pub(super) fn bare_user<'a>(uri: &Uri<'a>) -> &'a [u8] {
+    uri.user.split(|b| *b == b';').next().unwrap_or_default()
+}
+
+/// Without a final dot, which names the same host.
+pub(super) fn bare_host<'a>(uri: &Uri<'a>) -> &'a [u8] {
+    let host = uri.host();
+    host.strip_suffix(b".").unwrap_or(host)
 }
 
 /// `service:sos` or a service below it, such as `service:sos.fire`.

@@ -1,4 +1,4 @@
-//! Rules F1 and F2: whether a PASSporT was fresh when its INVITE passed our tap (RFC 8224 §6.2 step 4).
+//! Rules F1 to F3: whether a PASSporT was fresh when its INVITE passed our tap (RFC 8224 §6.2 step 4).
 
 use std::time::Duration;
 
@@ -10,6 +10,20 @@ use super::states::RuleStates;
 use crate::base::Timestamp;
 use crate::stir::credential::Certificate;
 
+/// The worst clock that can still tell whether a token is fresh: the window is sixty of it.
+const WORST_CLOCK: Duration = Duration::from_secs(1);
+
+/// Judges the clock that the capture times come from, and says whether it will do (rule F3).
+pub(super) fn judge_clock(error: Duration, states: &mut RuleStates) -> bool {
+    let good = error <= WORST_CLOCK;
+    if good {
+        states.judge(Rule::F3, true);
+    } else {
+        states.cannot_tell(Rule::F3);
+    }
+    good
+}
+
 /// Judges `iat`.
 ///
 /// `at` is the capture time, never the wall clock: a capture replayed next year gets the verdict it got live. The window is closed at
@@ -17,6 +31,12 @@ use crate::stir::credential::Certificate;
 pub(super) fn judge(iat: i64, at: Timestamp, window: Duration, states: &mut RuleStates) {
     let fresh = at.distance(Timestamp::from_secs(iat)) <= window;
     states.judge(Rule::F1, fresh);
+}
+
+/// Whether what was signed later says so, as far as two clocks agree (rule F4).
+pub(super) fn in_order(before: i64, after: i64, window: Duration) -> bool {
+    let window = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
+    after.saturating_add(window) >= before
 }
 
 /// Judges Date, which decides nothing where there is an `iat`: it should lie within the window and within the time of the leaf.
@@ -35,7 +55,7 @@ pub(super) fn judge_date(
 }
 
 /// RFC 3261 §20.17: the date of RFC 1123, always in GMT.
-fn parse_date(text: &[u8]) -> Option<Timestamp> {
+pub(super) fn parse_date(text: &[u8]) -> Option<Timestamp> {
     // A date has 29 characters; folding may add some.
     let text = std::str::from_utf8(text).ok().filter(|t| t.len() <= 64)?;
     let t = OffsetDateTime::parse(text, &Rfc2822).ok()?;

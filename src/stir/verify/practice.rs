@@ -62,16 +62,26 @@ practices! {
         "checked when a list is loaded; the last good one stays";
     L4 Kept "each entry of the CA list stands for itself; roots and intermediates are anchors" "ATIS-1000080"
         "an entry that can't be used is named and skipped";
+    V2 Kept "a certificate of a div is good for the number that sent the call on" "RFC 8946"
+        "X10 is judged for div instead of orig";
+    V5 Kept "the number signed first in To and the last one in the Request-URI is a call sent on in order" "RFC 8946"
+        "D1 and D2 pass where the chain is unbroken (V3)";
     V7 Kept "up to eight div headers" "ours: real chains have five"
-        "sixteen Identity headers in all (H7)";
+        "sixteen Identity headers in all (H7); eight links, eight levels of div-o, twenty-four signature checks";
+    J7 Kept "a compact token is rebuilt from its message" "RFC 8225 §7"
+        "base PASSporTs in the generic profile; without a Date that can be read F1 fails, a withheld number leaves O3 open";
     E4 NotApplied "out-of-band PASSporTs" "RFC 8816, ATIS-1000096"
         "asking a call placement service would be an active query for each call; a passive probe makes none";
+    E3 Kept "a delegate certificate is good for its numbers" "RFC 9060"
+        "X10";
     E5 Kept "kinds that are not verified are set aside and counted by name" "IANA"
         "G7";
     S3 Kept "cheap rules first, one signature check a header" "ours: denial of service"
         "a token that can't be read gets no signature check; a certificate is asked for only where nothing else is wrong";
     M1 Kept "a verdict for each header, then the call's: the best counts" "RFC 8224 §6.2"
-        "passed before undetermined before failed; the strongest attestation of those that passed";
+        "passed before undetermined before failed; the strongest attestation of those that passed; div, rph and rcd speak for no call";
+    M2 Kept "a Reason value for each header that fails, named by ppi among several" "RFC 9410"
+        "tracehop verify shows them; a passive probe sends none";
     M3 Kept "SIP codes by class" "RFC 8224 §6.2.2"
         "each rule has its code in the table above";
 }

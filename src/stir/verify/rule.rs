@@ -105,7 +105,7 @@ rules! {
         "RFC 8224 §4, erratum 6499";
     G1S "slack-bits" Policy 0 "grammar" "unused bits at the end of the base64url parts are zero"
         "RFC 4648 §3.5";
-    G2 "compact-form" Malformed 438 "grammar" "full form, as SHAKEN demands; not the compact form"
+    G2 "compact-form" Malformed 438 "grammar" "full form, as SHAKEN demands; compact form for base PASSporTs in the generic profile"
         "RFC 8588, ATIS-1000082";
     G3 "no-info" Malformed 436 "grammar" "info parameter: an absolute URI in angle brackets"
         "RFC 8224 §4, ATIS-1000082";
@@ -115,7 +115,7 @@ rules! {
         "RFC 8224 §4";
     G6 "ppt-parameter" Malformed 438 "grammar" "ppt parameter absent or equal to the token's"
         "RFC 8224 §4, ATIS-1000082";
-    G7 "unknown-ppt" Unsupported 0 "grammar" "ppt is one that we verify (shaken)"
+    G7 "unknown-ppt" Unsupported 0 "grammar" "ppt is one that we verify: shaken, div, div-o, rph, rcd, or none at all"
         "RFC 8224";
     G8 "info-x5u" Malformed 436 "grammar" "info and x5u are the same string"
         "ATIS-1000082";
@@ -127,7 +127,7 @@ rules! {
         "RFC 8225, ATIS-1000082";
     J4 "no-x5u" Malformed 436 "token" "x5u is present and a string"
         "RFC 8225, ATIS-1000082";
-    J5 "ppt" Malformed 438 "token" "ppt is present and shaken"
+    J5 "ppt" Malformed 438 "token" "ppt names a kind that counts: shaken or one that stands beside it; none at all in the generic profile"
         "RFC 8588, ATIS-1000082";
     J6 "crit" Malformed 438 "token" "no crit: we understand no critical extension"
         "RFC 7515 §4.1.11";
@@ -135,30 +135,60 @@ rules! {
         "RFC 7519 §4";
     P2 "iat" Malformed 438 "token" "iat is a JSON number, not negative, below 2^53"
         "RFC 8225, errata 5985 and 6656";
-    P3 "orig" Malformed 438 "token" "orig is an object with exactly one tn"
+    P3 "orig" Malformed 438 "token" "orig is an object with exactly one tn; or, other than in SHAKEN, one uri"
         "RFC 8225, RFC 8588";
     P4 "dest" Malformed 438 "token" "dest is an object with an array of tn or uri, not empty"
         "RFC 8225, erratum 5715";
     P5 "number-form" Policy 0 "token" "signed numbers are canonical: digits without plus sign or separators"
         "RFC 8225 §5.2.1";
-    P6 "attest" Malformed 438 "token" "attest is A, B or C"
+    P6 "attest" Malformed 438 "token" "attest of a SHAKEN token is A, B or C"
         "RFC 8588, ATIS-1000082";
-    P7 "origid" Malformed 438 "token" "origid is present"
+    P7 "origid" Malformed 438 "token" "origid of a SHAKEN token is present"
         "RFC 8588, ATIS-1000082";
     P7U "origid-not-uuid" Policy 0 "token" "origid is a UUID"
         "RFC 8588, RFC 9562 §4";
+    P9 "media-key" Policy 0 "token" "mky, if present, names the keys of the session description"
+        "RFC 8225 §5.2.2";
     F1 "stale" Stale 403 "stale" "iat lies within the freshness window around the capture time"
         "RFC 8224 §6.2, ATIS-1000074";
     F2 "date" Policy 0 "stale" "Date, if present, lies within the freshness window"
         "RFC 8224, ATIS-1000074";
+    F3 "clock" Credential 0 "stale" "the clock that gave the capture time is right to a second"
+        "ours: freshness can be no better than the clock";
+    F4 "div-order" Stale 403 "stale" "the last diversion is fresh, and none was signed before the one ahead of it"
+        "RFC 8946";
     O1 "orig-mismatch" Mismatch 438 "orig-mismatch" "orig is the P-Asserted-Identity or, without one, the From number"
         "ATIS-1000074, ATIS-1000082";
+    O2 "orig-by-one" Policy 0 "orig-mismatch" "P-Asserted-Identity and From agree, or orig is neither of them"
+        "ATIS-1000074";
     O3 "orig-not-comparable" Credential 0 "orig-mismatch" "the calling number is not withheld, so that it can be compared"
         "RFC 3323, RFC 3325";
     D1 "dest-mismatch" Mismatch 438 "dest-mismatch" "dest holds the To number or, failing that, the Request-URI number"
         "RFC 8224 §6.2, ATIS-1000082";
     D2 "dest-by-request-uri" Policy 0 "dest-mismatch" "dest holds the To number, not only the Request-URI number"
         "RFC 8224 §6.2";
+    V1 "div-claims" Malformed 438 "div" "div names exactly one number or URI"
+        "RFC 8946";
+    V3 "div-chain" Mismatch 438 "div" "diversions lead without a gap from the number signed first to the Request-URI, for one orig"
+        "RFC 8946";
+    V4 "unsigned-diversion" Policy 0 "div" "a call that was sent on says so in a signed div, not only in Diversion or History-Info"
+        "RFC 8946";
+    V6 "div-original" Malformed 438 "div" "opt of a div-o holds a PASSporT that passes and leads to it"
+        "RFC 8946";
+    E1 "rph-claims" Malformed 438 "rph" "rph holds an array of priorities in auth; sph is a string"
+        "RFC 8443, RFC 9027";
+    E1M "rph-mismatch" Mismatch 438 "rph" "each priority that is signed stands in Resource-Priority; sph in Priority"
+        "RFC 8443, RFC 9027";
+    E1A "rph-authority" Credential 0 "rph" "the signer is one of those known to sign for priorities"
+        "RFC 8443";
+    E2 "rcd-claims" Malformed 438 "rcd" "rcd names the caller, and rcdi covers what it refers to"
+        "RFC 9795";
+    E2D "rcd-digest" Malformed 438 "rcd" "digests over what stands in the token are right"
+        "RFC 9795";
+    E2K "rcd-pointer" Policy 0 "rcd" "names in rcdi are JSON pointers, which begin with a slash"
+        "RFC 9795, RFC 6901";
+    E2C "rcd-content" Credential 0 "rcd" "content that rcd refers to is what was signed: a probe fetches none"
+        "RFC 9795";
     X1 "x5u-url" Malformed 436 "credential" "x5u is https on port 443 or 8443 without user, query, fragment or parameters"
         "ATIS-1000074";
     X2 "no-certificate" Credential 436 "credential" "the certificate could be had"
@@ -213,6 +243,11 @@ impl RuleSet {
     /// Adds a rule.
     pub fn insert(&mut self, rule: Rule) {
         self.0 |= 1 << rule as u8;
+    }
+
+    /// Takes a rule out.
+    pub fn remove(&mut self, rule: Rule) {
+        self.0 &= !(1 << rule as u8);
     }
 
     /// Whether a rule is in it.

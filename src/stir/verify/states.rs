@@ -62,6 +62,18 @@ impl RuleStates {
         self.undetermined.insert(rule);
     }
 
+    /// Takes back all that was said of a rule.
+    pub fn withdraw(&mut self, rule: Rule) {
+        for set in [
+            &mut self.passed,
+            &mut self.failed,
+            &mut self.undetermined,
+            &mut self.findings,
+        ] {
+            set.remove(rule);
+        }
+    }
+
     /// Adds what was judged elsewhere about other rules.
     pub fn add(&mut self, other: &Self) {
         self.passed.0 |= other.passed.0;

@@ -1,22 +1,22 @@
-//! Families header, grammar and token: rules H3, H5, G1 to G8, J1 to J6, P1 to P4, P6, P7 and S1. All by looking; no key, no clock.
+//! Families header, grammar and token: rules H3, H5, G1 to G8, J1 to J6, P1 to P4, P6, P7 and S1, for every kind of PASSporT.
+//! All by looking; no key, no clock.
 
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::compact;
 use super::credential::MAX_URL;
 use super::facts::CallFacts;
 use super::signature::{InputDigest, SignatureForm, Signed};
 use super::states::RuleStates;
-use super::{Attestation, HeaderVerdict, Rule};
+use super::{Attestation, HeaderVerdict, Profile, Rule, VerifySettings};
 use crate::base::text::escape;
 use crate::number::{NumberPlan, Tn};
 use crate::stir::passport::base64url::{self, Slack};
-use crate::stir::passport::identity::Parts;
-use crate::stir::passport::{Claim, Claims, Dest, Iat, Identity, JoseHeader, Orig, Token};
-
-/// The extension that is verified here (RFC 8588).
-const SHAKEN: &str = "shaken";
+use crate::stir::passport::{
+    Claim, Claims, Dest, Extension, Iat, Identity, JoseHeader, Kind, Orig, Token,
+};
 
 /// How much of a `ppt` is kept. Registered ones have at most seven characters.
 const MAX_PPT: usize = 32;
@@ -30,15 +30,23 @@ pub struct Room {
     header: SmallVec<[u8; 256]>,
     payload: SmallVec<[u8; 512]>,
     signature: SmallVec<[u8; 64]>,
+    /// Header and payload of a compact token, rebuilt.
+    rebuilt: String,
 }
 
 /// What could be read of a token.
 pub(super) struct ReadToken<'a> {
     identity: Identity<'a>,
-    parts: Option<(Parts<'a>, InputDigest)>,
+    /// What is signed: header, dot and payload.
+    input: Option<(&'a [u8], InputDigest)>,
     header: Option<JoseHeader<'a>>,
+    payload: &'a [u8],
     claims: Option<Claims<'a>>,
     signature: &'a [u8],
+    /// What it is for.
+    pub kind: Kind,
+    /// Whether the rules of SHAKEN hold for it.
+    as_shaken: bool,
 }
 
 /// Reads and judges a token. Where rule H5 or G7 fails, nothing else is said of it.
@@ -46,21 +54,23 @@ pub(super) fn judge<'a>(
     identity: &Identity<'a>,
     facts: &CallFacts<'_>,
     room: &'a mut Room,
+    settings: &VerifySettings,
     states: &mut RuleStates,
 ) -> ReadToken<'a> {
     let mut all = RuleStates::default();
-    let token = read(identity, room, &mut all);
+    let mut token = read(identity, facts, room, settings, &mut all);
+    token.kind = token.find_kind();
+    token.as_shaken = match token.kind {
+        Kind::Base => settings.profile == Profile::Shaken,
+        kind => kind == Kind::Shaken,
+    };
     states.judge(Rule::H3, !identity.joined);
     if facts.identity_info && identity.info.is_none() {
         states.judge(Rule::H5, false);
         return token;
     }
-    if let Some(known) = token.is_known_kind() {
-        if !known {
-            states.judge(Rule::G7, false);
-            return token;
-        }
-        states.judge(Rule::G7, true);
+    if !states.judge(Rule::G7, token.kind != Kind::Unknown) {
+        return token;
     }
     states.add(&all);
     token.judge_parameters(states);
@@ -68,25 +78,38 @@ pub(super) fn judge<'a>(
         token.judge_header(header, states);
     }
     if let Some(claims) = &token.claims {
-        judge_claims(claims, states);
+        token.judge_claims(claims, states);
     }
     token
 }
 
 /// Decodes the parts and judges what decoding shows: G1, G1S, G2, S1, J1, P1.
-fn read<'a>(identity: &Identity<'a>, room: &'a mut Room, states: &mut RuleStates) -> ReadToken<'a> {
+fn read<'a>(
+    identity: &Identity<'a>,
+    facts: &CallFacts<'_>,
+    room: &'a mut Room,
+    settings: &VerifySettings,
+    states: &mut RuleStates,
+) -> ReadToken<'a> {
     let mut out = ReadToken {
         identity: *identity,
-        parts: None,
+        input: None,
         header: None,
+        payload: &[],
         claims: None,
         signature: &[],
+        kind: Kind::Unknown,
+        as_shaken: true,
     };
     let parts = match identity.split_token() {
         Token::Full(parts) => parts,
-        Token::Compact => {
-            states.judge(Rule::G1, true);
-            states.judge(Rule::G2, false);
+        Token::Compact(signature) => {
+            let base = identity.ppt.is_none() && settings.profile == Profile::Generic;
+            if states.judge(Rule::G2, base) {
+                out.read_compact(signature, facts, room, states);
+            } else {
+                states.judge(Rule::G1, true);
+            }
             return out;
         }
         Token::Malformed => {
@@ -99,6 +122,7 @@ fn read<'a>(identity: &Identity<'a>, room: &'a mut Room, states: &mut RuleStates
         header,
         payload,
         signature,
+        ..
     } = room;
     let decoded = [
         base64url::decode(parts.header, header),
@@ -114,6 +138,8 @@ fn read<'a>(identity: &Identity<'a>, room: &'a mut Room, states: &mut RuleStates
         states.judge(Rule::J1, out.header.is_some());
     }
     if p {
+        let payload: &'a [u8] = payload;
+        out.payload = payload;
         out.claims = Claims::parse(payload).ok();
         states.judge(Rule::P1, out.claims.is_some());
     }
@@ -122,28 +148,84 @@ fn read<'a>(identity: &Identity<'a>, room: &'a mut Room, states: &mut RuleStates
         let form = SignatureForm::of(signature);
         states.judge(Rule::S1, form == SignatureForm::Fixed);
     }
-    out.parts = Some((parts, InputDigest::of(parts.signing_input)));
+    out.input = Some((parts.signing_input, InputDigest::of(parts.signing_input)));
     out
 }
 
 impl<'a> ReadToken<'a> {
-    /// Whether its `ppt` is one that we verify; `None` where it has none. Parameter and token have to agree on another kind for the
-    /// header to be set aside: else a forger could hide a bad shaken token behind a parameter.
-    fn is_known_kind(&self) -> Option<bool> {
-        let parameter = self.identity.ppt;
-        let token = self.header.as_ref().and_then(|h| h.ppt.text());
-        let parameter_known = parameter.map(|p| p.eq_ignore_ascii_case(SHAKEN.as_bytes()));
-        match (parameter_known, token, &self.header) {
-            (Some(true), ..) => Some(true),
-            (_, Some(t), _) if t == SHAKEN => Some(true),
-            (None, Some(_), _) => Some(false),
-            (Some(false), Some(t), _) => parameter
-                .is_some_and(|p| p.eq_ignore_ascii_case(t.as_bytes()))
-                .then_some(false),
+    /// What it is for. Parameter and token have to agree on another kind than SHAKEN: else a forger could hide a bad shaken token
+    /// behind a parameter. Where nothing sensible is said, it is taken as SHAKEN and fails as such.
+    fn find_kind(&self) -> Kind {
+        let parameter = self.identity.ppt.map(Kind::of_parameter);
+        let Some(header) = &self.header else {
             // The token can't be read, or is in compact form: the parameter alone says what it is.
-            (Some(false), None, None) => Some(false),
-            (Some(false) | None, None, _) => None,
+            let compact = matches!(self.identity.split_token(), Token::Compact(_));
+            let silent = if compact { Kind::Base } else { Kind::Shaken };
+            return parameter.unwrap_or(silent);
+        };
+        let same_text = |member: &str| {
+            self.identity
+                .ppt
+                .is_none_or(|p| p.eq_ignore_ascii_case(member.as_bytes()))
+        };
+        match (&header.ppt, parameter) {
+            (_, Some(Kind::Shaken)) => Kind::Shaken,
+            (Claim::Absent, None) => Kind::Base,
+            (Claim::Text(member), parameter) => match (Kind::of_member(member), parameter) {
+                (Kind::Unknown, _) if same_text(member) => Kind::Unknown,
+                (Kind::Unknown, None | Some(Kind::Unknown)) => Kind::Shaken,
+                (Kind::Unknown, Some(parameter)) => parameter,
+                (kind, _) => kind,
+            },
+            (Claim::Absent | Claim::Other, None | Some(Kind::Unknown)) => Kind::Shaken,
+            (Claim::Absent | Claim::Other, Some(parameter)) => parameter,
         }
+    }
+
+    /// Rebuilds what a compact token stands for and reads that (RFC 8225 §7).
+    fn read_compact(
+        &mut self,
+        signature: &[u8],
+        facts: &CallFacts<'_>,
+        room: &'a mut Room,
+        states: &mut RuleStates,
+    ) {
+        let decoded = base64url::decode(signature, &mut room.signature);
+        states.judge(Rule::G1, decoded.is_ok());
+        states.judge(Rule::G1S, decoded != Ok(Slack::Set));
+        if decoded.is_err() {
+            return;
+        }
+        let Room {
+            header,
+            payload,
+            signature,
+            rebuilt,
+        } = room;
+        self.signature = signature;
+        let form = SignatureForm::of(signature);
+        states.judge(Rule::S1, form == SignatureForm::Fixed);
+        let parts = match compact::rebuild(self.identity.info, facts) {
+            Ok(parts) => parts,
+            Err(compact::Missing::Date) => {
+                states.judge(Rule::F1, false);
+                return;
+            }
+            Err(compact::Missing::Calling) => return states.cannot_tell(Rule::O3),
+            Err(compact::Missing::Called) => return states.cannot_tell(Rule::D1),
+            // G3 says it.
+            Err(compact::Missing::Url) => return,
+        };
+        header.extend_from_slice(parts.header.as_bytes());
+        payload.extend_from_slice(parts.payload.as_bytes());
+        *rebuilt = parts.signing_input();
+        let (payload, rebuilt): (&'a [u8], &'a str) = (payload, rebuilt);
+        self.header = JoseHeader::parse(header).ok();
+        self.claims = Claims::parse(payload).ok();
+        self.payload = payload;
+        states.judge(Rule::J1, self.header.is_some());
+        states.judge(Rule::P1, self.claims.is_some());
+        self.input = Some((rebuilt.as_bytes(), InputDigest::of(rebuilt.as_bytes())));
     }
 
     /// G3 to G5: what the parameters say by themselves.
@@ -164,7 +246,7 @@ impl<'a> ReadToken<'a> {
         states.judge(Rule::J2, header.typ.text() == Some("passport"));
         states.judge(Rule::J3, header.alg.text() == Some("ES256"));
         states.judge(Rule::J4, header.x5u.text().is_some());
-        states.judge(Rule::J5, header.ppt.text() == Some(SHAKEN));
+        states.judge(Rule::J5, self.kind_counts(header));
         states.judge(Rule::J6, !header.crit);
         let ppt = header.ppt.text().map(str::as_bytes);
         states.judge(
@@ -177,6 +259,47 @@ impl<'a> ReadToken<'a> {
         }
     }
 
+    /// Whether the token itself says its kind, and that kind counts here.
+    fn kind_counts(&self, header: &JoseHeader<'_>) -> bool {
+        match &header.ppt {
+            Claim::Text(ppt) => *ppt == self.kind.label(),
+            Claim::Absent => self.kind == Kind::Base && !self.as_shaken,
+            Claim::Other => false,
+        }
+    }
+
+    fn judge_claims(&self, claims: &Claims<'_>, states: &mut RuleStates) {
+        states.judge(Rule::P2, matches!(claims.iat, Iat::Seconds(_)));
+        let orig = match claims.orig {
+            Orig::Tn(_) => true,
+            Orig::Uri(_) => !self.as_shaken,
+            Orig::Absent | Orig::Malformed => false,
+        };
+        states.judge(Rule::P3, orig);
+        states.judge(Rule::P4, matches!(claims.dest, Dest::List { .. }));
+        if self.as_shaken {
+            states.judge(Rule::P6, attestation(&claims.attest).is_some());
+            let origid = claims.origid.text().filter(|o| !o.is_empty());
+            if states.judge(Rule::P7, origid.is_some()) {
+                states.judge(Rule::P7U, origid.is_some_and(is_uuid));
+            }
+        }
+    }
+
+    /// Its claims.
+    pub fn claims(&self) -> Option<&Claims<'a>> {
+        self.claims.as_ref()
+    }
+
+    /// Its payload as a tree, where it has claims beyond those of SHAKEN and base PASSporTs.
+    pub fn extension(&self) -> Option<Extension> {
+        let claims = self.claims.as_ref()?;
+        let beyond = !matches!(self.kind, Kind::Shaken | Kind::Base | Kind::Unknown);
+        (beyond || claims.has_rcd || claims.has_mky)
+            .then(|| Extension::read(self.payload))
+            .flatten()
+    }
+
     /// What of it goes into the verdict, valid or not.
     pub fn describe(&self) -> HeaderVerdict {
         let header = self.header.as_ref();
@@ -185,6 +308,7 @@ impl<'a> ReadToken<'a> {
         let (ppt, x5u) = (header.map(|h| &h.ppt), header.map(|h| &h.x5u));
         // Where the token can't be read, its parameters stand in.
         let mut out = HeaderVerdict {
+            kind: self.kind,
             ppt: text(ppt, MAX_PPT).or_else(|| escaped(self.identity.ppt, MAX_PPT)),
             x5u: text(x5u, MAX_URL).or_else(|| escaped(self.identity.info, MAX_URL)),
             ..HeaderVerdict::default()
@@ -192,11 +316,9 @@ impl<'a> ReadToken<'a> {
         if let Some(claims) = &self.claims {
             out.attest = attestation(&claims.attest);
             out.origid = text(Some(&claims.origid), MAX_ORIGID);
-            if let Iat::Seconds(iat) = claims.iat {
-                out.iat = Some(iat);
-            }
+            out.iat = self.iat();
         }
-        out.digest = self.parts.map(|(_, digest)| digest.passport());
+        out.digest = self.input.map(|(_, digest)| digest.passport());
         out
     }
 
@@ -204,18 +326,28 @@ impl<'a> ReadToken<'a> {
     pub fn orig(&self, plan: &NumberPlan) -> Option<SignedNumber<'_>> {
         match &self.claims.as_ref()?.orig {
             Orig::Tn(tn) => Some(SignedNumber::read(tn, plan)),
-            Orig::Absent | Orig::Uri | Orig::Malformed => None,
+            Orig::Absent | Orig::Uri(_) | Orig::Malformed => None,
+        }
+    }
+
+    /// Signed calling URI, where the kind may have one.
+    pub fn orig_uri(&self) -> Option<&str> {
+        match &self.claims.as_ref()?.orig {
+            Orig::Uri(uri) if !self.as_shaken => Some(uri),
+            _ => None,
         }
     }
 
     /// Signed called numbers and URIs.
     pub fn dest(&self, plan: &NumberPlan) -> Option<SignedDest<'_>> {
-        match &self.claims.as_ref()?.dest {
-            Dest::List { tn, uri } => Some(SignedDest {
-                numbers: tn.iter().map(|n| SignedNumber::read(n, plan)).collect(),
-                uris: uri,
-            }),
-            Dest::Absent | Dest::Malformed => None,
+        SignedDest::read(&self.claims.as_ref()?.dest, plan)
+    }
+
+    /// When it was signed.
+    pub fn iat(&self) -> Option<i64> {
+        match self.claims.as_ref()?.iat {
+            Iat::Seconds(iat) => Some(iat),
+            Iat::Absent | Iat::OutOfRange | Iat::NotANumber => None,
         }
     }
 
@@ -227,11 +359,11 @@ impl<'a> ReadToken<'a> {
     /// What a key has to verify. `None` where the token can't be read or wants another algorithm: no work for garbage.
     pub fn signed(&self, states: &RuleStates) -> Option<Signed<'_>> {
         const NEEDED: [Rule; 5] = [Rule::G1, Rule::J1, Rule::J3, Rule::P1, Rule::S1];
-        let (parts, digest) = self.parts?;
+        let (input, digest) = self.input?;
         if !NEEDED.iter().all(|r| states.passed.contains(*r)) {
             return None;
         }
-        Signed::new(parts.signing_input, digest, self.signature)
+        Signed::new(input, digest, self.signature)
     }
 }
 
@@ -243,17 +375,6 @@ fn cut(text: &str, max: usize) -> Box<str> {
     text.get(..end.unwrap_or_default())
         .unwrap_or_default()
         .into()
-}
-
-fn judge_claims(claims: &Claims<'_>, states: &mut RuleStates) {
-    states.judge(Rule::P2, matches!(claims.iat, Iat::Seconds(_)));
-    states.judge(Rule::P3, matches!(claims.orig, Orig::Tn(_)));
-    states.judge(Rule::P4, matches!(claims.dest, Dest::List { .. }));
-    states.judge(Rule::P6, attestation(&claims.attest).is_some());
-    let origid = claims.origid.text().filter(|o| !o.is_empty());
-    if states.judge(Rule::P7, origid.is_some()) {
-        states.judge(Rule::P7U, origid.is_some_and(is_uuid));
-    }
 }
 
 fn attestation(claim: &Claim<'_>) -> Option<Attestation> {
@@ -291,8 +412,20 @@ pub(super) struct SignedDest<'a> {
     pub uris: &'a [Cow<'a, str>],
 }
 
+impl<'a> SignedDest<'a> {
+    fn read(dest: &'a Dest<'_>, plan: &NumberPlan) -> Option<Self> {
+        match dest {
+            Dest::List { tn, uri } => Some(Self {
+                numbers: tn.iter().map(|n| SignedNumber::read(n, plan)).collect(),
+                uris: uri,
+            }),
+            Dest::Absent | Dest::Malformed => None,
+        }
+    }
+}
+
 impl<'a> SignedNumber<'a> {
-    fn read(text: &'a str, plan: &NumberPlan) -> Self {
+    pub fn read(text: &'a str, plan: &NumberPlan) -> Self {
         let by_plan = plan.canonical(text.as_bytes()).tn();
         let literal = Tn::from_canonical(text.as_bytes());
         Self {

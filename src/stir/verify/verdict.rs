@@ -1,11 +1,12 @@
-//! What verification says: each rule's state, a verdict for each Identity header, and one for the call.
+//! What verification says: each rule's state, a verdict for each Identity header, the state of its diversions, and one for the call.
 
 use smallvec::SmallVec;
 
 use super::rule::Class;
-use super::{Rule, RuleSet};
+use super::{Rule, RuleSet, RuleStates};
 use crate::base::digest::Digest128;
 use crate::number::Tn;
+use crate::stir::passport::Kind;
 
 /// Whether the numbers of a call are vouched for.
 #[derive(
@@ -60,6 +61,72 @@ impl Attestation {
     }
 }
 
+/// Which party of the message the signed calling number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrigMatch {
+    /// A P-Asserted-Identity.
+    Asserted,
+    /// From, where no number is asserted.
+    From,
+    /// From alone, though another number is asserted: a mismatch (rules O1 and O2).
+    FromOnly,
+    /// None of them.
+    Neither,
+}
+
+/// Which party of the message the signed called number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DestMatch {
+    /// To.
+    To,
+    /// The Request-URI alone (rule D2).
+    RequestUri,
+    /// The number that an unbroken chain of diversions began with (rule V5).
+    Chain,
+    /// None of them.
+    Neither,
+}
+
+/// State of a call's chain of diversions (rule V3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChainState {
+    /// No `div`.
+    #[default]
+    Absent,
+    /// From the number signed first to the Request-URI.
+    Unbroken,
+    /// The link of this number, counted from one, is missing or does not hold.
+    Broken(u8),
+    /// Something of it could not be found out.
+    Undetermined,
+}
+
+/// The chain of diversions of a call, as it was put together from headers in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Chain {
+    /// Whether it holds.
+    pub state: ChainState,
+    /// Its headers, by index, in the order in which the call was sent on; as far as it holds.
+    pub links: SmallVec<[u8; 4]>,
+    /// Set when the headers fit together in more than one way.
+    pub ambiguous: bool,
+    /// Set when a number sent the call on more than once.
+    pub looped: bool,
+}
+
+/// How `verstat` is derived; both ways are in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerstatMapping {
+    /// ATIS-1000082 read strictly: failed only for an untrusted credential or a bad signature.
+    #[default]
+    Strict,
+    /// Passed for attestation A alone; any failure is one.
+    AttestA,
+}
+
 /// Verdict on one Identity header.
 ///
 /// A rule that is in none of the four sets did not apply, or was not reached because an earlier rule made it meaningless.
@@ -77,12 +144,18 @@ pub struct HeaderVerdict {
     pub undetermined: RuleSet,
     /// Rules of class [`Class::Policy`] that were violated: findings that fail nothing.
     pub findings: RuleSet,
+    /// What the token is for.
+    pub kind: Kind,
     /// The token's `ppt`, or the parameter's where the token can't be read.
     pub ppt: Option<Box<str>>,
     /// The token's attest claim, if it is one of the three, whether or not the header is valid.
     pub attest: Option<Attestation>,
     /// Signed calling number.
     pub orig: Option<Tn>,
+    /// Which party of the message that is.
+    pub orig_match: Option<OrigMatch>,
+    /// Which party of the message the signed called number is.
+    pub dest_match: Option<DestMatch>,
     /// `iat` in seconds since 1970.
     pub iat: Option<i64>,
     /// `origid` as written.
@@ -93,6 +166,20 @@ pub struct HeaderVerdict {
     pub spc: Option<Box<str>>,
     /// Names the PASSporT: SHA-256 of the signing input as received.
     pub digest: Option<Digest128>,
+    /// Verdict on the PASSporT inside a `div-o` (rule V6).
+    pub original: Option<Box<HeaderVerdict>>,
+}
+
+impl HeaderVerdict {
+    /// The states of its rules.
+    pub fn states(&self) -> RuleStates {
+        RuleStates {
+            passed: self.passed,
+            failed: self.failed,
+            undetermined: self.undetermined,
+            findings: self.findings,
+        }
+    }
 }
 
 /// Verdict on the call: that of its best Identity header.
@@ -104,6 +191,10 @@ pub struct CallVerdict {
     pub best: Option<usize>,
     /// Set when the message was cut before its headers ended, so that "no Identity" can't be said.
     pub truncated: bool,
+    /// Its diversions.
+    pub chain: Chain,
+    /// Set when local policy wants an Identity header on every call (rule H6).
+    pub required: bool,
 }
 
 impl CallVerdict {
@@ -144,15 +235,39 @@ impl CallVerdict {
 
     /// SIP code that a verification service would have sent, or `None` where it would have let the call pass.
     pub fn sip_code(&self) -> Option<u16> {
+        if self.required && self.is_unsigned() {
+            return Some(428);
+        }
         self.decided_by().map(Rule::sip_code).filter(|c| *c != 0)
     }
 
-    /// `verstat` by the strict reading of ATIS-1000082: failed only for an untrusted credential or a bad signature.
+    /// `verstat` by the strict reading of ATIS-1000082.
     pub fn verstat(&self) -> &'static str {
-        match (self.validation(), self.decided_by().map(Rule::class)) {
-            (Validation::Passed, _) => "TN-Validation-Passed",
-            (Validation::Failed, Some(Class::Trust | Class::Signature)) => "TN-Validation-Failed",
-            _ => "No-TN-Validation",
+        self.verstat_by(VerstatMapping::Strict)
+    }
+
+    /// `verstat` (3GPP TS 24.229) by either reading.
+    pub fn verstat_by(&self, mapping: VerstatMapping) -> &'static str {
+        const PASSED: &str = "TN-Validation-Passed";
+        const FAILED: &str = "TN-Validation-Failed";
+        const NONE: &str = "No-TN-Validation";
+        match mapping {
+            VerstatMapping::Strict => match (self.validation(), self.decided_by()) {
+                (Validation::Passed, _) => PASSED,
+                (Validation::Failed, Some(rule))
+                    if matches!(rule.class(), Class::Trust | Class::Signature) =>
+                {
+                    FAILED
+                }
+                _ => NONE,
+            },
+            VerstatMapping::AttestA => match (self.validation(), self.decided_by()) {
+                (Validation::Passed, _) if self.attest() == Some(Attestation::A) => PASSED,
+                (Validation::Failed, _) => FAILED,
+                // Who can't be reached vouches for nothing. What the tap lost is not the call's failure.
+                (Validation::Undetermined, Some(Rule::X2)) => FAILED,
+                _ => NONE,
+            },
         }
     }
 }

@@ -234,13 +234,13 @@ fn g6_ppt_parameter() {
 
 #[test]
 fn g7_unknown_kinds_are_set_aside_and_others_count() {
-    let div = call()
-        .jose("\"shaken\"", "\"div\"")
-        .parameters(&PARAMETERS.replace("shaken", "div"));
-    let v = div.gives(&[Rule::G7], &[], &[]);
-    assert_eq!(v.ppt.as_deref(), Some("div"));
+    let other = call()
+        .jose("\"shaken\"", "\"vesper\"")
+        .parameters(&PARAMETERS.replace("shaken", "vesper"));
+    let v = other.gives(&[Rule::G7], &[], &[]);
+    assert_eq!(v.ppt.as_deref(), Some("vesper"));
     assert_eq!(v.decided_by, Some(Rule::G7));
-    let alone = div.judge(&div.invite());
+    let alone = other.judge(&other.invite());
     assert_eq!(
         (alone.validation(), alone.sip_code()),
         (Validation::None, None)
@@ -248,16 +248,16 @@ fn g7_unknown_kinds_are_set_aside_and_others_count() {
     assert!(!alone.is_unsigned());
     // Token alone, parameter alone.
     call()
-        .jose("\"shaken\"", "\"rcd\"")
+        .jose("\"shaken\"", "\"msg\"")
         .parameters(";info=<https://cert.example.net/sp.pem>")
         .gives(&[Rule::G7], &[], &[]);
     call()
         .with(|c| c.token = Some("..c2ln".to_owned()))
-        .parameters(&PARAMETERS.replace("shaken", "rph"))
+        .parameters(&PARAMETERS.replace("shaken", "rsp"))
         .gives(&[Rule::G7], &[], &[]);
     let c = call();
     let lines = [
-        format!("Identity: {}", div.identity()),
+        format!("Identity: {}", other.identity()),
         format!("Identity: {}", c.identity()),
     ];
     let v = c.judge(&c.invite_with(&[&lines[0], &lines[1]]));

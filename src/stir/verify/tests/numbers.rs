@@ -40,20 +40,21 @@ fn o1_any_asserted_number_counts_before_from() {
     wrong_from
         .clone()
         .other("P-Asserted-Identity: \"a,b\" <sip:+12025550123@example.net>")
-        .passes();
+        .finds(Rule::O2);
     wrong_from
         .clone()
         .other("P-Asserted-Identity: <sip:+12025550198@example.net>, <tel:+12025550123>")
-        .passes();
+        .finds(Rule::O2);
     wrong_from
         .clone()
         .other("P-Asserted-Identity: <sip:+12025550198@example.net>")
         .other("P-Asserted-Identity: <tel:+1-202-555-0123>")
-        .passes();
+        .finds(Rule::O2);
     // Only From matches: a mismatch (rule O2).
-    call()
+    let v = call()
         .other("P-Asserted-Identity: <sip:+12025550198@example.net>")
-        .fails(Rule::O1);
+        .gives(&[Rule::O1], &[], &[Rule::O2]);
+    assert_eq!(v.orig_match, Some(OrigMatch::FromOnly));
     // An asserted name is no number to compare.
     call()
         .other("P-Asserted-Identity: <sip:pbx@example.net>")
