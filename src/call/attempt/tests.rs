@@ -36,6 +36,7 @@ fn invite(cseq: u32, branch: u64) -> InviteFacts {
             sdp_origin: None,
         },
         verdict: Verdict::default(),
+        verstat: None,
         unknown_ppt_only: false,
     }
 }
@@ -73,6 +74,7 @@ impl Tap {
             branch,
             to_invite: true,
             cause: None,
+            stir_cause: None,
         };
         self.attempts.handle_response(at(secs), side(IN), &r);
     }
@@ -92,6 +94,7 @@ impl Tap {
             kind: RequestKind::Bye,
             leg,
             reverse_leg,
+            stir_cause: None,
         };
         self.attempts.handle_request(at(secs), along, against, &r);
     }

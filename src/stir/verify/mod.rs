@@ -280,6 +280,7 @@ pub fn verify_header_at(
     if let Some(credential) = credential {
         credential::judge(credential, out.orig.as_ref(), iat, at, &mut states);
         out.spc = credential.spc().map(Into::into);
+        out.chain = Some(credential.digest());
         if let (Some(signed), Some(key)) = (token.signed(&states), credential.key()) {
             states.judge(Rule::S2, memo.check(&signed, key));
         }

@@ -1,6 +1,7 @@
 //! The store as a whole, on a real folder.
 
 mod bench;
+mod evidence;
 mod kill;
 mod made;
 

@@ -67,6 +67,11 @@ fn check(dir: &Path, acknowledged: u64) {
         let end = call.end.as_ref().expect("an acknowledged end");
         assert_eq!(u64::from(end.duration_ms.unwrap()), call.begin.uid);
     }
+    // The evidence of every acknowledged record is there: of the newest, where a crash tears, and of some older ones.
+    for uid in (acknowledged.saturating_sub(60)..=acknowledged).chain([1, acknowledged / 2]) {
+        let found = reader.evidence(uid.max(1)).unwrap();
+        assert_eq!(found, Some(evidence::evidence(uid.max(1))), "{uid}");
+    }
     // Now and then the next child finds everything sealed.
     if last.is_multiple_of(2) {
         store.seal().unwrap();
@@ -103,6 +108,7 @@ fn write_forever(dir: &Path) {
         for _ in 0..50 {
             uid += 1;
             store.append_begin(&made(uid)).unwrap();
+            store.append_evidence(&evidence::evidence(uid)).unwrap();
             if uid > LAG {
                 finish(&mut store, uid - LAG);
             }
