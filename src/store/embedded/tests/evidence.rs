@@ -194,7 +194,11 @@ fn a_bit_that_flipped_is_told_and_never_gives_another_call() {
 #[test]
 fn retention_deletes_days_of_evidence_and_leaves_the_records() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path());
+    let settings = StoreSettings {
+        retention: Duration::from_secs(90 * 86_400),
+        ..settings(1_000)
+    };
+    let mut store = EmbeddedStore::open(dir.path(), settings).unwrap();
     let days = [
         "2026-11-20T23:59:59Z",
         "2026-11-21T00:00:00Z",
