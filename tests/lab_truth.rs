@@ -171,6 +171,7 @@ fn records_are_the_same_for_any_number_of_judges() {
         let mut many = Recorder::default();
         lab.replay(&mut many, judges);
         assert!(one.lines() == many.lines(), "{judges} judges");
+        assert!(one.evidence == many.evidence, "{judges} judges");
     }
     assert!(one.begins.len() > 400);
 }
@@ -239,4 +240,43 @@ fn m2_refusals_are_counted_by_neighbour_once_a_call() {
     // Four calls with two legs each; two of the calls are in order.
     assert_eq!(sum(|t| t.refused_by_stir), 8);
     assert_eq!(sum(|t| t.refusal_disagrees), 4);
+}
+
+#[test]
+fn every_signed_call_is_judged_again_from_its_evidence_as_it_was() {
+    use tracehop::call::record::evidence::Judgement;
+    use tracehop::fetch::directory;
+    use tracehop::stir::credential::{Credential, Credentials};
+    use tracehop::stir::verify::{VerifySettings, verify_call_at};
+    use tracehop::wire::sip::Message;
+
+    let lab = Lab::new(31, 600);
+    let mut store = Recorder::default();
+    let report = lab.replay(&mut store, 2);
+    let trust = directory::load(&lab.config.credentials, tracehop::lab::DEFAULT_BASE)
+        .unwrap()
+        .trust;
+    let signed = store.begins.iter().filter(|b| b.verdict.identities > 0);
+    assert_eq!(
+        signed.map(|b| b.uid).collect::<Vec<_>>(),
+        store.evidence.iter().map(|e| e.uid).collect::<Vec<_>>()
+    );
+    assert_eq!(report.evidence, store.evidence.len() as u64);
+    let settings = VerifySettings::default();
+    for stored in &store.evidence {
+        let mut credentials = Credentials::default();
+        for chain in &stored.evidence.chains {
+            let credential = Credential::prepare(&chain.octets, &trust);
+            assert_eq!(credential.digest(), chain.digest);
+            credentials.insert(&chain.url, credential.into());
+        }
+        let message = Message::scan(&stored.evidence.head).unwrap();
+        let again = verify_call_at(&message, stored.at, &credentials, &settings);
+        assert_eq!(
+            Judgement::of(&again),
+            stored.evidence.judgement,
+            "{}",
+            stored.uid
+        );
+    }
 }

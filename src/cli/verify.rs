@@ -121,7 +121,9 @@ impl Verify {
         };
         if self.json {
             let mut all = explained.as_json();
-            all["record"] = rejudged.as_json();
+            if let Value::Object(members) = &mut all {
+                members.insert("record".to_owned(), rejudged.as_json());
+            }
             output::json(&all)?;
         } else {
             explained.print(self.all);

@@ -337,7 +337,13 @@ impl Collector {
         let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
         let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
         let direction = resolved.direction;
-        let sighting = self.replays.handle(at, direction, &invite, &mut flags);
+        // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
+        let inside = direction == Direction::Unknown && resolved.peer.is_some();
+        let sighting = if inside {
+            None
+        } else {
+            self.replays.handle(at, direction, &invite, &mut flags)
+        };
         // Each PASSporT once: what comes again is not its signer's doing.
         let skew = match sighting {
             Some(Sighting::First) => self.skews.handle(at, &invite.verdict),

@@ -48,6 +48,8 @@ const BATCH: usize = 256 << 10;
 const MAX_HEAD: usize = 64 << 10;
 /// The longest unpacked payload: a batch and one more call, whose URLs are at most 17 of 2,048 octets.
 const MAX_UNPACKED: usize = BATCH + 2 * MAX_HEAD;
+/// The longest packed payload: what does not pack grows by less than a 256th.
+const MAX_PACKED: u32 = 1 << 20;
 /// zstd's fastest levels are below zero; see the measurement in `tests/evidence.rs`.
 const LEVEL: i32 = -3;
 /// A file is closed when it has grown to this: about 2,000 frames.
@@ -66,8 +68,6 @@ pub(super) struct EvidenceWriter {
     /// The one used last at the end.
     open: Vec<OpenFile>,
     packer: Packer,
-    /// Calls whose head was too long to be kept.
-    pub too_long: u64,
 }
 
 struct OpenFile {
@@ -90,24 +90,22 @@ impl EvidenceWriter {
             next_seq: newest.map_or(1, |s| s.saturating_add(1)),
             open: Vec::new(),
             packer: Packer::new().map_err(|e| StoreError::io(&layout::evidence(root), e))?,
-            too_long: 0,
         })
     }
 
-    /// Takes a call in.
-    pub fn append(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
+    /// Takes a call in; `false` where its head is too long to be kept.
+    pub fn append(&mut self, stored: &StoredEvidence) -> Result<bool, StoreError> {
         if stored.evidence.head.len() > MAX_HEAD {
-            self.too_long += 1;
-            return Ok(());
+            return Ok(false);
         }
         let mut file = self.take(stored)?;
         // A file that fails is left behind with its torn tail; the next call begins another.
         file.append(stored, &mut self.packer)?;
         if file.written < FILE_TARGET {
             self.open.push(file);
-            return Ok(());
+            return Ok(true);
         }
-        file.commit(&mut self.packer)
+        file.commit(&mut self.packer).map(|()| true)
     }
 
     /// Makes everything taken in durable.
@@ -488,7 +486,7 @@ impl<'a> FileReader<'a> {
             return Ok(None);
         };
         let end = self.at + HEADER as u64 + u64::from(frame.packed);
-        if end > self.length {
+        if end > self.length || frame.packed > MAX_PACKED {
             return Ok(None);
         }
         self.at = end;
@@ -551,5 +549,30 @@ impl Frame {
     fn uids(&self) -> (u64, u64) {
         let mut cut = Cut(&self.key);
         (cut.u64().unwrap_or(0), cut.u64().unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::tests::evidence::evidence;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn octets_of_a_call_never_panic(uid: u64, cut in 0..400_usize, place in 0..400_usize, bit in 0..8_u8) {
+            let mut octets = Vec::new();
+            encode(&evidence(uid), &mut octets);
+            let names = Numbering::current();
+            let whole = decode(&mut Cut(&octets), &names).unwrap();
+            prop_assert_eq!(whole.stored.uid, uid);
+            prop_assert_eq!(&whole.stored.evidence.judgement, &evidence(uid).evidence.judgement);
+            if let Some(octet) = octets.get_mut(place) {
+                *octet ^= 1_u8 << bit;
+            }
+            let _ = decode(&mut Cut(&octets), &names);
+            octets.truncate(cut);
+            let _ = decode(&mut Cut(&octets), &names);
+        }
     }
 }

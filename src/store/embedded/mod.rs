@@ -81,6 +81,10 @@ pub struct StoreCounters {
     pub ends: u64,
     /// Coverage rows taken in.
     pub coverage: u64,
+    /// Calls whose evidence was taken in.
+    pub evidence: u64,
+    /// Calls whose evidence was not: longer than a SIP message can be.
+    pub evidence_too_long: u64,
     /// Taken in, but older than what retention has deleted: no look-up finds them, and no segment holds them.
     pub too_old: u64,
     /// Seals done.
@@ -440,7 +444,10 @@ impl Store for EmbeddedStore {
     }
 
     fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
-        self.evidence.append(stored)
+        let kept = self.evidence.append(stored)?;
+        self.counters.evidence += u64::from(kept);
+        self.counters.evidence_too_long += u64::from(!kept);
+        Ok(())
     }
 
     fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The store as a whole, on a real folder.
 
 mod bench;
-mod evidence;
+pub(super) mod evidence;
 mod kill;
 mod made;
 

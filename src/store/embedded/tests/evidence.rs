@@ -96,7 +96,7 @@ fn a_head_longer_than_a_message_can_be_is_not_kept_and_counted() {
     store.commit().unwrap();
     assert_eq!(store.reader().evidence(1).unwrap(), None);
     assert_eq!(store.reader().evidence(2).unwrap(), Some(evidence(2)));
-    assert_eq!(store.evidence.too_long, 1);
+    assert_eq!(store.counters().evidence_too_long, 1);
 }
 
 #[test]
