@@ -50,7 +50,8 @@ const MAX_HEAD: usize = 64 << 10;
 const MAX_UNPACKED: usize = BATCH + 2 * MAX_HEAD;
 /// The longest packed payload: what does not pack grows by less than a 256th.
 const MAX_PACKED: u32 = 1 << 20;
-/// zstd's fastest levels are below zero; see the measurement in `tests/evidence.rs`.
+/// Below zero are zstd's fastest levels. Measured over heads of 1.4 KB (`evidence_costs` in the tests): 1.2 µs and 487 octets a call; level 1 takes 2.0 µs
+/// for 374 octets, level −1 takes 1.4 µs for 482. A signature takes 36 µs.
 const LEVEL: i32 = -3;
 /// A file is closed when it has grown to this: about 2,000 frames.
 const FILE_TARGET: u64 = 64 << 20;
