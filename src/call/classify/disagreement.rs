@@ -268,6 +268,8 @@ mod tests {
             (Verstat::Passed, None, false),
             (Verstat::Failed, Undetermined, false),
             (Verstat::None, Passed, false),
+            (Verstat::None, Failed, false),
+            (Verstat::Passed, Undetermined, false),
         ] {
             assert_eq!(theirs.disagrees(ours), want, "{theirs:?} {ours:?}");
         }
