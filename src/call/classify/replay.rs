@@ -5,7 +5,8 @@
 //!
 //! Seeing a PASSporT again is normal: the other leg of the call at our own edge, a second tap, a retry, another carrier's route.
 //! So each direction is counted for itself, by Call-ID. A replay is what no route explains: towards a number that it was not signed
-//! for after one that differs, after its freshness ended, or under more Call-IDs than routes come to.
+//! for after one that differs, after its freshness ended, or under more Call-IDs than routes come to. It shows where the second sight of
+//! it is ours: a PASSporT that was replayed elsewhere and reaches us once is a mismatch or stale, and no more can be said.
 
 use std::time::Duration;
 
@@ -206,7 +207,12 @@ impl Seen {
         let before = || self.calls.iter().filter(|c| c.direction == now.direction);
         let routes = before().count();
         let known = before().any(|c| c.id == now.id);
-        let moved = elsewhere && before().any(|c| !c.same_destination(now));
+        // What we handed on and comes back for somebody else was taken from there.
+        let returned =
+            |c: &&Call| now.direction == Direction::Ingress && c.direction == Direction::Egress;
+        let earlier = |c: &&Call| c.direction == now.direction || returned(c);
+        let mut earlier = self.calls.iter().filter(earlier);
+        let moved = elsewhere && earlier.any(|c| !c.same_destination(now));
         // No more than it takes to tell what is suspect, in each of three directions.
         if !known && routes <= ROUTES {
             self.calls.push(now);
@@ -215,10 +221,11 @@ impl Seen {
             Sighting::OtherDestination
         } else if routes == 0 {
             Sighting::OtherLeg
+        } else if late {
+            // Even under its own Call-ID: nobody retransmits for so long.
+            Sighting::Late
         } else if known {
             Sighting::SameCall
-        } else if late {
-            Sighting::Late
         } else if routes >= ROUTES {
             Sighting::Suspect
         } else {
@@ -390,6 +397,19 @@ mod tests {
     }
 
     #[test]
+    fn y2_what_we_handed_on_and_comes_back_for_somebody_else_is_a_replay() {
+        let mut tap = Tap::new();
+        tap.see(1001, Egress, &call("p", 1, "12025550101"));
+        let back = tap.see(1002, Ingress, &call("p", 2, "12025550102"));
+        assert_eq!(back, Some(Sighting::OtherDestination));
+        // For the same number it is a loop or a route through us.
+        let mut tap = Tap::new();
+        tap.see(1001, Egress, &call("p", 1, "12025550101"));
+        let back = tap.see(1002, Ingress, &call("p", 2, "12025550101"));
+        assert_eq!(back, Some(Sighting::OtherLeg));
+    }
+
+    #[test]
     fn y2_a_retry_of_a_misdirected_call_is_no_replay() {
         let mut tap = Tap::new();
         tap.see(1001, Ingress, &call("p", 1, "12025550102"));
@@ -411,6 +431,8 @@ mod tests {
             tap.see(1061, Ingress, &call("p", 3, "12025550101")),
             Some(Sighting::Late)
         );
+        let verbatim = tap.see(1061, Ingress, &call("p", 1, "12025550101"));
+        assert_eq!(verbatim, Some(Sighting::Late));
         let mut tap = Tap::new();
         tap.see(1300, Ingress, &call("q", 1, "12025550101"));
         assert_eq!(
