@@ -7,6 +7,9 @@ use std::process::Output;
 
 use serde_json::Value;
 use support::{Lab, text, tracehop};
+use tracehop::stir::verify::Validation;
+use tracehop::store::Store;
+use tracehop::store::embedded::EmbeddedStore;
 
 fn code(out: &Output) -> i32 {
     out.status.code().unwrap()
@@ -269,4 +272,128 @@ fn what_the_demo_says_to_type_next_works() {
                 > 0
         );
     }
+}
+
+#[test]
+fn a_stored_call_is_judged_again_and_what_differs_is_said() {
+    let lab = Lab::new(29, 400);
+    let config = text(&lab.path("tracehop.toml"));
+    let out = tracehop(&["replay", &text(&lab.captures()[0]), "--config", &config]);
+    assert_eq!(code(&out), 0, "{}", stderr(&out));
+    let (reader, _) = EmbeddedStore::open_read_only(&lab.config.store).unwrap();
+    let evidence = |uid| reader.evidence(uid).unwrap();
+    let passed = (1..=reader.last_uid())
+        .find(|uid| {
+            evidence(*uid).is_some_and(|e| e.evidence.judgement.validation == Validation::Passed)
+        })
+        .unwrap()
+        .to_string();
+    let unsigned = (1..=reader.last_uid()).find(|uid| evidence(*uid).is_none());
+    let record = |uid: &str, more: &[&str]| {
+        let mut arguments = vec!["verify", "--record", uid, "--config", &config];
+        arguments.extend(more);
+        tracehop(&arguments)
+    };
+
+    let out = record(&passed, &[]);
+    assert_eq!(code(&out), 0, "{}", stderr(&out));
+    assert!(
+        stdout(&out).contains("nothing differs from what was said then"),
+        "{}",
+        stdout(&out)
+    );
+    assert!(stdout(&out).contains("certificates as stored with the call"));
+
+    // Without a revocation list: one rule less, one finding more, and the call passes still.
+    let text_of = fs::read_to_string(&config).unwrap();
+    let without: String = text_of
+        .lines()
+        .filter(|l| !l.starts_with("crl"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    fs::write(&config, without).unwrap();
+    // And its certificate is gone from the folder, which only today's trust notices.
+    fs::write(lab.path("certs/x5u/index.toml"), "").unwrap();
+    let out = record(&passed, &["--json"]);
+    assert_eq!(code(&out), 0, "{}", stderr(&out));
+    let said = json(&out);
+    let what: Vec<_> = said["record"]["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(what, ["header 1, R3", "header 1, R5"]);
+    assert_eq!(said["record"]["trust"]["certificates"], "stored");
+    assert_eq!(said["at"], said["record"]["at"]);
+    let out = record(&passed, &["--json", "--with-current-trust"]);
+    assert_eq!(code(&out), 1, "{}", stderr(&out));
+    let said = json(&out);
+    assert_eq!(said["call"]["decided_by"], "X2");
+    let first = &said["record"]["differences"][0];
+    assert_eq!(
+        (&first["what"], &first["then"], &first["now"]),
+        (
+            &"validation".into(),
+            &"passed".into(),
+            &"undetermined".into()
+        )
+    );
+    assert!(
+        said["record"]["trust"]["said"][0]
+            .as_str()
+            .unwrap()
+            .contains("is not at hand today")
+    );
+
+    let out = record("999999", &[]);
+    assert_eq!(code(&out), 66);
+    assert!(
+        stderr(&out).contains("no record 999999"),
+        "{}",
+        stderr(&out)
+    );
+    let out = record(&unsigned.unwrap().to_string(), &[]);
+    assert_eq!(code(&out), 66);
+    assert!(
+        stderr(&out).contains("no evidence of record"),
+        "{}",
+        stderr(&out)
+    );
+    assert_eq!(
+        code(&tracehop(&["verify", "message.txt", "--record", "1"])),
+        64
+    );
+    assert_eq!(code(&tracehop(&["verify", "--with-current-trust"])), 64);
+}
+
+#[test]
+fn evidence_is_kept_as_the_configuration_asks() {
+    let lab = Lab::new(29, 400);
+    let config = text(&lab.path("tracehop.toml"));
+    let base = fs::read_to_string(&config).unwrap();
+    let capture = text(&lab.captures()[0]);
+    let kept = |choice: &str| {
+        let store = format!("[store]\nevidence = \"{choice}\"\npath = \"store-{choice}\"");
+        fs::write(&config, base.replace("[store]\npath = \"store\"", &store)).unwrap();
+        let out = tracehop(&["replay", &capture, "--config", &config, "--json"]);
+        assert_eq!(code(&out), 0, "{}", stderr(&out));
+        json(&out)["evidence"].as_u64().unwrap()
+    };
+    let (signed, failed, none) = (kept("signed"), kept("failed"), kept("none"));
+    assert!(signed > 2 * failed && failed > 50, "{signed} {failed}");
+    assert_eq!(none, 0);
+    assert!(!lab.path("store-none/evidence").exists());
+    fs::write(
+        &config,
+        base.replace("[store]", "[store]\nevidence = \"all\""),
+    )
+    .unwrap();
+    let out = tracehop(&["check", &config]);
+    assert_eq!(code(&out), 78);
+    assert!(
+        stderr(&out).contains("write \"signed\""),
+        "{}",
+        stderr(&out)
+    );
 }

@@ -128,6 +128,21 @@ fn differences(row: &Value, call: &StoredCall) -> Vec<String> {
         &row["code"],
         serde_json::to_value(end.map(|e| e.code)).unwrap(),
     );
+    same(
+        "verstat",
+        &row["verstat"],
+        serde_json::to_value(b.verstat).unwrap(),
+    );
+    same(
+        "stir_cause",
+        &row["stir_cause"],
+        serde_json::to_value(end.and_then(|e| e.stir_cause)).unwrap(),
+    );
+    same(
+        "disagrees",
+        &row["disagrees"],
+        end.is_some_and(|e| e.disagrees).into(),
+    );
     let flags: BTreeSet<&str> = b.flags.iter().map(|f| f.label()).collect();
     let want: BTreeSet<&str> = row["flags"]
         .as_array()
@@ -156,6 +171,7 @@ fn records_are_the_same_for_any_number_of_judges() {
         let mut many = Recorder::default();
         lab.replay(&mut many, judges);
         assert!(one.lines() == many.lines(), "{judges} judges");
+        assert!(one.evidence == many.evidence, "{judges} judges");
     }
     assert!(one.begins.len() > 400);
 }
@@ -171,4 +187,96 @@ fn sums_of_outcomes_are_the_inputs_at_every_stage() {
         r.tallies.values().map(|t| t.attempts).sum::<u64>(),
         r.begins
     );
+}
+
+#[test]
+fn y2_replays_are_flagged_and_what_is_normal_is_counted() {
+    let lab = Lab::new(17, 600);
+    let mut store = Recorder::default();
+    let report = lab.replay(&mut store, 2);
+    let truth = truth(&lab);
+    let flagged = |flag: &str| {
+        let has = |row: &&Value| row["flags"].as_array().unwrap().iter().any(|f| f == flag);
+        truth.iter().filter(has).count() as u64
+    };
+    let of = |s| report.replays.of(s);
+    use tracehop::call::classify::replay::Sighting;
+    // Both legs of each.
+    assert_eq!(flagged("replayed"), 8);
+    assert_eq!(of(Sighting::OtherDestination) + of(Sighting::Late), 8);
+    assert_eq!(flagged("replay-suspect"), 8);
+    assert_eq!(of(Sighting::Suspect), 8);
+    assert!(of(Sighting::OtherLeg) > 100 && of(Sighting::Rerouted) > 10);
+    assert_eq!(report.replays.evicted, 0);
+}
+
+#[test]
+fn f5_the_signer_whose_clock_is_slow_is_found_and_no_other() {
+    use tracehop::call::classify::skew::SkewFinding;
+    let lab = Lab::new(19, 600);
+    let mut store = Recorder::default();
+    let report = lab.replay(&mut store, 2);
+    let offsets: Vec<_> = report
+        .skews
+        .worst_first()
+        .into_iter()
+        .filter(|(_, s)| s.finding() == Some(SkewFinding::Offset))
+        .map(|(_, s)| (s.count, s.percentile(0.5)))
+        .collect();
+    let [(8, median)] = offsets[..] else {
+        panic!("{offsets:?}")
+    };
+    assert!((-29.0..-25.0).contains(&median), "{median}");
+}
+
+#[test]
+fn m2_refusals_are_counted_by_neighbour_once_a_call() {
+    let lab = Lab::new(23, 600);
+    let mut store = Recorder::default();
+    let report = lab.replay(&mut store, 2);
+    let sum = |n: fn(&tracehop::engine::collect::Tally) -> u64| -> u64 {
+        report.tallies.values().map(n).sum()
+    };
+    // Four calls with two legs each; two of the calls are in order.
+    assert_eq!(sum(|t| t.refused_by_stir), 8);
+    assert_eq!(sum(|t| t.refusal_disagrees), 4);
+}
+
+#[test]
+fn every_signed_call_is_judged_again_from_its_evidence_as_it_was() {
+    use tracehop::call::record::evidence::Judgement;
+    use tracehop::fetch::directory;
+    use tracehop::stir::credential::{Credential, Credentials};
+    use tracehop::stir::verify::{VerifySettings, verify_call_at};
+    use tracehop::wire::sip::Message;
+
+    let lab = Lab::new(31, 600);
+    let mut store = Recorder::default();
+    let report = lab.replay(&mut store, 2);
+    let trust = directory::load(&lab.config.credentials, tracehop::lab::DEFAULT_BASE)
+        .unwrap()
+        .trust;
+    let signed = store.begins.iter().filter(|b| b.verdict.identities > 0);
+    assert_eq!(
+        signed.map(|b| b.uid).collect::<Vec<_>>(),
+        store.evidence.iter().map(|e| e.uid).collect::<Vec<_>>()
+    );
+    assert_eq!(report.evidence, store.evidence.len() as u64);
+    let settings = VerifySettings::default();
+    for stored in &store.evidence {
+        let mut credentials = Credentials::default();
+        for chain in &stored.evidence.chains {
+            let credential = Credential::prepare(&chain.octets, &trust);
+            assert_eq!(credential.digest(), chain.digest);
+            credentials.insert(&chain.url, credential.into());
+        }
+        let message = Message::scan(&stored.evidence.head).unwrap();
+        let again = verify_call_at(&message, stored.at, &credentials, &settings);
+        assert_eq!(
+            Judgement::of(&again),
+            stored.evidence.judgement,
+            "{}",
+            stored.uid
+        );
+    }
 }

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod lab;
 mod output;
+mod rejudge;
 mod replay;
 mod replayed;
 mod rules;

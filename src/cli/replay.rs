@@ -146,6 +146,7 @@ pub(super) fn replay(
 pub(super) fn open_store(config: &Config) -> Result<EmbeddedStore, Failure> {
     let settings = StoreSettings {
         retention: config.retention,
+        evidence_retention: config.evidence_retention,
         ..StoreSettings::default()
     };
     EmbeddedStore::open(&config.store, settings).map_err(Failure::io)

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::output::{self, say};
 use super::replay::Done;
 use crate::call::classify::Flag;
+use crate::call::classify::replay::Sighting;
 use crate::capture::Ending;
 use crate::config::Config;
 use crate::engine::collect::{DirectionKey, Tally, TallyKey};
@@ -26,6 +27,12 @@ const FAILED: [(Flag, &str); 6] = [
     (Flag::Revoked, "revkd"),
     (Flag::BadSignature, "sig"),
 ];
+
+/// Signers in the table: more is for a machine.
+const WORST: usize = 10;
+
+/// Signers in the JSON; a year's survey found some thousand in all.
+const LISTED: usize = 1_000;
 
 impl Done {
     /// Prints the summary.
@@ -75,7 +82,88 @@ impl Done {
             header.extend(["orig≠", "dest≠", "own no.", "no NANP", "undet.", "unsigned"]);
             say!("{}", output::table(&header, rows, 1));
         }
+        self.print_replays();
+        self.print_skews();
+        self.print_disagreements(config);
         say!("\nrecords are in {}", config.store.display());
+    }
+
+    /// What no route explains: calls whose PASSporT was seen before.
+    fn print_replays(&self) {
+        let r = &self.report.replays;
+        let of = |s| r.of(s);
+        let (moved, late) = (of(Sighting::OtherDestination), of(Sighting::Late));
+        let suspect = of(Sighting::Suspect);
+        if moved + late + suspect > 0 {
+            say!(
+                "\nPASSporTs seen again: {moved} towards another number, {late} after their freshness, {suspect} under more Call-IDs than routes come to"
+            );
+        }
+        if r.evicted > 0 {
+            say!(
+                "{} PASSporTs were forgotten early for want of memory: replays of them go unseen",
+                r.evicted
+            );
+        }
+    }
+
+    /// Signers whose clock or way is off, the worst first.
+    fn print_skews(&self) {
+        let worst = self.report.skews.worst_first();
+        let rows: Vec<_> = worst
+            .iter()
+            .filter_map(|(signer, skew)| {
+                let finding = skew.finding()?;
+                let seconds = |share| format!("{:+.0} s", skew.percentile(share));
+                Some(vec![
+                    signer.spc.to_string(),
+                    skew.x5u_host.as_deref().unwrap_or("?").to_owned(),
+                    finding.what().to_owned(),
+                    skew.count.to_string(),
+                    seconds(0.1),
+                    seconds(0.5),
+                    seconds(0.9),
+                ])
+            })
+            .take(WORST)
+            .collect();
+        if !rows.is_empty() {
+            say!("\nSigners whose iat lies off the time of capture");
+            let header = [
+                "signer",
+                "certificate from",
+                "looks like",
+                "calls",
+                "10 %",
+                "median",
+                "90 %",
+            ];
+            say!("{}", output::table(&header, rows, 3));
+        }
+    }
+
+    /// Neighbours whose verification says the opposite of ours.
+    fn print_disagreements(&self, config: &Config) {
+        let rows: Vec<_> = self
+            .report
+            .tallies
+            .iter()
+            .filter(|(_, t)| t.refusal_disagrees + t.flagged(Flag::Disagrees) > 0)
+            .map(|(key, t)| {
+                vec![
+                    name(config, key),
+                    key.0.label().to_owned(),
+                    t.flagged(Flag::Disagrees).to_string(),
+                    t.refused_by_stir.to_string(),
+                    t.refusal_disagrees.to_string(),
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            say!("\nVerification elsewhere that says the opposite");
+            let header = ["neighbour", "", "verstat≠", "refused", "of these ≠"];
+            say!("{}", output::table(&header, rows, 2));
+        }
     }
 
     /// The summary as JSON.
@@ -99,6 +187,24 @@ impl Done {
             "imbalances": r.imbalances(),
             "messages": counts(r.collect.iter().collect()),
             "records": r.begins,
+            "evidence": r.evidence,
+            "passports": counts(r.replays.iter().collect()),
+            "passports_evicted": r.replays.evicted,
+            "signers": r.skews.worst_first().into_iter().take(LISTED).map(|(signer, s)| json!({
+                "spc": signer.spc,
+                "chain": signer.chain,
+                "x5u_host": s.x5u_host,
+                "calls": s.count,
+                "skew_seconds": {
+                    "lowest": s.lowest,
+                    "p10": s.percentile(0.1),
+                    "median": s.percentile(0.5),
+                    "p90": s.percentile(0.9),
+                    "highest": s.highest,
+                },
+                "finding": s.finding().map(|f| f.label()),
+            })).collect::<Vec<_>>(),
+            "signers_not_kept": r.skews.others,
             "first": r.span.map(|s| s.0),
             "last": r.span.map(|s| s.1),
             "neighbours": r.tallies.iter().map(|((direction, peer), t)| json!({
@@ -107,6 +213,8 @@ impl Done {
                 "calls": t.attempts,
                 "signed": t.signed,
                 "validation": counts(Tally::VALIDATIONS.iter().map(|v| v.label()).zip(t.validations).collect()),
+                "refused_by_stir": t.refused_by_stir,
+                "refusal_disagrees": t.refusal_disagrees,
                 "flags": counts(Flag::ALL.iter().map(|f| (f.label(), t.flagged(*f))).filter(|(_, n)| *n > 0).collect()),
             })).collect::<Vec<_>>(),
         })
@@ -121,14 +229,17 @@ fn heading(direction: DirectionKey) -> &'static str {
     }
 }
 
-fn row(config: &Config, key: &TallyKey, t: &Tally) -> Vec<String> {
-    let name = match &key.1 {
+fn name(config: &Config, key: &TallyKey) -> String {
+    match &key.1 {
         Some(id) => config
             .peers
             .peer(id)
             .map_or(id.to_string(), |p| p.name.to_string()),
         None => "(no rule names it)".to_owned(),
-    };
+    }
+}
+
+fn row(config: &Config, key: &TallyKey, t: &Tally) -> Vec<String> {
     let mut numbers = vec![
         t.attempts,
         t.signed,
@@ -139,7 +250,7 @@ fn row(config: &Config, key: &TallyKey, t: &Tally) -> Vec<String> {
     numbers.extend(FAILED.iter().map(|(f, _)| t.flagged(*f)));
     numbers.extend(SPOOF.iter().map(|f| t.flagged(*f)));
     numbers.extend([t.flagged(Flag::Undetermined), t.flagged(Flag::Unsigned)]);
-    let mut row = vec![name];
+    let mut row = vec![name(config, key)];
     row.extend(numbers.into_iter().map(|n| {
         if n == 0 {
             "·".to_owned()

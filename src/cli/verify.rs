@@ -1,4 +1,4 @@
-//! `tracehop verify`: one SIP message or Identity value, explained rule by rule.
+//! `tracehop verify`: one SIP message, Identity value or stored call, explained rule by rule.
 
 use std::fs;
 use std::io::{Read, stdin};
@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, say};
+use super::rejudge::{self, Comparison, Rejudged, Trust};
 use super::{Failure, Outcome, load};
 use crate::base::Timestamp;
 use crate::call::attempt::{Facts, InviteFacts};
@@ -29,12 +30,18 @@ use crate::wire::sip::{Message, NotSip};
 /// The most octets read: a SIP message has at most 64 KiB.
 const MAX_INPUT: u64 = 1 << 20;
 
-/// Judges one SIP message, or one Identity value, and explains every rule
+/// Judges one SIP message, one Identity value, or a stored call once more, and explains every rule
 #[derive(Debug, Args)]
 pub struct Verify {
     /// File with a SIP message or the value of an Identity header; - is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     input: PathBuf,
+    /// Instead of a file: the record of a call in the store, by its uid. It is judged again as of its capture time
+    #[arg(long, value_name = "UID", conflicts_with_all = ["input", "at", "calling", "called"])]
+    record: Option<u64>,
+    /// With --record: use the certificates at hand today instead of those stored with the call
+    #[arg(long, requires = "record")]
+    with_current_trust: bool,
     /// When it was seen, RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -80,6 +87,9 @@ impl Verify {
             None => clock::now(),
         };
         let config = load(&self.config)?;
+        if let Some(uid) = self.record {
+            return self.rejudge(uid, &config);
+        }
         let loaded = directory::load(&config.credentials, clock::now()).map_err(Failure::config)?;
         let settings = config.verify_settings();
         let input = self.read()?;
@@ -99,11 +109,38 @@ impl Verify {
         } else {
             explained.print(self.all);
         }
-        let passed = matches!(
-            explained.verdict.validation(),
-            Validation::Passed | Validation::None
-        );
-        Ok(ExitCode::from(u8::from(!passed)))
+        Ok(explained.code())
+    }
+
+    fn rejudge(&self, uid: u64, config: &Config) -> Outcome {
+        let stored = rejudge::find(config, uid)?;
+        let trust = Trust::load(config, &stored, self.with_current_trust)?;
+        let message = Message::scan(&stored.evidence.head)
+            .map_err(|_| Failure::software("the stored head is no SIP message"))?;
+        let explained = of_message(
+            &message,
+            stored.at,
+            config,
+            &trust.credentials,
+            &config.verify_settings(),
+        )?;
+        let rejudged = Rejudged {
+            uid,
+            at: stored.at,
+            comparison: Comparison::of(&stored.evidence.judgement, &explained.verdict),
+            trust,
+        };
+        if self.json {
+            let mut all = explained.as_json();
+            if let Value::Object(members) = &mut all {
+                members.insert("record".to_owned(), rejudged.as_json());
+            }
+            output::json(&all)?;
+        } else {
+            explained.print(self.all);
+            rejudged.print();
+        }
+        Ok(explained.code())
     }
 
     fn read(&self) -> Result<Vec<u8>, Failure> {
@@ -204,6 +241,12 @@ fn of_message(
 }
 
 impl Explained {
+    fn code(&self) -> ExitCode {
+        let judged = self.verdict.validation();
+        let passed = matches!(judged, Validation::Passed | Validation::None);
+        ExitCode::from(u8::from(!passed))
+    }
+
     fn print(&self, all: bool) {
         let v = &self.verdict;
         if let Some(i) = &self.invite {

@@ -15,6 +15,7 @@ use reader::{Reader, Section};
 
 use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
+use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
 use crate::fetch::directory::CredentialFiles;
 use crate::number::NumberPlan;
@@ -49,6 +50,10 @@ pub struct Config {
     pub store: PathBuf,
     /// How long records are kept.
     pub retention: Duration,
+    /// Of which calls it is kept what it takes to judge them again.
+    pub evidence: EvidenceKept,
+    /// How long that is kept.
+    pub evidence_retention: Duration,
     /// Posterior from which an answer is certain.
     pub threshold: f64,
     /// Checksum of the texts; records keep it.
@@ -113,6 +118,8 @@ impl Config {
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
         // 18 months: 47 CFR 42.6 asks as much of toll records.
         let retention_days = store.integer("retention_days", 548, 1..3_661);
+        let evidence = evidence(&store);
+        let evidence_days = store.integer("evidence_days", 30, 1..3_661);
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
         let peers_section = root.section("peers");
@@ -167,6 +174,8 @@ impl Config {
                 credentials,
                 store: store_path,
                 retention: Duration::from_secs(retention_days * 86_400),
+                evidence,
+                evidence_retention: Duration::from_secs(evidence_days * 86_400),
                 threshold,
                 version,
             }),
@@ -225,6 +234,22 @@ fn provider(s: Section<'_, '_>) -> Option<Provider> {
         portal_id,
         own_numbers: OwnNumbers(own),
     })
+}
+
+fn evidence(s: &Section<'_, '_>) -> EvidenceKept {
+    match s.text("evidence") {
+        None | Some(("signed", _)) => EvidenceKept::Signed,
+        Some(("failed", _)) => EvidenceKept::Failed,
+        Some(("none", _)) => EvidenceKept::None,
+        Some((text, span)) => {
+            s.problem_at(
+                &span,
+                format!("{text:?} is none of the choices"),
+                "write \"signed\" (every call with an Identity header), \"failed\" or \"none\"",
+            );
+            EvidenceKept::default()
+        }
+    }
 }
 
 fn number_plan(s: Section<'_, '_>) -> NumberPlan {

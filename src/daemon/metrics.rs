@@ -5,6 +5,7 @@ use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
 
 use super::pipeline::Report;
 use crate::call::classify::Flag;
+use crate::call::classify::skew::CLASSES;
 use crate::engine::collect::{Tally, TallyKey};
 
 /// Renders what a run counted.
@@ -54,6 +55,27 @@ pub fn render(report: &Report) -> String {
     add(&lost, &["headless"], report.attempts.headless);
     add(&lost, &["orphan"], report.attempts.orphans);
 
+    let passports = counter(
+        "tracehop_passports_total",
+        "Call attempts with a PASSporT whose signature is not known to be wrong, by what the sight of it is; the last three are no normal routing.",
+        &["sighting"],
+    );
+    for (sighting, n) in report.replays.iter() {
+        add(&passports, &[sighting], n);
+    }
+    let forgotten = counter(
+        "tracehop_passports_forgotten_total",
+        "PASSporTs forgotten before their time because memory was full: replays of them go unseen.",
+        &[],
+    );
+    add(&forgotten, &[], report.replays.evicted);
+    let evidence = counter(
+        "tracehop_evidence_total",
+        "Calls of which it is kept what it takes to judge them again.",
+        &[],
+    );
+    add(&evidence, &[], report.evidence);
+
     let calls = counter(
         "tracehop_calls_total",
         "Call attempts by neighbour and validation. The sum is the number of records.",
@@ -64,8 +86,30 @@ pub fn render(report: &Report) -> String {
         "Call attempts by neighbour and flag; one attempt may have several flags.",
         &["direction", "peer", "flag"],
     );
+    let refusals = counter(
+        "tracehop_stir_refusals_total",
+        "Call attempts that the other side's verification spoke against, by neighbour and by whether our verdict is the opposite.",
+        &["direction", "peer", "disagrees"],
+    );
+    let skew = counter(
+        "tracehop_passport_skew_total",
+        "PASSporTs seen for the first time, by neighbour and by how far iat lies behind or ahead of capture.",
+        &["direction", "peer", "skew"],
+    );
     for (key, tally) in &report.tallies {
         let (direction, peer) = labels(key);
+        let agreed = tally
+            .refused_by_stir
+            .saturating_sub(tally.refusal_disagrees);
+        add(&refusals, &[direction, peer, "no"], agreed);
+        add(
+            &refusals,
+            &[direction, peer, "yes"],
+            tally.refusal_disagrees,
+        );
+        for ((class, _), n) in CLASSES.iter().zip(tally.skew) {
+            add(&skew, &[direction, peer, class], n);
+        }
         for (v, n) in Tally::VALIDATIONS.iter().zip(tally.validations) {
             add(&calls, &[direction, peer, v.label()], n);
         }

@@ -17,7 +17,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
+use crate::call::classify::replay::ReplayCounters;
+use crate::call::classify::skew::Skews;
 use crate::call::record::Coverage;
+use crate::call::record::evidence::EvidenceKept;
 use crate::capture::{CaptureError, Merge};
 use crate::config::Config;
 use crate::engine::assemble::{AssembleCounters, AssembleLimits, Assembler};
@@ -55,6 +58,8 @@ pub struct PipelineSettings {
     pub collect: CollectSettings,
     /// Bounds of reassembly.
     pub assemble: AssembleLimits,
+    /// Of which calls evidence is kept.
+    pub evidence: EvidenceKept,
 }
 
 impl PipelineSettings {
@@ -67,12 +72,14 @@ impl PipelineSettings {
             collect: CollectSettings {
                 peers: config.peers.clone(),
                 own_numbers: config.provider.own_numbers.clone(),
+                window: config.freshness,
                 sensors: vec![config.sensor.clone()],
                 clock: config.clock,
                 config: config.version,
                 limits: AttemptLimits::default(),
             },
             assemble: AssembleLimits::default(),
+            evidence: config.evidence,
         }
     }
 }
@@ -86,6 +93,12 @@ pub struct Report {
     pub collect: CollectCounters,
     /// The table of attempts.
     pub attempts: AttemptCounters,
+    /// What became of PASSporTs.
+    pub replays: ReplayCounters,
+    /// Signers' clocks.
+    pub skews: Skews,
+    /// Calls of which evidence was given to the store.
+    pub evidence: u64,
     /// By neighbour.
     pub tallies: BTreeMap<TallyKey, Tally>,
     /// Records written, first halves.
@@ -185,7 +198,8 @@ pub fn run(
         let judges: Vec<_> = (0..settings.judges.max(1))
             .map(|_| {
                 let (input, output) = (from_assemble.clone(), to_collect.clone());
-                let judge = Judge::new(settings.credentials.clone(), settings.verify.clone());
+                let judge = Judge::new(settings.credentials.clone(), settings.verify.clone())
+                    .with_evidence(settings.evidence);
                 thread::Builder::new()
                     .name("judge".to_owned())
                     .spawn_scoped(scope, move || judge_batches(judge, &input, &output))
@@ -298,6 +312,8 @@ fn collect_batches(
     store.commit()?;
     report.collect = collector.counters();
     report.attempts = collector.attempt_counters();
+    report.replays = collector.replay_counters();
+    report.skews = collector.skews().clone();
     report.tallies = collector.tallies().clone();
     Ok(report)
 }
@@ -317,6 +333,10 @@ fn write(
                 if report.begins.is_multiple_of(RECORDS_PER_COMMIT) {
                     store.commit()?;
                 }
+            }
+            Output::Evidence(evidence) => {
+                store.append_evidence(&evidence)?;
+                report.evidence += 1;
             }
             Output::End(end) => {
                 store.append_end(&end)?;

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::call::attempt::{
     AttemptCounters, AttemptLimits, Attempts, Facts, InviteFacts, InviteIs, RequestKind,
 };
+use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
+use crate::call::classify::skew::{self, Skews};
 use crate::call::classify::{Flag, OwnNumbers, flagging};
-use crate::call::peer::PeerTable;
+use crate::call::peer::{PeerTable, Resolved};
+use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Clock, Direction, End};
 use crate::engine::judge::{Judged, Unjudged};
 use crate::stir::verify::Validation;
@@ -21,6 +25,8 @@ pub struct CollectSettings {
     pub peers: Arc<PeerTable>,
     /// Numbers of our own.
     pub own_numbers: OwnNumbers,
+    /// Half width of the freshness window.
+    pub window: Duration,
     /// Names of the sensors by index.
     pub sensors: Vec<Arc<str>>,
     /// How good capture times are.
@@ -38,6 +44,8 @@ pub enum Output {
     Begin(Box<Begin>),
     /// More is known of one.
     End(End),
+    /// What it takes to judge the attempt again that began last.
+    Evidence(Box<StoredEvidence>),
 }
 
 /// Every judged message ends in exactly one of these, and every initial INVITE in one of the first four.
@@ -100,6 +108,14 @@ pub struct Tally {
     pub validations: [u64; 4],
     /// Attempts by flag, in the order of [`Flag::ALL`].
     pub flags: [u64; Flag::ALL.len()],
+    /// Attempts that the other side's verification spoke against (`Reason: STIR` or a refusal).
+    pub refused_by_stir: u64,
+    /// Of these, those that we say the opposite of.
+    pub refusal_disagrees: u64,
+    /// First sights of PASSporTs by how far `iat` lies from capture, in the order of [`skew::CLASSES`].
+    pub skew: [u64; skew::CLASSES.len()],
+    /// Index among the collector's places.
+    place: u32,
 }
 
 impl Tally {
@@ -172,6 +188,10 @@ pub struct Collector {
     output: VecDeque<Output>,
     counters: CollectCounters,
     tallies: BTreeMap<TallyKey, Tally>,
+    /// Keys of the tallies, by the place that each attempt remembers.
+    places: Vec<TallyKey>,
+    replays: Replays,
+    skews: Skews,
 }
 
 impl Collector {
@@ -179,6 +199,9 @@ impl Collector {
     pub fn new(settings: CollectSettings, next_uid: u64) -> Self {
         Self {
             attempts: Attempts::new(settings.limits),
+            replays: Replays::new(settings.window),
+            skews: Skews::default(),
+            places: Vec::new(),
             settings,
             next_uid,
             output: VecDeque::new(),
@@ -194,6 +217,7 @@ impl Collector {
             flow,
             sensor,
             facts,
+            evidence,
             ..
         } = judged;
         let side = self.settings.peers.side(&flow);
@@ -218,7 +242,14 @@ impl Collector {
             }
             Ok(Facts::Invite(invite)) => {
                 let uid = self.next_uid;
-                match self.attempts.handle_invite(uid, at, side, &invite) {
+                let trunk = invite.trunk.as_deref().map(str::as_bytes);
+                let (peers, tallies, places) =
+                    (&self.settings.peers, &mut self.tallies, &mut self.places);
+                let place = || place_of(peers.resolve(&flow, trunk), tallies, places);
+                match self
+                    .attempts
+                    .handle_invite_at_place(uid, at, side, &invite, place)
+                {
                     InviteIs::Retransmission => c.retransmissions += 1,
                     InviteIs::Fork => c.forks += 1,
                     InviteIs::AuthRetry => c.auth_retries += 1,
@@ -227,6 +258,11 @@ impl Collector {
                         c.attempts += 1;
                         self.next_uid += 1;
                         self.begin(uid, at, &flow, sensor, *invite);
+                        if let Some(evidence) = evidence {
+                            let evidence = *evidence;
+                            let stored = StoredEvidence { uid, at, evidence };
+                            self.output.push_back(Output::Evidence(Box::new(stored)));
+                        }
                     }
                 }
             }
@@ -242,7 +278,7 @@ impl Collector {
     /// Records, in the order in which they must be written.
     pub fn poll_output(&mut self) -> Option<Output> {
         let ready = self.output.pop_front();
-        ready.or_else(|| self.attempts.poll_end().map(Output::End))
+        ready.or_else(|| self.poll_end().map(Output::End))
     }
 
     /// Counts so far.
@@ -260,15 +296,38 @@ impl Collector {
         self.attempts.remembered()
     }
 
+    /// What became of PASSporTs so far.
+    pub fn replay_counters(&self) -> ReplayCounters {
+        self.replays.counters()
+    }
+
+    /// How far each signer's clock is off, as far as calls show.
+    pub fn skews(&self) -> &Skews {
+        &self.skews
+    }
+
     /// What each neighbour sent or got so far.
     pub fn tallies(&self) -> &BTreeMap<TallyKey, Tally> {
         &self.tallies
     }
 
     fn take_ends(&mut self) {
-        while let Some(end) = self.attempts.poll_end() {
+        while let Some(end) = self.poll_end() {
             self.output.push_back(Output::End(end));
         }
+    }
+
+    fn poll_end(&mut self) -> Option<End> {
+        let ended = self.attempts.poll_ended()?;
+        let key = usize::try_from(ended.place)
+            .ok()
+            .and_then(|p| self.places.get(p));
+        let tally = key.and_then(|k| self.tallies.get_mut(k));
+        if let (true, Some(tally)) = (ended.spoken_against, tally) {
+            tally.refused_by_stir += 1;
+            tally.refusal_disagrees += u64::from(ended.end.disagrees);
+        }
+        Some(ended.end)
     }
 
     fn begin(&mut self, uid: u64, at: Timestamp, flow: &Flow, sensor: u16, invite: InviteFacts) {
@@ -276,7 +335,20 @@ impl Collector {
         let trunk = invite.trunk.as_deref().map(str::as_bytes);
         let resolved = s.peers.resolve(flow, trunk);
         let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
-        let flags = flagging::flag(&invite, &resolved, &s.own_numbers);
+        let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
+        let direction = resolved.direction;
+        // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
+        let inside = direction == Direction::Unknown && resolved.peer.is_some();
+        let sighting = if inside {
+            None
+        } else {
+            self.replays.handle(at, direction, &invite, &mut flags)
+        };
+        // Each PASSporT once: what comes again is not its signer's doing.
+        let skew = match sighting {
+            Some(Sighting::First) => self.skews.handle(at, &invite.verdict),
+            _ => None,
+        };
         let begin = Box::new(Begin {
             uid,
             at,
@@ -295,10 +367,39 @@ impl Collector {
             called_text: invite.called_text,
             ids: invite.ids,
             verdict: invite.verdict,
+            verstat: invite.verstat,
             flags,
         });
         let key = (begin.direction.into(), begin.peer.clone());
-        self.tallies.entry(key).or_default().count(&begin);
+        let tally = self.tallies.entry(key).or_default();
+        tally.count(&begin);
+        if let Some(n) = skew.and_then(|s| tally.skew.get_mut(skew::class_of(s))) {
+            *n += 1;
+        }
         self.output.push_back(Output::Begin(begin));
     }
+}
+
+/// The place of a neighbour: which tally an attempt's end belongs to.
+fn place_of(
+    resolved: Resolved<'_>,
+    tallies: &mut BTreeMap<TallyKey, Tally>,
+    places: &mut Vec<TallyKey>,
+) -> u32 {
+    let key = (
+        resolved.direction.into(),
+        resolved.peer.map(|(p, _)| p.id.clone()),
+    );
+    if let Some(tally) = tallies.get(&key) {
+        return tally.place;
+    }
+    // At most three for each neighbour of the configuration.
+    let place = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    places.push(key.clone());
+    let tally = Tally {
+        place,
+        ..Tally::default()
+    };
+    tallies.insert(key, tally);
+    place
 }

@@ -4,8 +4,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::base::Timestamp;
 use crate::call::attempt::Facts;
+use crate::call::record::evidence::{Evidence, EvidenceKept, Judgement, StoredChain};
 use crate::stir::credential::Credentials;
 use crate::stir::verify::{CallVerdict, SignatureMemo, VerifySettings, verify_call_with_memo_at};
 use crate::wire::{self, Flow, sip};
@@ -27,6 +30,8 @@ pub struct Judged {
     pub sensor: u16,
     /// What it says, or why nothing can be said.
     pub facts: Result<Facts, Unjudged>,
+    /// What it takes to judge it again, where that is kept.
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// Why a message gave no facts.
@@ -44,6 +49,7 @@ pub struct Judge {
     credentials: Arc<Credentials>,
     settings: Arc<VerifySettings>,
     memo: SignatureMemo,
+    evidence: EvidenceKept,
 }
 
 impl Judge {
@@ -53,12 +59,20 @@ impl Judge {
             credentials,
             settings,
             memo: SignatureMemo::new(MEMO),
+            evidence: EvidenceKept::None,
         }
+    }
+
+    /// The same judge, which hands on evidence of such calls.
+    pub fn with_evidence(self, evidence: EvidenceKept) -> Self {
+        Self { evidence, ..self }
     }
 
     /// Judges one message.
     pub fn judge(&mut self, message: wire::Message) -> Judged {
-        let facts = match catch_unwind(AssertUnwindSafe(|| self.facts(&message))) {
+        let mut evidence = None;
+        let judged = AssertUnwindSafe(|| self.facts(&message, &mut evidence));
+        let facts = match catch_unwind(judged) {
             Ok(facts) => facts,
             Err(_) => {
                 // What the panic may have left half done goes with the memo.
@@ -72,10 +86,15 @@ impl Judge {
             flow: message.flow,
             sensor: message.sensor,
             facts,
+            evidence,
         }
     }
 
-    fn facts(&mut self, message: &wire::Message) -> Result<Facts, Unjudged> {
+    fn facts(
+        &mut self,
+        message: &wire::Message,
+        evidence: &mut Option<Box<Evidence>>,
+    ) -> Result<Facts, Unjudged> {
         let sip = sip::Message::scan(&message.bytes).map_err(|_| Unjudged::NotSip)?;
         if !sip.start.is_method("INVITE") {
             return Ok(Facts::of_other(&sip));
@@ -93,6 +112,29 @@ impl Judge {
         } else {
             CallVerdict::default()
         };
+        if self.evidence.wants(&verdict) {
+            *evidence = Some(Box::new(self.evidence_of(&message.bytes, &sip, &verdict)));
+        }
         Ok(Facts::of_invite(&sip, verdict, &self.settings.plan))
+    }
+
+    fn evidence_of(&self, bytes: &[u8], sip: &sip::Message<'_>, verdict: &CallVerdict) -> Evidence {
+        let head = bytes.len().saturating_sub(sip.body.len());
+        let mut chains = SmallVec::<[StoredChain; 1]>::new();
+        for url in verdict.headers.iter().filter_map(|h| h.x5u.as_deref()) {
+            let known = chains.iter().any(|c| *c.url == *url);
+            if let (false, Some(credential)) = (known, self.credentials.get(url)) {
+                chains.push(StoredChain {
+                    url: url.into(),
+                    digest: credential.digest(),
+                    octets: credential.source().clone(),
+                });
+            }
+        }
+        Evidence {
+            head: bytes.get(..head).unwrap_or(bytes).into(),
+            chains,
+            judgement: Judgement::of(verdict),
+        }
     }
 }

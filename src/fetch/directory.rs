@@ -40,6 +40,8 @@ pub struct CredentialFiles {
 pub struct Loaded {
     /// Prepared credentials by URL.
     pub credentials: Credentials,
+    /// What they were prepared with.
+    pub trust: TrustStore,
     /// How many certificates by URL.
     pub certificates: usize,
     /// How many authorities.
@@ -119,6 +121,7 @@ pub fn load(files: &CredentialFiles, now: Timestamp) -> Result<Loaded, LoadError
     Ok(Loaded {
         certificates: credentials.len(),
         credentials,
+        trust,
         authorities,
         notes,
     })

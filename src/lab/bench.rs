@@ -62,7 +62,7 @@ pub fn bench_invites(count: usize, signers: usize, seed: u64) -> Result<SignedIn
             };
             let (signer, _) = &crowd[i % crowd.len()];
             let identity: String =
-                passport::identity(Kind::Valid(Attestation::A), &claims, signer, &pki)
+                passport::identity(Kind::Valid(Attestation::A), &claims, "", signer, &pki)
                     .into_iter()
                     .map(|f| format!("{}: {}\r\n", f.name, f.value))
                     .collect();

@@ -180,7 +180,7 @@ fn made(pki: &Pki, credentials: &Credentials) -> (Vec<Vec<u8>>, HashSet<Digest12
             origid: format!("123e4567-e89b-12d3-a456-4266554400{:02x}", i & 0xff),
         };
         let signer = &pki.signers[i % pki.signers.len()];
-        for field in passport::identity(kind, &claims, signer, pki) {
+        for field in passport::identity(kind, &claims, CALLED, signer, pki) {
             let verdict = judge_value(field.value.as_bytes(), credentials);
             signed.extend(
                 verdict

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::call::plan::Outcome;
 use super::kind::Verdict;
 use crate::base::Timestamp;
-use crate::call::classify::Flag;
+use crate::call::classify::{Flag, Verstat};
 use crate::call::record::State;
 use crate::stir::verify::Rule;
 use crate::wire::Transport;
@@ -61,6 +61,12 @@ pub struct Truth {
     pub state: State,
     /// Final code, 0 for none.
     pub code: u16,
+    /// What the INVITE says of an earlier verification.
+    pub verstat: Option<Verstat>,
+    /// What the other side's verification says against it.
+    pub stir_cause: Option<u16>,
+    /// Whether that is the opposite of the verdict.
+    pub disagrees: bool,
     /// The first attempt at the same call.
     pub attempt_of: Option<usize>,
     /// For the leg that goes out: who handed the call to us.
@@ -103,6 +109,9 @@ impl Truth {
             "transport": self.transport.label(),
             "state": self.state,
             "code": self.code,
+            "verstat": self.verstat,
+            "stir_cause": self.stir_cause,
+            "disagrees": self.disagrees,
             "attempt_of": self.attempt_of,
             "upstream": self.upstream,
         })

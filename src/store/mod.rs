@@ -7,6 +7,7 @@ pub mod embedded;
 use std::path::{Path, PathBuf};
 
 use crate::base::Timestamp;
+use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 
@@ -24,6 +25,11 @@ pub trait Store {
 
     /// Takes a coverage row in. A row for the same sensor and `from` replaces the earlier one.
     fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError>;
+
+    /// Takes in what it takes to judge a call again, after its first half. A store that keeps no evidence lets it go.
+    fn append_evidence(&mut self, _: &StoredEvidence) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Makes everything appended so far durable: when this returns, a power cut loses nothing of it.
     fn commit(&mut self) -> Result<(), StoreError>;

@@ -66,6 +66,8 @@ fn answered(seconds: u32) -> End {
         state: State::Answered,
         code: 200,
         cause: None,
+        stir_cause: None,
+        disagrees: false,
         ringing_ms: Some(900),
         final_ms: Some(4_000),
         duration_ms: Some(seconds * 1000),
@@ -140,6 +142,7 @@ impl Sample {
                         sdp_origin: None,
                     },
                     verdict: Verdict::default(),
+                    verstat: None,
                     flags: Flags::default(),
                 },
                 end: Some(End {

@@ -206,6 +206,7 @@ impl Flood {
             match out {
                 Output::Begin(_) => self.begins += 1,
                 Output::End(_) => self.ends += 1,
+                Output::Evidence(_) => {}
             }
         }
     }

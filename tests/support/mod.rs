@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use tracehop::base::Timestamp;
+use tracehop::call::record::evidence::StoredEvidence;
 use tracehop::call::record::{Begin, Coverage, End, StoredCall};
 use tracehop::capture::Merge;
 use tracehop::config::Config;
@@ -80,6 +81,7 @@ pub struct Recorder {
     pub begins: Vec<Begin>,
     pub ends: Vec<End>,
     pub coverage: Vec<Coverage>,
+    pub evidence: Vec<StoredEvidence>,
 }
 
 impl Recorder {
@@ -126,6 +128,10 @@ impl Store for Recorder {
     }
     fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
         self.ends.push(end.clone());
+        Ok(())
+    }
+    fn append_evidence(&mut self, evidence: &StoredEvidence) -> Result<(), StoreError> {
+        self.evidence.push(evidence.clone());
         Ok(())
     }
     fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {

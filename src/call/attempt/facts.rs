@@ -6,6 +6,8 @@ use rustc_hash::FxHasher;
 
 use crate::base::digest::IdDigest;
 use crate::base::text;
+use crate::call::classify::Verstat;
+use crate::call::classify::disagreement::stir_cause;
 use crate::call::record::{Ids, Numbers, Verdict};
 use crate::number::{NumberPlan, Tn};
 use crate::stir::verify::{CallVerdict, Validation};
@@ -54,6 +56,8 @@ pub struct InviteFacts {
     pub ids: Ids,
     /// What the judges said of its Identity headers.
     pub verdict: Verdict,
+    /// What it says of an earlier verification.
+    pub verstat: Option<Verstat>,
     /// Whether the verdict rests on headers of kinds that we don't verify only.
     pub unknown_ppt_only: bool,
 }
@@ -73,6 +77,8 @@ pub struct ResponseFacts {
     pub to_invite: bool,
     /// Q.850 cause of a Reason header.
     pub cause: Option<u8>,
+    /// What it says against the call's Identity.
+    pub stir_cause: Option<u16>,
 }
 
 /// What another request says.
@@ -84,6 +90,8 @@ pub struct RequestFacts {
     pub leg: Leg,
     /// Its leg, if the INVITE came from the other side.
     pub reverse_leg: Leg,
+    /// What a BYE says against the call's Identity.
+    pub stir_cause: Option<u16>,
 }
 
 /// Requests that matter besides INVITE.
@@ -104,7 +112,7 @@ impl Facts {
     pub fn of_other(message: &Message<'_>) -> Self {
         let leg = leg(message, &address(message, HeaderName::From));
         match message.start {
-            StartLine::Response { code, .. } => {
+            StartLine::Response { code, reason, .. } => {
                 let (cseq, method) = message.cseq().unwrap_or((0, b""));
                 Self::Response(ResponseFacts {
                     leg,
@@ -113,6 +121,12 @@ impl Facts {
                     branch: hash(message.branch().unwrap_or_default()),
                     to_invite: method == b"INVITE",
                     cause: if code >= 300 { cause(message) } else { None },
+                    // A 100 is hop by hop and comes from no verification.
+                    stir_cause: if code > 100 && method == b"INVITE" {
+                        stir_cause(message, code, reason)
+                    } else {
+                        None
+                    },
                 })
             }
             StartLine::Request { method, .. } => {
@@ -128,6 +142,10 @@ impl Facts {
                     reverse_leg: Leg {
                         call_id: leg.call_id,
                         tag: tag(&address(message, HeaderName::To)),
+                    },
+                    stir_cause: match kind {
+                        RequestKind::Bye => stir_cause(message, 0, b""),
+                        _ => None,
                     },
                 })
             }
@@ -160,6 +178,7 @@ impl Facts {
             trunk: trunk(message, &request_uri, &from).map(|t| text::escape(shorten(t)).into()),
             ids: ids(message, leg.call_id),
             verdict: kept(verdict),
+            verstat: Verstat::of(message),
             unknown_ppt_only,
         }))
     }
@@ -355,6 +374,7 @@ fn kept(verdict: CallVerdict) -> Verdict {
         origid: best.origid,
         spc: best.spc,
         x5u_host: best.x5u.as_deref().and_then(host_of).map(Into::into),
+        chain: best.chain,
     }
 }
 

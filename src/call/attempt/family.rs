@@ -2,10 +2,13 @@
 
 use smallvec::SmallVec;
 
+use super::Ended;
 use super::facts::{InviteFacts, ResponseFacts};
 use crate::base::Timestamp;
+use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::record::{End, ReleasedBy, State};
 use crate::number::Tn;
+use crate::stir::verify::Validation;
 
 /// The most branches of one fork that are told apart. More answer as the last one does.
 const MAX_BRANCHES: usize = 16;
@@ -25,6 +28,8 @@ pub struct Attempt {
     uid: u64,
     begun_at: Timestamp,
     called: Option<Tn>,
+    /// Our own verdict, and on how many headers.
+    ours: (Validation, u8),
     cseq: u32,
     branches: SmallVec<[Branch; 1]>,
     ringing_at: Option<Timestamp>,
@@ -33,6 +38,8 @@ pub struct Attempt {
     /// 401 or 407 that may still be met with credentials.
     challenged: Option<Final>,
     released: Option<(Timestamp, ReleasedBy)>,
+    /// What the other side's verification said, and whether it refused the call for it.
+    theirs: Option<(u16, bool)>,
     retransmissions: u8,
     forks: u8,
     auth_retries: u8,
@@ -40,6 +47,10 @@ pub struct Attempt {
     lingers: Option<Timestamp>,
     /// Something changed since the last End that went out.
     dirty: bool,
+    /// What the caller of [`super::Attempts::handle_invite_at_place`] wants back with each End.
+    place: u32,
+    /// An End with what the other side's verification says has gone out.
+    told: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +75,7 @@ impl Attempt {
         out.uid = uid;
         out.begun_at = at;
         out.called = invite.numbers.called;
+        out.ours = (invite.verdict.validation, invite.verdict.identities);
         if !out.branches.iter().any(|b| b.id == invite.branch) {
             out.push_branch(invite.branch);
         }
@@ -76,22 +88,40 @@ impl Attempt {
             uid: 0,
             begun_at: Timestamp::MIN,
             called: None,
+            ours: (Validation::None, 0),
             cseq,
             branches: SmallVec::new(),
             ringing_at: None,
             last: None,
             challenged: None,
             released: None,
+            theirs: None,
             retransmissions: 0,
             forks: 0,
             auth_retries: 0,
             lingers: None,
             dirty: true,
+            place: 0,
+            told: false,
         }
     }
 
     pub fn uid(&self) -> u64 {
         self.uid
+    }
+
+    /// An End that goes out.
+    pub fn ended(&mut self, end: End) -> Ended {
+        let spoken_against = end.stir_cause.is_some() && !std::mem::replace(&mut self.told, true);
+        Ended {
+            end,
+            place: self.place,
+            spoken_against,
+        }
+    }
+
+    pub fn set_place(&mut self, place: u32) {
+        self.place = place;
     }
 
     /// Whether a 2xx was seen.
@@ -143,6 +173,7 @@ impl Attempt {
         if response.cseq != self.cseq || self.is_answered() {
             return;
         }
+        self.note(response.stir_cause, response.code >= 300);
         let answer = Final {
             at,
             code: response.code,
@@ -182,9 +213,22 @@ impl Attempt {
         self.dirty = true;
     }
 
-    pub fn handle_bye(&mut self, at: Timestamp, by: ReleasedBy) {
+    pub fn handle_bye(&mut self, at: Timestamp, by: ReleasedBy, stir_cause: Option<u16>) {
         if self.is_answered() && self.released.is_none() {
+            // The caller's side did not verify its own call.
+            if by == ReleasedBy::Called {
+                self.note(stir_cause, true);
+            }
             self.released = Some((at, by));
+            self.dirty = true;
+        }
+    }
+
+    /// Keeps what the other side's verification says: the first of its causes, but a refusal before a remark.
+    fn note(&mut self, cause: Option<u16>, refused: bool) {
+        let Some(cause) = cause else { return };
+        if self.theirs.is_none_or(|(_, before)| refused && !before) {
+            self.theirs = Some((cause, refused));
             self.dirty = true;
         }
     }
@@ -203,6 +247,7 @@ impl Attempt {
         // A challenge that was never met is the final answer.
         let last = self.last.or(self.challenged);
         let answered = self.is_answered().then_some(last).flatten();
+        let (ours, identities) = self.ours;
         Some(End {
             uid: self.uid,
             begun_at: self.begun_at,
@@ -215,6 +260,10 @@ impl Attempt {
             },
             code: last.map_or(0, |f| f.code),
             cause: last.and_then(|f| f.cause),
+            stir_cause: self.theirs.map(|(cause, _)| cause),
+            disagrees: self
+                .theirs
+                .is_some_and(|(_, refused)| refusal_disagrees(ours, identities, refused)),
             ringing_ms: self.ringing_at.map(|at| millis(self.begun_at, at)),
             final_ms: last.map(|f| millis(self.begun_at, f.at)),
             duration_ms: answered.and_then(|f| Some(millis(f.at, self.released?.0))),

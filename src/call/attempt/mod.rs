@@ -70,6 +70,17 @@ pub enum InviteIs {
     ReInvite,
 }
 
+/// A second half of a record, and what collect needs beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The second half.
+    pub end: End,
+    /// What [`Attempts::handle_invite_at_place`] was given for the attempt.
+    pub place: u32,
+    /// Whether this is the first of the attempt's ends that has a `stir_cause`.
+    pub spoken_against: bool,
+}
+
 /// What did not go as a call goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptCounters {
@@ -88,7 +99,7 @@ pub struct Attempts {
     headless: BoundedMap<Key, Attempt>,
     ringing: Timers,
     lingering: Timers,
-    ends: VecDeque<End>,
+    ends: VecDeque<Ended>,
     limits: AttemptLimits,
     now: Timestamp,
     /// What was open when the source ended.
@@ -167,6 +178,18 @@ impl Attempts {
         side: Side,
         invite: &InviteFacts,
     ) -> InviteIs {
+        self.handle_invite_at_place(uid, at, side, invite, || 0)
+    }
+
+    /// The same; a new attempt keeps the number that `place` gives, which comes back with [`Attempts::poll_ended`].
+    pub fn handle_invite_at_place(
+        &mut self,
+        uid: u64,
+        at: Timestamp,
+        side: Side,
+        invite: &InviteFacts,
+        place: impl FnOnce() -> u32,
+    ) -> InviteIs {
         self.tick(at);
         if !invite.initial {
             return InviteIs::ReInvite;
@@ -188,8 +211,11 @@ impl Attempts {
             }
         }
         let answers = self.headless.remove(&key);
+        let place = place();
         let mut attempt = Attempt::new(uid, at, invite, answers);
-        self.ends.extend(attempt.take_end_if_final());
+        attempt.set_place(place);
+        let end = attempt.take_end_if_final();
+        self.ends.extend(end.map(|end| attempt.ended(end)));
         let finished = attempt.is_finished();
         if let Some((_, old)) = self.open.insert(key, attempt, at) {
             self.counters.evicted += 1;
@@ -258,12 +284,12 @@ impl Attempts {
         for (leg, side, by) in ways {
             let key = Key { leg, side };
             if let Some(attempt) = self.open.get_mut(&key) {
-                attempt.handle_bye(at, by);
+                attempt.handle_bye(at, by, request.stir_cause);
                 self.settle(key);
                 return;
             }
             if let Some(attempt) = self.headless.get_mut(&key) {
-                attempt.handle_bye(at, by);
+                attempt.handle_bye(at, by, request.stir_cause);
                 return;
             }
         }
@@ -272,6 +298,11 @@ impl Attempts {
 
     /// Second halves of records that are ready to be written.
     pub fn poll_end(&mut self) -> Option<End> {
+        self.poll_ended().map(|ended| ended.end)
+    }
+
+    /// The same, with what belongs to the attempt besides.
+    pub fn poll_ended(&mut self) -> Option<Ended> {
         loop {
             if let Some(end) = self.ends.pop_front() {
                 return Some(end);
@@ -299,7 +330,8 @@ impl Attempts {
         };
         if let Some(end) = attempt.take_end_if_final() {
             let (uid, finished) = (end.uid, attempt.is_finished());
-            self.ends.push_back(end);
+            let ended = attempt.ended(end);
+            self.ends.push_back(ended);
             if finished {
                 self.linger(key, uid);
             }
@@ -354,7 +386,8 @@ impl Attempts {
     }
 
     fn close(&mut self, mut attempt: Attempt) {
-        self.ends.extend(attempt.take_end());
+        let end = attempt.take_end();
+        self.ends.extend(end.map(|end| attempt.ended(end)));
     }
 }
 

@@ -3,6 +3,7 @@ use crate::base::digest::IdDigest;
 use crate::call::peer::Remote;
 use crate::call::record::{Direction, State};
 use crate::call::record::{Ids, Numbers, Verdict};
+use crate::stir::verify::Validation;
 
 fn side(direction: Direction) -> Side {
     Side {
@@ -36,6 +37,7 @@ fn invite(cseq: u32, branch: u64) -> InviteFacts {
             sdp_origin: None,
         },
         verdict: Verdict::default(),
+        verstat: None,
         unknown_ppt_only: false,
     }
 }
@@ -73,6 +75,7 @@ impl Tap {
             branch,
             to_invite: true,
             cause: None,
+            stir_cause: None,
         };
         self.attempts.handle_response(at(secs), side(IN), &r);
     }
@@ -92,6 +95,7 @@ impl Tap {
             kind: RequestKind::Bye,
             leg,
             reverse_leg,
+            stir_cause: None,
         };
         self.attempts.handle_request(at(secs), along, against, &r);
     }
@@ -271,4 +275,89 @@ fn answers_without_any_invite_are_counted() {
     tap.attempts.finish();
     assert_eq!(tap.attempts.counters().headless, 1);
     assert!(tap.ends().is_empty());
+}
+
+fn refusal(code: u16, stir_cause: Option<u16>) -> ResponseFacts {
+    ResponseFacts {
+        leg: leg(),
+        code,
+        cseq: 1,
+        branch: 1,
+        to_invite: true,
+        cause: None,
+        stir_cause,
+    }
+}
+
+/// Plays an INVITE so judged and its answers; gives the last End, and how many said for the first time that somebody spoke against it.
+fn answered(ours: Validation, identities: u8, answers: &[(u16, Option<u16>)]) -> (End, usize) {
+    let mut attempts = Attempts::new(AttemptLimits::default());
+    let mut invite = invite(1, 1);
+    invite.verdict.validation = ours;
+    invite.verdict.identities = identities;
+    attempts.handle_invite_at_place(1, at(1.0), side(IN), &invite, || 7);
+    for (i, (code, stir)) in answers.iter().enumerate() {
+        let at = at(2.0 + i as f64);
+        attempts.handle_response(at, side(IN), &refusal(*code, *stir));
+    }
+    attempts.finish();
+    let ends: Vec<_> = std::iter::from_fn(|| attempts.poll_ended()).collect();
+    assert!(ends.iter().all(|e| e.place == 7));
+    let first = ends.iter().filter(|e| e.spoken_against).count();
+    (ends.last().unwrap().end.clone(), first)
+}
+
+#[test]
+fn m2_a_refusal_is_kept_and_held_against_our_verdict() {
+    use Validation::*;
+    let (end, first) = answered(Passed, 1, &[(438, Some(438))]);
+    assert_eq!((end.stir_cause, end.disagrees, first), (Some(438), true, 1));
+    let (end, _) = answered(Failed, 1, &[(438, Some(438))]);
+    assert_eq!((end.stir_cause, end.disagrees), (Some(438), false));
+    let (end, first) = answered(Passed, 1, &[(486, Option::None)]);
+    assert_eq!(
+        (end.stir_cause, end.disagrees, first),
+        (Option::None, false, 0)
+    );
+}
+
+#[test]
+fn m2_a_remark_on_a_call_that_goes_on_speaks_of_its_only_header() {
+    let remark = [(183, Some(436)), (200, Option::None)];
+    let (end, first) = answered(Validation::Passed, 1, &remark);
+    assert_eq!(
+        (end.code, end.stir_cause, end.disagrees, first),
+        (200, Some(436), true, 1)
+    );
+    assert!(!answered(Validation::Passed, 2, &remark).0.disagrees);
+    // What refuses counts before what was remarked.
+    let (end, first) = answered(Validation::Passed, 2, &[(183, Some(436)), (437, Some(437))]);
+    assert_eq!((end.stir_cause, end.disagrees, first), (Some(437), true, 1));
+}
+
+#[test]
+fn m2_the_called_sides_bye_may_speak_against_a_call_and_the_callers_may_not() {
+    for (by_called, want) in [(true, Some(438)), (false, Option::None)] {
+        let mut tap = Tap::new();
+        tap.invite(1.0, 1, 1);
+        tap.response(2.0, 1, 200);
+        let other = Leg {
+            call_id: IdDigest(1),
+            tag: 8,
+        };
+        let out = side(Direction::Egress);
+        let (leg, reverse_leg, along, against) = if by_called {
+            (other, leg(), out, side(IN))
+        } else {
+            (leg(), other, side(IN), out)
+        };
+        let bye = RequestFacts {
+            kind: RequestKind::Bye,
+            leg,
+            reverse_leg,
+            stir_cause: Some(438),
+        };
+        tap.attempts.handle_request(at(9.0), along, against, &bye);
+        assert_eq!(tap.ends().last().unwrap().stir_cause, want);
+    }
 }

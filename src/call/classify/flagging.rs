@@ -23,6 +23,10 @@ pub fn flag(invite: &InviteFacts, resolved: &Resolved<'_>, own: &OwnNumbers) -> 
     if let Some(f) = verdict_flag(invite) {
         flags.insert(f);
     }
+    let claimed = invite.verstat;
+    if claimed.is_some_and(|v| v.disagrees(invite.verdict.validation)) {
+        flags.insert(Flag::Disagrees);
+    }
     if resolved.direction != Direction::Ingress {
         return flags;
     }
@@ -112,6 +116,7 @@ mod tests {
                 sdp_origin: None,
             },
             verdict,
+            verstat: None,
             unknown_ppt_only: false,
         }
     }

@@ -1,7 +1,14 @@
 //! Flags: what is remarkable about a call, each with a stable name.
+//!
+//! - [`flagging`]: flags of an attempt for itself
+//! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
+pub mod disagreement;
 pub mod flagging;
+pub mod replay;
+pub mod skew;
 
+pub use disagreement::Verstat;
 pub use flagging::OwnNumbers;
 
 use std::fmt;
@@ -51,6 +58,9 @@ flags! {
     OwnNumberInbound "own-number-inbound" "a number of our own arrives from outside as the calling number";
     InvalidNanp "invalid-nanp" "a calling number that can't exist in the North American plan";
     UnknownUpstream "unknown-upstream" "no rule of peers.toml names the neighbour";
+    Replayed "replayed" "a PASSporT that was seen before, now towards another number or after its freshness ended";
+    ReplaySuspect "replay-suspect" "a PASSporT under more Call-IDs than retries and alternative routes come to";
+    Disagrees "disagrees" "verstat in the INVITE says the opposite of our verdict";
 }
 
 impl fmt::Display for Flag {

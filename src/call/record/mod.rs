@@ -4,17 +4,20 @@
 //! its final answer came and again when it ended. [`StoredCall`] is both, joined at read.
 //!
 //! - [`coverage`]: what a sensor saw and could not see, minute by minute
+//! - [`evidence`]: what it takes to judge a call again
 
 pub mod coverage;
+pub mod evidence;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use coverage::Coverage;
+pub use evidence::Evidence;
 
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::Flags;
+use crate::call::classify::{Flags, Verstat};
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
 use crate::wire::Transport;
@@ -113,6 +116,8 @@ pub struct Verdict {
     pub spc: Option<Box<str>>,
     /// Host of its `x5u`.
     pub x5u_host: Option<Box<str>>,
+    /// Names the certificates that it was judged with.
+    pub chain: Option<Digest128>,
 }
 
 /// First half of a record: all that is known when the INVITE has been judged.
@@ -152,6 +157,8 @@ pub struct Begin {
     pub ids: Ids,
     /// Verdict.
     pub verdict: Verdict,
+    /// What the INVITE says that somebody verified before us. Anybody can write it.
+    pub verstat: Option<Verstat>,
     /// Flags.
     pub flags: Flags,
 }
@@ -195,6 +202,10 @@ pub struct End {
     pub code: u16,
     /// Q.850 cause of a Reason header.
     pub cause: Option<u8>,
+    /// What the other side's verification said against the call: 403, 428 or 436 to 438, from `Reason: STIR` (RFC 9410) or the answer itself.
+    pub stir_cause: Option<u16>,
+    /// Whether that is the opposite of our own verdict.
+    pub disagrees: bool,
     /// First provisional answer above 100, in milliseconds after the INVITE.
     pub ringing_ms: Option<u32>,
     /// Final answer, in milliseconds after the INVITE.

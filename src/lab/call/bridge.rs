@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::dialog::{Leg, Tape};
+use super::memory::SLOW;
 use super::plan::{Outcome, Plan, Route, SECOND, Spoofed};
 use super::writing::{
     address, caller_headers, common_headers, from_value, number_in, request_uri, sdp,
@@ -18,7 +19,7 @@ use crate::lab::passport::{self, Claims, Field, Form};
 use crate::lab::pki::{Pki, Signer};
 use crate::lab::random::Random;
 use crate::lab::truth::{Side, Truth};
-use crate::stir::verify::Attestation;
+use crate::stir::verify::{Attestation, Validation};
 
 /// One millisecond in nanoseconds.
 pub const MS: i64 = 1_000_000;
@@ -84,7 +85,7 @@ impl<'a> Bridge<'a> {
         let first = *self.first.entry(plan.family).or_insert(n);
         let marks = self.declare(
             n,
-            (first != n).then_some(first),
+            (first != n && !plan.memory.set_apart).then_some(first),
             plan,
             &ingress,
             egress.as_ref(),
@@ -102,7 +103,14 @@ impl<'a> Bridge<'a> {
             _ => None,
         };
         // Nobody signs as we do, and one neighbour's calls are signed by many.
-        let signer = 1 + self.rng.index(self.pki.signers.len() - 1);
+        let others = self.pki.signers.len() - 2;
+        let mut signer = 1 + self.rng.index(others);
+        let mut iat = iat;
+        if plan.memory.slow_signer {
+            // The last one's clock is slow, and nobody else's calls are signed by it.
+            signer = 1 + others;
+            iat -= SLOW.div_euclid(SECOND);
+        }
         let elsewhere = |number: &str| {
             format!(
                 "{}{:02}",
@@ -206,7 +214,7 @@ impl<'a> Bridge<'a> {
             path,
             they_call: true,
             uri: request_uri(&plan.called, from.writing, &path.ours.to_string()),
-            from: from_value(plan, from.writing, &domain),
+            from: with_verstat(plan, from_value(plan, from.writing, &domain)),
             to: address(&to_number, from.writing, OWN_DOMAIN),
             call_id: format!("{}@{}", self.rng.uuid(), path.theirs.ip()),
             from_tag: self.rng.hex(10),
@@ -349,6 +357,9 @@ impl<'a> Bridge<'a> {
         if plan.upstream.is_none() {
             flags.push(Flag::UnknownUpstream);
         }
+        flags.extend(plan.memory.flag);
+        flags.extend(plan.memory.flag_of_ingress);
+        let stir_cause = Some(code).filter(|c| matches!(c, 428 | 436..=438));
         let prefix = if upstream.writing == Writing::TechPrefix {
             TECH_PREFIX
         } else {
@@ -364,6 +375,9 @@ impl<'a> Bridge<'a> {
                 Kind::Trouble(t) => Some(format!("{:?}", t.defect)),
                 _ => None,
             },
+            verstat: plan.memory.verstat,
+            stir_cause,
+            disagrees: stir_cause.is_some() && verdict.validation == Validation::Passed,
             verdict,
             flags,
             peer: id(upstream),
@@ -394,7 +408,11 @@ impl<'a> Bridge<'a> {
                     .defect
                     .clone()
                     .filter(|_| matches!(kind, Kind::Trouble(_))),
-                flags: vec![verdict.flag],
+                flags: std::iter::once(verdict.flag)
+                    .chain(plan.memory.flag)
+                    .collect(),
+                verstat: None,
+                disagrees: stir_cause.is_some() && verdict.validation == Validation::Passed,
                 verdict,
                 peer: id(plan.downstream),
                 called: match &plan.route {
@@ -430,6 +448,19 @@ pub fn port_of(neighbour: &Neighbour) -> u16 {
         "tidewater" => 41_337,
         _ => 42_102,
     }
+}
+
+/// From with the claim of an earlier verification: in the user part, or as a parameter of the URI, as switches differ.
+fn with_verstat(plan: &Plan, from: String) -> String {
+    let Some(verstat) = plan.memory.verstat else {
+        return from;
+    };
+    let place = match from.find('@') {
+        Some(at) if plan.family.is_multiple_of(2) => at,
+        _ => from.find('>').unwrap_or(from.len()),
+    };
+    let (front, back) = from.split_at(place);
+    format!("{front};verstat={}{back}", verstat.label())
 }
 
 /// How our platform signs a call that comes in unsigned: as its own for customers, as a gateway for calls from abroad.

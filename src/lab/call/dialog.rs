@@ -145,6 +145,16 @@ impl Leg {
             )),
             404 => draft.headers.push(("Reason", "Q.850;cause=1;text=\"Unallocated number\"".to_owned())),
             486 => draft.headers.push(("Reason", "Q.850;cause=17;text=\"User busy\"".to_owned())),
+            // RFC 9410: one value for each header that failed; here there is one at most.
+            428 | 436..=438 => {
+                let text = match code {
+                    428 => "Use Identity Header",
+                    436 => "Bad Identity Info",
+                    437 => "Unsupported Credential",
+                    _ => "Invalid Identity Header",
+                };
+                draft.headers.push(("Reason", format!("STIR ;cause={code} ;text=\"{text}\" ;ppi=\"..{}\"", self.to_tag)));
+            }
             503 => draft.headers.push(("Reason", "Q.850;cause=34;text=\"No circuit available\"".to_owned())),
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! - [`plan`]: one attempt at a call
 //! - [`traffic`]: all of them
 //! - [`cases`]: the calls that somebody asks about later
+//! - [`memory`]: the calls that only a memory of others tells apart
 //! - [`bridge`]: from a plan to messages, and what is true of them
 //! - [`flow`]: which leg says what when
 //! - [`dialog`]: the messages of one leg
@@ -13,6 +14,7 @@ pub mod bridge;
 pub mod cases;
 pub mod dialog;
 pub mod flow;
+pub mod memory;
 pub mod noise;
 pub mod plan;
 pub mod traffic;

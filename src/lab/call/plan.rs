@@ -1,5 +1,6 @@
 //! What an attempt at a call is: who calls whom, when, through whom, and how it ends.
 
+use crate::call::classify::{Flag, Verstat};
 use crate::lab::kind::Kind;
 use crate::lab::network::Neighbour;
 use crate::stir::verify::Attestation;
@@ -45,6 +46,23 @@ pub struct Plan {
     pub case: Option<&'static str>,
     /// Whether the number that calls is one of ours and comes from outside, or can't exist.
     pub spoofed: Spoofed,
+    /// What other calls have to do with it.
+    pub memory: Memory,
+}
+
+/// What only a memory of other calls tells; see [`super::memory`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// It is one of those calls, and nothing else happens to it.
+    pub set_apart: bool,
+    /// The flag that both legs earn for what went before.
+    pub flag: Option<Flag>,
+    /// The flag that the leg which comes in earns for its claim.
+    pub flag_of_ingress: Option<Flag>,
+    /// What the INVITE says of an earlier verification.
+    pub verstat: Option<Verstat>,
+    /// Signed by the one whose clock is slow.
+    pub slow_signer: bool,
 }
 
 /// What is remarkable about the caller's number.

@@ -4,7 +4,7 @@
 //! split between letters is a guess); 0.4 % signed for another called number and 0.1 % for another calling number (published for
 //! June 2021). Every trouble comes up at least twice.
 
-use super::plan::{Extras, Outcome, Plan, Route, SECOND, Scope, Spoofed};
+use super::plan::{Extras, Memory, Outcome, Plan, Route, SECOND, Scope, Spoofed};
 use crate::lab::kind::{Defect, Kind, TROUBLES, Trouble};
 use crate::lab::network::{NEIGHBOURS, Neighbour, OWN_NUMBERS};
 use crate::lab::random::Random;
@@ -31,6 +31,7 @@ pub fn plan(scope: Scope, seed: u64) -> Vec<Plan> {
     planner.headless(&mut plans);
     plans.extend(planner.before());
     plans.extend(super::cases::cases(&mut planner));
+    plans.extend(super::memory::calls(&mut planner));
     plans.sort_by_key(|p| p.at);
     plans
 }
@@ -86,6 +87,7 @@ impl Planner {
             family: self.families,
             case: None,
             spoofed: Spoofed::No,
+            memory: Memory::default(),
         }
     }
 
@@ -103,6 +105,16 @@ impl Planner {
         loop {
             let number = format!("1{}55501{:02}", self.rng.pick(&AREAS), self.rng.below(100));
             if !OWN_NUMBERS.iter().any(|own| number.starts_with(own)) {
+                return number;
+            }
+        }
+    }
+
+    /// A number that is not the given one.
+    pub fn other_number(&mut self, not: &str) -> String {
+        loop {
+            let number = self.number();
+            if number != not {
                 return number;
             }
         }
@@ -472,7 +484,7 @@ mod tests {
     fn every_trouble_comes_up_twice_and_shares_are_as_said() {
         let plans = plans();
         let mut count = BTreeMap::new();
-        for p in &plans {
+        for p in plans.iter().filter(|p| !p.memory.set_apart) {
             if let Kind::Trouble(t) = p.kind {
                 *count.entry(format!("{:?}", t.defect)).or_insert(0) += 1;
             }
@@ -498,7 +510,8 @@ mod tests {
     fn retries_come_soon_after_through_somebody_else() {
         let plans = plans();
         let mut families: BTreeMap<usize, Vec<&Plan>> = BTreeMap::new();
-        for p in &plans {
+        // Replays are no retries.
+        for p in plans.iter().filter(|p| !p.memory.set_apart) {
             families.entry(p.family).or_default().push(p);
         }
         let retried: Vec<_> = families.values().filter(|f| f.len() > 1).collect();

@@ -3,6 +3,8 @@
 //! Preparing costs two or three signatures; what is left for each call are comparisons of times and one signature. A prepared
 //! credential is bound to the trust it was prepared with: new anchors or a new revocation list mean preparing again.
 
+use std::sync::Arc;
+
 use super::certificate::{Certificate, TnAuthListState, Validity};
 use super::crl::{CrlWindow, Revocation};
 use super::tnauthlist::TnAuthList;
@@ -26,6 +28,7 @@ pub struct Credential {
     /// Times of the revocation list that the paths were held against.
     pub(in crate::stir) crl: Option<CrlWindow>,
     digest: Digest128,
+    source: Arc<[u8]>,
 }
 
 /// One path to an anchor.
@@ -55,6 +58,7 @@ impl Credential {
             paths: Vec::new(),
             crl: trust.crl.as_ref().map(super::Crl::window),
             digest: Digest128::of(bytes),
+            source: bytes.into(),
         };
         match read_bundle(bytes) {
             Ok((leaf, extras)) => {
@@ -95,6 +99,11 @@ impl Credential {
     /// Names what it was prepared from: SHA-256 of the octets.
     pub fn digest(&self) -> Digest128 {
         self.digest
+    }
+
+    /// The octets that it was prepared from.
+    pub fn source(&self) -> &Arc<[u8]> {
+        &self.source
     }
 
     /// The last second in which the leaf is valid; when to drop it from a cache.

@@ -372,6 +372,7 @@ impl<'a, 'm> Judge<'a, 'm> {
         if let Some(credential) = credential {
             credential::judge(credential, authority.as_ref(), iat, at, &mut states);
             out.spc = credential.spc().map(Into::into);
+            out.chain = Some(credential.digest());
             if token.kind == Kind::Rph {
                 rph::judge_authority(out.spc.as_deref(), settings, &mut states);
             }

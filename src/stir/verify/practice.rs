@@ -80,8 +80,16 @@ practices! {
         "a token that can't be read gets no signature check; a certificate is asked for only where nothing else is wrong";
     M1 Kept "a verdict for each header, then the call's: the best counts" "RFC 8224 §6.2"
         "passed before undetermined before failed; the strongest attestation of those that passed; div, rph and rcd speak for no call";
-    M2 Kept "a Reason value for each header that fails, named by ppi among several" "RFC 9410"
-        "tracehop verify shows them; a passive probe sends none";
+    F5 Kept "skew of iat against capture, kept for each signing certificate" "ours: a constant offset is a signer's clock, scatter is delay or replay"
+        "a bounded table of histograms in the replay's summary and JSON, and classes by neighbour in the metrics; fails nothing";
+    M2 Kept "a Reason value for each header that fails, by ppi among several; those of others are read, and their verstat" "RFC 9410, 3GPP TS 24.229"
+        "tracehop verify shows ours, and a passive probe sends none; the record keeps verstat and stir_cause of others, flag disagrees and counters by neighbour where they say the opposite; neither is ever trusted";
+    Y1 Kept "a PASSporT is known by the SHA-256 of its signing input, for two freshness windows" "RFC 8224 §12.1, RFC 8225 §10.1"
+        "the signature is no part of the key, for s can be turned into n − s; copies with a wrong signature don't count";
+    Y2 Kept "seeing a PASSporT again is normal within a call and its routes, and a replay beyond" "ours: retries, forks and alternative routes carry the same one"
+        "flag replayed for another destination or after the window, replay-suspect from five Call-IDs in one direction; the other leg at our edge never counts";
+    Y3 Kept "origid names a customer or a gateway, never a call" "RFC 8588 §5"
+        "no part of the key; kept in the record";
     M3 Kept "SIP codes by class" "RFC 8224 §6.2.2"
         "each rule has its code in the table above";
 }

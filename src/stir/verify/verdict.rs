@@ -166,6 +166,8 @@ pub struct HeaderVerdict {
     pub spc: Option<Box<str>>,
     /// Names the PASSporT: SHA-256 of the signing input as received.
     pub digest: Option<Digest128>,
+    /// Names the certificates that it was judged with: SHA-256 of the octets found under `x5u`.
+    pub chain: Option<Digest128>,
     /// Verdict on the PASSporT inside a `div-o` (rule V6).
     pub original: Option<Box<HeaderVerdict>>,
 }

@@ -13,8 +13,10 @@
 //!          13 called text string  14 Session-ID u64  15 icid u64  16 SDP origin u64  17 deciding rule u8
 //!          18 attestation u8  19 failed u128  20 undetermined u128  21 findings u128 (rule sets)  22 PASSporT 16 octets
 //!          23 orig number  24 iat i64  25 origid string  26 SPC string  27 x5u host string  28 flags u64
+//!          29 chain 16 octets  30 verstat u8
 //! End      uid u64, begun at i64, present u8, state u8, code u16, retransmissions u8, forks u8, auth retries u8,
-//!          then bit 0 cause u8, 1 ringing u32, 2 final u32, 3 duration u32 (milliseconds), 4 released by u8
+//!          then bit 0 cause u8, 1 ringing u32, 2 final u32, 3 duration u32 (milliseconds), 4 released by u8, 5 STIR cause u16;
+//!          6 disagrees
 //! Coverage sensor string, from i64, until i64, packets, messages, incomplete, dropped, unreadable (varints)
 //! ```
 //!
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use super::names::{Named, Numbering};
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::Flags;
+use crate::call::classify::{Flags, Verstat};
 use crate::call::record::{
     Begin, Clock, ClockSource, Coverage, Direction, End, Ids, Numbers, ReleasedBy, State, Verdict,
 };
@@ -114,6 +116,8 @@ pub(super) struct BeginRow<'a> {
     pub spc: Option<&'a [u8]>,
     pub x5u_host: Option<&'a [u8]>,
     pub flags: Flags,
+    pub chain: Option<&'a [u8; 16]>,
+    pub verstat: Option<Verstat>,
 }
 
 /// Numbers that a record is found by, besides the called number itself.
@@ -187,6 +191,8 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
     bit(26, v.spc.is_some());
     bit(27, v.x5u_host.is_some());
     bit(28, b.flags.0 != 0);
+    bit(29, v.chain.is_some());
+    bit(30, b.verstat.is_some());
 
     out.reserve(512);
     out.extend_from_slice(&b.uid.to_le_bytes());
@@ -245,6 +251,10 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
     if b.flags.0 != 0 {
         out.extend_from_slice(&b.flags.0.to_le_bytes());
     }
+    if let Some(chain) = &v.chain {
+        out.extend_from_slice(&chain.0);
+    }
+    out.extend(b.verstat.map(Verstat::code));
     Keys::of(called, [from, asserted, remote, orig], [to, diverted])
 }
 
@@ -255,7 +265,7 @@ impl<'a> BeginRow<'a> {
         let uid = cut.u64()?;
         let at = cut.i64()?;
         let present = cut.u32()?;
-        if present >> 29 != 0 {
+        if present >> 31 != 0 {
             return None;
         }
         let has = |i: u32| present & (1 << i) != 0;
@@ -311,6 +321,11 @@ impl<'a> BeginRow<'a> {
             spc: cut.opt(has(26), Cut::text)?,
             x5u_host: cut.opt(has(27), Cut::text)?,
             flags: numbering.flags(cut.opt(has(28), Cut::u64)?.unwrap_or(0)),
+            chain: cut.opt(has(29), Cut::array)?,
+            verstat: match cut.opt(has(30), Cut::u8)? {
+                Some(code) => Some(Verstat::from_code(code)?),
+                None => None,
+            },
         };
         cut.0.is_empty().then_some(row)
     }
@@ -391,7 +406,9 @@ impl<'a> BeginRow<'a> {
                 origid: boxed(self.origid)?,
                 spc: boxed(self.spc)?,
                 x5u_host: boxed(self.x5u_host)?,
+                chain: self.chain.copied().map(Digest128),
             },
+            verstat: self.verstat,
             flags: self.flags,
         })
     }
@@ -405,6 +422,8 @@ pub(super) struct EndFacts {
     pub state: State,
     pub code: u16,
     pub cause: Option<u8>,
+    pub stir_cause: Option<u16>,
+    pub disagrees: bool,
     pub ringing_ms: Option<u32>,
     pub final_ms: Option<u32>,
     pub duration_ms: Option<u32>,
@@ -422,6 +441,8 @@ impl EndFacts {
             state: e.state,
             code: e.code,
             cause: e.cause,
+            stir_cause: e.stir_cause,
+            disagrees: e.disagrees,
             ringing_ms: e.ringing_ms,
             final_ms: e.final_ms,
             duration_ms: e.duration_ms,
@@ -441,6 +462,8 @@ impl EndFacts {
             state: self.state,
             code: self.code,
             cause: self.cause,
+            stir_cause: self.stir_cause,
+            disagrees: self.disagrees,
             ringing_ms: self.ringing_ms,
             final_ms: self.final_ms,
             duration_ms: self.duration_ms,
@@ -456,7 +479,9 @@ impl EndFacts {
             | u8::from(self.ringing_ms.is_some()) << 1
             | u8::from(self.final_ms.is_some()) << 2
             | u8::from(self.duration_ms.is_some()) << 3
-            | u8::from(self.released_by.is_some()) << 4;
+            | u8::from(self.released_by.is_some()) << 4
+            | u8::from(self.stir_cause.is_some()) << 5
+            | u8::from(self.disagrees) << 6;
         out.extend_from_slice(&self.uid.to_le_bytes());
         out.extend_from_slice(&self.begun_at.to_le_bytes());
         out.extend_from_slice(&[present, self.state.code()]);
@@ -470,13 +495,16 @@ impl EndFacts {
             out.extend_from_slice(&ms.to_le_bytes());
         }
         out.extend(self.released_by.map(ReleasedBy::code));
+        if let Some(cause) = self.stir_cause {
+            out.extend_from_slice(&cause.to_le_bytes());
+        }
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut cut = Cut(bytes);
         let (uid, begun_at) = (cut.u64()?, cut.i64()?);
         let present = cut.u8()?;
-        if present >> 5 != 0 {
+        if present >> 7 != 0 {
             return None;
         }
         let has = |i: u32| present & (1 << i) != 0;
@@ -496,6 +524,8 @@ impl EndFacts {
                 Some(code) => Some(ReleasedBy::from_code(code)?),
                 None => None,
             },
+            stir_cause: cut.opt(has(5), Cut::u16)?,
+            disagrees: has(6),
             retransmissions,
             forks,
             auth_retries,

@@ -35,6 +35,15 @@ pub(super) fn coverage(root: &Path) -> PathBuf {
     root.join("coverage")
 }
 
+pub(super) fn evidence(root: &Path) -> PathBuf {
+    root.join("evidence")
+}
+
+/// `evidence/2026-11-24`.
+pub(super) fn evidence_dir(root: &Path, day: i64) -> PathBuf {
+    evidence(root).join(date(day))
+}
+
 pub(super) fn log(root: &Path, seq: u64) -> PathBuf {
     wal(root).join(format!("{seq:010}.wal"))
 }

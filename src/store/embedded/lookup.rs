@@ -14,6 +14,7 @@ use super::memtable::{Memtable, Role};
 use super::table::Reader;
 use super::{ends, index, ledger, segment};
 use crate::base::Timestamp;
+use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 use crate::store::{Store, StoreError};
@@ -175,6 +176,15 @@ impl Wanted {
 }
 
 impl StoreReader {
+    /// Evidence of a record, as far as it is committed; `None` where none was kept, or not any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] where it may have stood in what can't be read of a file.
+    pub fn evidence(&self, uid: u64) -> Result<Option<StoredEvidence>, StoreError> {
+        super::evidence::find(&self.shared.root, uid)
+    }
+
     fn look_up(
         &self,
         role: Role,

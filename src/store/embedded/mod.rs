@@ -9,6 +9,7 @@
 //! seg/2026-11-24/13/s-0000000006-….cix        who called, and other called numbers: see `index`
 //! seg/2026-11-24/13/e-0000000006-….ends       second halves that came after their segment was sealed: see `ends`
 //! coverage/2026-11-24.parquet                 what the sensors saw, minute by minute: see `ledger`
+//! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
 //! ```
 //!
 //! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
@@ -17,12 +18,14 @@
 //!
 //! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
+//! - `evidence`: what it takes to judge calls again
 //! - `layout`: where everything lies · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
 mod codec;
 mod ends;
+mod evidence;
 mod index;
 mod layout;
 mod ledger;
@@ -53,10 +56,12 @@ pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
 
 use self::codec::{EndFacts, encode_begin, encode_coverage};
+use self::evidence::EvidenceWriter;
 use self::log::Log;
 use self::lookup::{Shared, State};
 use self::seal::{SealJob, Sealed};
 use crate::base::Timestamp;
+use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 use crate::store::{Store, StoreError};
@@ -76,6 +81,10 @@ pub struct StoreCounters {
     pub ends: u64,
     /// Coverage rows taken in.
     pub coverage: u64,
+    /// Calls whose evidence was taken in.
+    pub evidence: u64,
+    /// Calls whose evidence was not: longer than a SIP message can be.
+    pub evidence_too_long: u64,
     /// Taken in, but older than what retention has deleted: no look-up finds them, and no segment holds them.
     pub too_old: u64,
     /// Seals done.
@@ -91,6 +100,7 @@ pub struct EmbeddedStore {
     reader: StoreReader,
     settings: StoreSettings,
     log: Log,
+    evidence: EvidenceWriter,
     last_uid: u64,
     counters: StoreCounters,
     report: OpenReport,
@@ -156,6 +166,7 @@ impl EmbeddedStore {
             reader: StoreReader { shared },
             settings,
             log,
+            evidence: EvidenceWriter::open(path)?,
             last_uid,
             counters,
             report,
@@ -246,7 +257,8 @@ impl EmbeddedStore {
     /// when it is opened again.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.seal()?;
-        self.log.commit()
+        self.log.commit()?;
+        self.evidence.commit()
     }
 
     /// Makes room for one more record.
@@ -431,6 +443,13 @@ impl Store for EmbeddedStore {
         result
     }
 
+    fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
+        let kept = self.evidence.append(stored)?;
+        self.counters.evidence += u64::from(kept);
+        self.counters.evidence_too_long += u64::from(!kept);
+        Ok(())
+    }
+
     fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {
         let mut body = Vec::new();
         encode_coverage(coverage, &mut body);
@@ -442,6 +461,8 @@ impl Store for EmbeddedStore {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         self.log.commit()?;
+        // After the log: a record may lack its evidence, never evidence its record.
+        self.evidence.commit()?;
         self.poll_sealing();
         Ok(())
     }
@@ -495,6 +516,7 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         // Nobody is left to tell; what was acknowledged is durable already.
         let _ = self.log.commit();
+        let _ = self.evidence.commit();
         if let Some(handle) = self.sealing.take() {
             let _ = handle.join();
         }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use parquet::data_type::ByteArray;
 
-use crate::call::classify::{Flag, Flags};
+use crate::call::classify::{Flag, Flags, Verstat};
 use crate::call::record::{ClockSource, Direction, ReleasedBy, State};
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
 use crate::wire::Transport;
@@ -54,6 +54,7 @@ named! {
     Validation { Passed "passed", Failed "failed", Undetermined "undetermined", None "none" }
     Attestation { A "A", B "B", C "C" }
     State { Unfinished "unfinished", Answered "answered", Cancelled "cancelled", Failed "failed" }
+    Verstat { Passed "TN-Validation-Passed", PassedA "TN-Validation-Passed-A", PassedB "TN-Validation-Passed-B", PassedC "TN-Validation-Passed-C", Failed "TN-Validation-Failed", FailedA "TN-Validation-Failed-A", FailedB "TN-Validation-Failed-B", FailedC "TN-Validation-Failed-C", None "No-TN-Validation" }
     ReleasedBy { Caller "caller", Called "called" }
 }
 
@@ -185,6 +186,10 @@ mod tests {
         both_ways::<Attestation>();
         both_ways::<State>();
         both_ways::<ReleasedBy>();
+        both_ways::<Verstat>();
+        for v in Verstat::ALL {
+            assert_eq!(v.name(), v.label());
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct RetentionReport {
     pub segments: u64,
     /// Daily files of the coverage ledger.
     pub coverage_days: u64,
+    /// Days of evidence.
+    pub evidence_days: u64,
     /// Before this point everything is gone, whether deleted now or earlier.
     pub forgotten_before: Option<Timestamp>,
 }
@@ -29,6 +31,7 @@ impl EmbeddedStore {
         let limit = layout::hour_start(limit);
         let mut report = RetentionReport {
             forgotten_before: self.forgotten_before(),
+            evidence_days: self.forget_evidence(now)?,
             ..RetentionReport::default()
         };
         if report.forgotten_before.is_none_or(|f| f < limit) {
@@ -76,5 +79,15 @@ impl EmbeddedStore {
             }
         }
         Ok(report)
+    }
+
+    /// Deletes evidence of the days that ended its retention, or the records', before `now`.
+    fn forget_evidence(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let kept = self
+            .settings
+            .evidence_retention
+            .min(self.settings.retention);
+        let first_kept = layout::hour_of(now.minus(kept).nanos()).div_euclid(layout::DAY);
+        self.evidence.forget_before(first_kept)
     }
 }

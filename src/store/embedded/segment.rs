@@ -7,20 +7,21 @@
 //! | `called_text` | text | Request-URI whose user is no number, escaped |
 //! | `begun_at` | TIMESTAMP ns, UTC | capture time of the first INVITE |
 //! | `uid`, `config`, `clock_error_ns`, `identities` | INT64 | as in the record |
-//! | `clock`, `sensor`, `direction`, `peer`, `peer_rule`, `transport`, `source`, `destination`, `trunk`, `validation`, `decided_by`, `attest`, `spc`, `x5u_host` | text | as in the record |
+//! | `clock`, `sensor`, `direction`, `peer`, `peer_rule`, `transport`, `source`, `destination`, `trunk`, `validation`, `decided_by`, `attest`, `spc`, `x5u_host`, `verstat` | text | as in the record |
 //! | `source_port`, `destination_port`, `vlan`, `iat` | INT64 | as in the record |
 //! | `private` | BOOLEAN | as in the record |
 //! | `call_id`, `session_id`, `icid`, `sdp_origin` | UINT64 | digests: `printf('%016x', call_id)` is the text of the JSON |
 //! | `failed`, `undetermined`, `findings`, `flags` | text | names, separated by blanks; absent when there is none |
-//! | `passport` | 16 octets | digest of the PASSporT |
+//! | `passport`, `chain` | 16 octets | digests of the PASSporT and of the certificates that it was judged with |
 //! | `origid` | UUID | where it is one in its usual form, else `origid_text` |
 //! | `state`, `released_by` | text | second half; `state` is absent while there is none |
-//! | `code`, `cause`, `ringing_ms`, `final_ms`, `duration_ms`, `retransmissions`, `forks`, `auth_retries` | INT64 | second half |
+//! | `code`, `cause`, `ringing_ms`, `final_ms`, `duration_ms`, `retransmissions`, `forks`, `auth_retries`, `stir_cause` | INT64 | second half |
+//! | `disagrees` | BOOLEAN | second half |
 //!
 //! No name needs quotes in DuckDB (`at`, `from` and `to` would).
 //!
 //! A second half that came after its record was sealed is in an `.ends` file of the same folder: `uid` and the columns of
-//! the last two lines.
+//! the last three lines. Files of versions before a column was added lack it: there it has no value.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -91,6 +92,8 @@ table! {
         spc: ByteArray = false Dictionary Text None;
         x5u_host: ByteArray = false Dictionary Text None;
         flags: ByteArray = false Dictionary Text None;
+        chain: FixedLenByteArray = false Dictionary Octets16 None;
+        verstat: ByteArray = false Dictionary Text None;
     }
 }
 
@@ -107,6 +110,8 @@ table! {
         retransmissions: i64 = false Delta Signed None;
         forks: i64 = false Delta Signed None;
         auth_retries: i64 = false Delta Signed None;
+        stir_cause: i64 = false Dictionary Signed None;
+        disagrees: bool = false Text Flag None;
     }
 }
 
@@ -218,6 +223,8 @@ impl SegmentRows {
         let names =
             (flags.0 != 0).then(|| remember(&mut self.flags, flags.0, || flags_text(flags)));
         c.flags.put_opt(names);
+        c.chain.put_opt(row.chain.map(|o| octets(o.as_slice())));
+        c.verstat.put_opt(row.verstat.map(Named::cell));
         self.end.push(end);
 
         self.waiting += 1;
@@ -269,6 +276,9 @@ impl EndCells {
         self.forks.put_opt(end.map(|e| e.forks.into()));
         self.auth_retries
             .put_opt(end.map(|e| e.auth_retries.into()));
+        self.stir_cause
+            .put_opt(end.and_then(|e| e.stir_cause).map(i64::from));
+        self.disagrees.put_opt(end.map(|e| e.disagrees));
     }
 }
 
@@ -606,7 +616,9 @@ impl BeginColumns {
                 origid,
                 spc: boxed(&self.spc, "spc")?,
                 x5u_host: boxed(&self.x5u_host, "x5u_host")?,
+                chain: octets(&self.chain).map(Digest128),
             },
+            verstat: named(&self.verstat, i, "verstat", s)?,
             flags,
             sensor: names.shared(sensor),
             peer: peer.map(|p| names.shared(p)),
@@ -639,6 +651,8 @@ impl EndColumns {
             retransmissions: small(&self.retransmissions, i, "retransmissions", s)?.unwrap_or(0),
             forks: small(&self.forks, i, "forks", s)?.unwrap_or(0),
             auth_retries: small(&self.auth_retries, i, "auth_retries", s)?.unwrap_or(0),
+            stir_cause: small(&self.stir_cause, i, "stir_cause", s)?,
+            disagrees: self.disagrees.get(i).copied().flatten().unwrap_or(false),
         }))
     }
 }

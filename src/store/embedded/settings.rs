@@ -11,6 +11,8 @@ pub struct StoreSettings {
     pub segment_span: Duration,
     /// How long records are kept. [`EmbeddedStore::retain`](super::EmbeddedStore::retain) deletes what is older.
     pub retention: Duration,
+    /// How long evidence is kept, where that is shorter.
+    pub evidence_retention: Duration,
     /// Memory for the footers of files kept open for look-ups: about a third of a MiB for each segment of 500,000 records.
     pub footer_cache: usize,
     /// Who seals.
@@ -27,12 +29,13 @@ pub enum Sealing {
 }
 
 impl Default for StoreSettings {
-    /// Half a million records (the measured size) or 15 minutes to a segment, 90 days, 64 MiB of footers.
+    /// Half a million records (the measured size) or 15 minutes to a segment, 90 days (30 of evidence), 64 MiB of footers.
     fn default() -> Self {
         Self {
             segment_records: 500_000,
             segment_span: Duration::from_secs(900),
             retention: Duration::from_secs(90 * 86_400),
+            evidence_retention: Duration::from_secs(30 * 86_400),
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
         }

@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use super::super::names::Named;
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::{Flag, Flags};
+use crate::call::classify::{Flag, Flags, Verstat};
 use crate::call::record::*;
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
@@ -52,6 +52,7 @@ pub fn begin(uid: u64) -> Begin {
             sdp_origin: None,
         },
         verdict: Verdict::default(),
+        verstat: None,
         flags: Flags::default(),
     }
 }
@@ -65,6 +66,8 @@ pub fn end(b: &Begin) -> End {
         state: State::Answered,
         code: 200,
         cause: Some(16),
+        stir_cause: None,
+        disagrees: false,
         ringing_ms: Some(1500),
         final_ms: Some(6000),
         duration_ms: Some(42_000),
@@ -141,7 +144,12 @@ fn verdict() -> impl Strategy<Value = Verdict> {
         of(named::<Attestation>()),
         any::<u8>(),
     );
-    let second = (of(any::<[u8; 16]>()), number(), of(any::<i64>()));
+    let second = (
+        of(any::<[u8; 16]>()),
+        number(),
+        of(any::<i64>()),
+        of(any::<[u8; 16]>()),
+    );
     let texts = (of(text()), of(text()), of(text()));
     (sets, first, second, texts).prop_map(|(sets, first, second, texts)| Verdict {
         validation: first.0,
@@ -157,6 +165,7 @@ fn verdict() -> impl Strategy<Value = Verdict> {
         origid: texts.0,
         spc: texts.1,
         x5u_host: texts.2,
+        chain: second.3.map(Digest128),
     })
 }
 
@@ -201,9 +210,12 @@ fn any_begin() -> impl Strategy<Value = Begin> {
         socket(),
         any::<u32>(),
     );
-    let flags = vec(select(Flag::ALL), 0..4).prop_map(Flags::from_iter);
+    let flags = (
+        vec(select(Flag::ALL), 0..4).prop_map(Flags::from_iter),
+        of(named::<Verstat>()),
+    );
     (time(), clock, place, way, numbers, ids, verdict(), flags).prop_map(
-        |(at, clock, place, way, numbers, ids, verdict, flags)| Begin {
+        |(at, clock, place, way, numbers, ids, verdict, (flags, verstat))| Begin {
             uid: 0,
             at,
             clock: Clock {
@@ -224,6 +236,7 @@ fn any_begin() -> impl Strategy<Value = Begin> {
             called_text: place.4,
             ids,
             verdict,
+            verstat,
             flags,
         },
     )
@@ -249,6 +262,8 @@ fn any_end() -> impl Strategy<Value = End> {
         any::<u16>(),
         of(any::<u8>()),
         of(named::<ReleasedBy>()),
+        of(any::<u16>()),
+        any::<bool>(),
     );
     (times, how, any::<[u8; 3]>()).prop_map(|(times, how, counts)| End {
         uid: 0,
@@ -257,6 +272,8 @@ fn any_end() -> impl Strategy<Value = End> {
         state: how.0,
         code: how.1,
         cause: how.2,
+        stir_cause: how.4,
+        disagrees: how.5,
         ringing_ms: times.0,
         final_ms: times.1,
         duration_ms: times.2,
