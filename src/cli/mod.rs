@@ -7,6 +7,7 @@ mod output;
 mod replay;
 mod replayed;
 mod rules;
+mod signer;
 mod summary;
 mod trace;
 mod verify;

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, say};
+use super::signer::Signer;
 use super::{Failure, Outcome, load};
 use crate::base::Timestamp;
 use crate::call::attempt::{Facts, InviteFacts};
@@ -60,6 +61,8 @@ struct Explained {
     invite: Option<Box<InviteFacts>>,
     verdict: CallVerdict,
     rows: Vec<Vec<Row>>,
+    /// Certificates of each header, where they are at hand.
+    signers: Vec<Option<Signer>>,
     /// How many Identity values there are, judged or not.
     identities: usize,
 }
@@ -79,6 +82,7 @@ impl Verify {
         let settings = VerifySettings {
             window: config.freshness,
             plan: config.plan.clone(),
+            crl: config.crl,
         };
         let input = self.read()?;
         let explained = match Message::scan(&input) {
@@ -148,6 +152,7 @@ impl Verify {
             .map(|(identity, v)| explain_header_at(v, &identity, &facts, at, credentials, settings))
             .collect();
         Ok(Explained {
+            signers: signers(&verdict, at, credentials),
             identities: rows.len(),
             at,
             invite: None,
@@ -182,12 +187,18 @@ fn of_message(
         return Err(Failure::software("an INVITE gave no facts"));
     };
     Ok(Explained {
+        signers: signers(&verdict, at, credentials),
         identities: identities(message).count(),
         at,
         invite: Some(invite),
         verdict,
         rows,
     })
+}
+
+fn signers(verdict: &CallVerdict, at: Timestamp, credentials: &Credentials) -> Vec<Option<Signer>> {
+    let headers = verdict.headers.iter();
+    headers.map(|h| Signer::of(h, at, credentials)).collect()
 }
 
 impl Explained {
@@ -208,7 +219,8 @@ impl Explained {
         } else {
             say!("Identity value, judged at {}", self.at);
         }
-        for (i, (header, rows)) in v.headers.iter().zip(&self.rows).enumerate() {
+        let headers = v.headers.iter().zip(&self.rows).zip(&self.signers);
+        for (i, ((header, rows), signer)) in headers.enumerate() {
             say!(
                 "\nIdentity header {} of {}: {}",
                 i + 1,
@@ -235,6 +247,9 @@ impl Explained {
                     9
                 )
             );
+            if let Some(signer) = signer {
+                signer.print();
+            }
         }
         say!("\ncall: {}", headline(v.validation(), v.decided_by()));
         if v.is_unsigned() {
@@ -286,9 +301,10 @@ impl Explained {
                 "undetermined": v.best().map(|b| b.undetermined),
                 "findings": v.best().map(|b| b.findings),
             },
-            "headers": v.headers.iter().zip(&self.rows).map(|(h, rows)| json!({
+            "headers": v.headers.iter().zip(&self.rows).zip(&self.signers).map(|((h, rows), s)| json!({
                 "verdict": h,
                 "rules": rows,
+                "certificates": s.as_ref().map(Signer::as_json),
             })).collect::<Vec<_>>(),
         })
     }

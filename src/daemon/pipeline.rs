@@ -66,6 +66,7 @@ impl PipelineSettings {
             verify: Arc::new(VerifySettings {
                 window: config.freshness,
                 plan: config.plan.clone(),
+                crl: config.crl,
             }),
             collect: CollectSettings {
                 peers: config.peers.clone(),

@@ -31,7 +31,7 @@ mod tests;
 pub mod token;
 pub mod verdict;
 
-pub use credential::missing_certificate;
+pub use credential::{CrlPolicy, missing_certificate};
 pub use facts::CallFacts;
 pub use rule::{Rule, RuleSet};
 pub use signature::SignatureMemo;
@@ -53,14 +53,17 @@ pub struct VerifySettings {
     pub window: Duration,
     /// How numbers without a country code are completed.
     pub plan: NumberPlan,
+    /// What an unknown revocation state means.
+    pub crl: CrlPolicy,
 }
 
 impl Default for VerifySettings {
-    /// Sixty seconds, as RFC 8224 recommends, and the North American plan.
+    /// Sixty seconds, as RFC 8224 recommends, the North American plan, and revocation where it can be told.
     fn default() -> Self {
         Self {
             window: Duration::from_secs(60),
             plan: NumberPlan::default(),
+            crl: CrlPolicy::default(),
         }
     }
 }
@@ -107,6 +110,9 @@ pub const ORDER_OF_WORK: &[Rule] = &[
     Rule::X4,
     Rule::X4E,
     Rule::X10,
+    Rule::X13,
+    Rule::X14C,
+    Rule::X14,
     Rule::R3,
     Rule::S2,
     Rule::H3,
@@ -115,8 +121,14 @@ pub const ORDER_OF_WORK: &[Rule] = &[
     Rule::P7U,
     Rule::F2,
     Rule::D2,
+    Rule::X1I,
+    Rule::X3D,
     Rule::X7,
+    Rule::X11,
     Rule::X12,
+    Rule::X13S,
+    Rule::X15,
+    Rule::R4,
     Rule::R5,
 ];
 
@@ -278,7 +290,12 @@ pub fn verify_header_at(
         freshness::judge_date(date, at, settings.window, leaf, &mut states);
     }
     if let Some(credential) = credential {
-        credential::judge(credential, out.orig.as_ref(), iat, at, &mut states);
+        let claimed = credential::Claimed {
+            orig: out.orig.as_ref(),
+            iat,
+            payload: token.payload(),
+        };
+        credential::judge(credential, &claimed, at, settings.crl, &mut states);
         out.spc = credential.spc().map(Into::into);
         if let (Some(signed), Some(key)) = (token.signed(&states), credential.key()) {
             states.judge(Rule::S2, memo.check(&signed, key));

@@ -62,6 +62,15 @@ impl RuleStates {
         self.undetermined.insert(rule);
     }
 
+    /// Takes back what was said of a rule: it can't be decided after all.
+    pub fn doubt(&mut self, rule: Rule) {
+        let others = RuleSet(!RuleSet::from_iter([rule]).0);
+        for set in [&mut self.passed, &mut self.failed, &mut self.findings] {
+            set.0 &= others.0;
+        }
+        self.cannot_tell(rule);
+    }
+
     /// Adds what was judged elsewhere about other rules.
     pub fn add(&mut self, other: &Self) {
         self.passed.0 |= other.passed.0;

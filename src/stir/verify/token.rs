@@ -38,6 +38,7 @@ pub(super) struct ReadToken<'a> {
     parts: Option<(Parts<'a>, InputDigest)>,
     header: Option<JoseHeader<'a>>,
     claims: Option<Claims<'a>>,
+    payload: &'a [u8],
     signature: &'a [u8],
 }
 
@@ -80,6 +81,7 @@ fn read<'a>(identity: &Identity<'a>, room: &'a mut Room, states: &mut RuleStates
         parts: None,
         header: None,
         claims: None,
+        payload: &[],
         signature: &[],
     };
     let parts = match identity.split_token() {
@@ -114,7 +116,8 @@ fn read<'a>(identity: &Identity<'a>, room: &'a mut Room, states: &mut RuleStates
         states.judge(Rule::J1, out.header.is_some());
     }
     if p {
-        out.claims = Claims::parse(payload).ok();
+        out.payload = payload;
+        out.claims = Claims::parse(out.payload).ok();
         states.judge(Rule::P1, out.claims.is_some());
     }
     if s {
@@ -127,6 +130,11 @@ fn read<'a>(identity: &Identity<'a>, room: &'a mut Room, states: &mut RuleStates
 }
 
 impl<'a> ReadToken<'a> {
+    /// The decoded payload, where it can be read (rule P1).
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        self.claims.is_some().then_some(self.payload)
+    }
+
     /// Whether its `ppt` is one that we verify; `None` where it has none. Parameter and token have to agree on another kind for the
     /// header to be set aside: else a forger could hide a bad shaken token behind a parameter.
     fn is_known_kind(&self) -> Option<bool> {
