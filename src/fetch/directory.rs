@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::lists::Lists;
 use crate::base::Timestamp;
+use crate::stir::credential::calist::MAX_LIST;
 use crate::stir::credential::{Credential, Credentials, MAX_BUNDLE, TrustStore};
 
 /// Which files there are.
@@ -184,19 +185,22 @@ fn index(folder: &Path) -> Result<BTreeMap<String, String>, LoadError> {
     toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))
 }
 
-/// Reads no more of a file than shows whether it is too long.
 fn read_bundle(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let limit = u64::try_from(MAX_BUNDLE)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    fs::File::open(path)?.take(limit).read_to_end(&mut out)?;
-    Ok(out)
+    read_at_most(path, MAX_BUNDLE)
 }
 
+/// Reads a list, or whatever else has a bound of its own below that of the list of authorities.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(path).map_err(|source| LoadError::Unreadable {
+    read_at_most(path, MAX_LIST).map_err(|source| LoadError::Unreadable {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Reads no more of a file than shows whether it is too long.
+fn read_at_most(path: &Path, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    fs::File::open(path)?.take(limit).read_to_end(&mut out)?;
+    Ok(out)
 }

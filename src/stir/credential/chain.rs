@@ -126,23 +126,28 @@ impl Link {
 }
 
 /// Each list inside the next one above it. Certificates without a list stand between delegates and are passed over: an authority of the
-/// STI-PA's list has none (ATIS-1000080), and limits nobody.
+/// STI-PA's list has none (ATIS-1000080), and limits nobody. A list that can't be read limits to nothing; one that is kept elsewhere
+/// (rule X11) leaves open to what.
 fn encompassed(path: &[&Certificate]) -> Option<Encompassed> {
-    let unreadable = |c: &&Certificate| c.extensions.tn_auth_list == TnAuthListState::Malformed;
-    if path.iter().skip(1).any(unreadable) {
-        // It limits what stands below it, and nobody can say to what.
-        return Some(Encompassed::No);
-    }
-    let lists: Vec<_> = path
-        .iter()
-        .filter_map(|c| c.extensions.tn_auth_list.list())
-        .collect();
-    let pairs = lists.iter().zip(lists.iter().skip(1));
+    let scoped = |c: &&&Certificate| {
+        let e = &c.extensions;
+        e.tn_auth_list != TnAuthListState::Absent || e.tn_auth_list_url.is_some()
+    };
+    let scopes: Vec<_> = path.iter().filter(scoped).map(|c| &c.extensions).collect();
+    let pairs = scopes.iter().zip(scopes.iter().skip(1));
     let each: Vec<_> = pairs
-        .map(|(child, parent)| parent.encompasses(child))
+        .map(
+            |(child, parent)| match (&child.tn_auth_list, &parent.tn_auth_list) {
+                (_, TnAuthListState::Malformed) => Encompassed::No,
+                (TnAuthListState::Read(child), TnAuthListState::Read(parent)) => {
+                    parent.encompasses(child)
+                }
+                _ => Encompassed::Unknown,
+            },
+        )
         .collect();
     // What can't be computed says nothing about what can.
-    [Encompassed::No, Encompassed::ByCode, Encompassed::Yes]
+    [Encompassed::No, Encompassed::Unknown, Encompassed::Yes]
         .into_iter()
         .find(|e| each.contains(e))
 }

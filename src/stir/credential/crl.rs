@@ -567,6 +567,16 @@ mod tests {
 
     proptest! {
         #[test]
+        fn hostile_extensions_of_a_list_never_panic(value in proptest::collection::vec(any::<u8>(), 0..48), which in 0usize..3) {
+            let id = ["2.5.29.28", "2.5.29.20", "2.5.29.29"][which];
+            let mut list = CrlBuilder::new(vec![(vec![1], THEN, vec![("2.5.29.29", true, value.clone())])]);
+            list.extensions.retain(|(have, ..)| *have != id);
+            list.extensions.push((id, true, value));
+            let _ = verify(&list);
+            let _ = Crl::verify(&list.extensions[0].2, &[], &[]);
+        }
+
+        #[test]
         fn no_changed_octet_of_a_list_goes_through(at in 0usize..4096, with: u8) {
             let ca = pki::root();
             let signer = crl_signer();

@@ -78,7 +78,7 @@ impl TnAuthList {
         if self.spc.is_empty() {
             Encompassed::No
         } else {
-            Encompassed::ByCode
+            Encompassed::Unknown
         }
     }
 
@@ -113,8 +113,8 @@ pub enum Encompassed {
     Yes,
     /// It does not.
     No,
-    /// Numbers under a service provider code: nothing here can tell.
-    ByCode,
+    /// Numbers under a service provider code, or a list that is kept elsewhere: nothing here can tell.
+    Unknown,
 }
 
 impl TnRange {
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(code("709J").encompasses(&code("709J")), Encompassed::Yes);
         assert_eq!(code("709J").encompasses(&code("710J")), Encompassed::No);
         assert_eq!(numbers.encompasses(&code("709J")), Encompassed::No);
-        assert_eq!(code("709J").encompasses(&numbers), Encompassed::ByCode);
+        assert_eq!(code("709J").encompasses(&numbers), Encompassed::Unknown);
         let mixed = TnAuthList {
             ranges: numbers.ranges.clone(),
             ..code("709J")
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(mixed.encompasses(&numbers), Encompassed::Yes);
         assert_eq!(mixed.encompasses(&mixed), Encompassed::Yes);
         let more = runs(&[("12025550100", 3)]);
-        assert_eq!(mixed.encompasses(&more), Encompassed::ByCode);
+        assert_eq!(mixed.encompasses(&more), Encompassed::Unknown);
     }
 
     #[test]

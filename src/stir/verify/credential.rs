@@ -180,7 +180,7 @@ fn judge_revocation(path: &PathFacts, policy: CrlPolicy, at: Timestamp, states: 
 fn judge_delegation(path: &PathFacts, states: &mut RuleStates) {
     match path.encompassed {
         None => {}
-        Some(Encompassed::ByCode) => {
+        Some(Encompassed::Unknown) => {
             states.cannot_tell(Rule::X13);
             states.judge(Rule::X13S, false);
         }

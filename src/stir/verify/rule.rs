@@ -191,7 +191,7 @@ rules! {
         "ATIS-1000080";
     X13 "not-encompassed" Trust 437 "trust" "a delegate's TNAuthList lies inside that of its issuer"
         "RFC 9060";
-    X13S "delegated-by-code" Policy 0 "trust" "a delegate's numbers are listed in its issuer's certificate, not implied by a code"
+    X13S "delegated-by-code" Policy 0 "trust" "a delegate's numbers are listed in its issuer's certificate, not implied by a code or kept elsewhere"
         "RFC 9060";
     X14 "claim-constraint" Trust 437 "trust" "the claims keep to the constraints of each certificate of the path"
         "RFC 8226 §8, RFC 9118";

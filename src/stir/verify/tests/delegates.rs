@@ -16,6 +16,12 @@ fn one(number: &str) -> Vec<u8> {
     pki::tlv(0xa2, &pki::tlv(0x16, number.as_bytes()))
 }
 
+/// authorityInfoAccess: where a TNAuthList is kept.
+fn access(url: &str) -> Vec<u8> {
+    let method = pki::oid("1.3.6.1.5.5.7.48.14");
+    pki::seq(&[pki::seq(&[method, pki::tlv(0x86, url.as_bytes())])])
+}
+
 /// A call under a delegate: the leaf's entries, and those of each delegate above it, nearest first.
 fn under(leaf: &[Vec<u8>], above: &[&[Vec<u8>]]) -> Call {
     let mut issuer = pki::root();
@@ -101,6 +107,29 @@ fn x13_a_list_of_an_issuer_that_cannot_be_read_limits_to_nothing() {
 }
 
 #[test]
+fn x13_a_list_that_is_kept_elsewhere_leaves_open_what_lies_inside_it() {
+    let elsewhere = |b: Builder| {
+        b.without(pki::TN_AUTH_LIST).extension(
+            "1.3.6.1.5.5.7.1.1",
+            false,
+            &access("https://tnlist.example.net/1"),
+        )
+    };
+    let issuer = pki::intermediate_with(&pki::root(), "Delegate", 3, elsewhere);
+    let c = call().with(|c| {
+        c.leaf = pki::leaf(&issuer, "709J");
+        c.extras = vec![issuer.der.clone()];
+    });
+    c.gives(&[], &[Rule::X13], &[Rule::X13S]);
+    let leaf = under(&[one("12025550123")], &[&[run("12025550100", 50)]]);
+    leaf.with(|c| c.leaf = elsewhere(c.leaf.clone())).gives(
+        &[],
+        &[Rule::X10, Rule::X13],
+        &[Rule::X11, Rule::X13S],
+    );
+}
+
+#[test]
 fn x13_delegate_issuers_need_the_ca_bit() {
     let list = pki::seq(&[run("12025550100", 50)]);
     let no_ca = Issuer::new(
@@ -117,12 +146,6 @@ fn x13_delegate_issuers_need_the_ca_bit() {
 
 #[test]
 fn x11_a_list_elsewhere_leaves_the_authority_open() {
-    let access = |url: &str| {
-        pki::seq(&[pki::seq(&[
-            pki::oid("1.3.6.1.5.5.7.48.14"),
-            pki::tlv(0x86, url.as_bytes()),
-        ])])
-    };
     let url = "https://tnlist.example.net/709J";
     let elsewhere = |c: &mut Call| {
         let leaf = c.leaf.clone();
