@@ -41,7 +41,8 @@ pub struct HeldTrust {
 #[derive(Debug, Default)]
 struct KeptLists {
     crl: Option<Crl>,
-    other_crls: Vec<Option<Crl>>,
+    /// With the files that they came from.
+    other_crls: Vec<(PathBuf, Crl)>,
     ca_list: Option<Digest128>,
 }
 
@@ -115,6 +116,16 @@ impl HeldTrust {
         Reload::Swapped
     }
 
+    /// Reads everything anew from other files: the configuration has changed. Where the old trust stays, so do its files.
+    pub fn reload_files_at(&mut self, files: CredentialFiles, now: Timestamp) -> Reload {
+        let old = std::mem::replace(&mut self.files, files);
+        let out = self.reload_at(now);
+        if let Reload::Kept(_) = out {
+            self.files = old;
+        }
+        out
+    }
+
     fn keep(&mut self, why: String) -> Reload {
         self.trouble = Some(why.clone());
         Reload::Kept(why)
@@ -138,7 +149,13 @@ impl HeldTrust {
         self.history = history;
         self.lists = KeptLists {
             crl: lists.crl.clone(),
-            other_crls: lists.other_crls.clone(),
+            other_crls: self
+                .files
+                .other_crls
+                .iter()
+                .zip(&lists.other_crls)
+                .filter_map(|(files, crl)| Some((files.crl.clone(), crl.clone()?)))
+                .collect(),
             ca_list: lists.ca_list.as_ref().map(|l| l.digest),
         };
         self.current = Arc::new(directory::prepare(lists, found, &self.files));
@@ -168,11 +185,21 @@ impl Fresh {
         let before = &held.lists;
         if let Some(path) = &files.crl {
             let new = lists.crl.take();
-            lists.crl = admit(new, &before.crl, path, &mut history, &mut lists.notes);
+            lists.crl = admit(
+                new,
+                before.crl.as_ref(),
+                path,
+                &mut history,
+                &mut lists.notes,
+            );
         }
         let others = std::mem::take(&mut lists.other_crls);
-        for (i, (new, files)) in others.into_iter().zip(&files.other_crls).enumerate() {
-            let old = before.other_crls.get(i).unwrap_or(&None);
+        for (new, files) in others.into_iter().zip(&files.other_crls) {
+            let old = before
+                .other_crls
+                .iter()
+                .find(|(path, _)| *path == files.crl);
+            let old = old.map(|(_, crl)| crl);
             let crl = admit(new, old, &files.crl, &mut history, &mut lists.notes);
             lists.other_crls.push(crl);
         }
@@ -191,7 +218,7 @@ impl Fresh {
 /// The new revocation list, or the last good one where there is none or it is older.
 fn admit(
     new: Option<Crl>,
-    old: &Option<Crl>,
+    old: Option<&Crl>,
     path: &Path,
     history: &mut ListHistory,
     notes: &mut Vec<String>,
@@ -209,7 +236,7 @@ fn admit(
         "there is none to use in its place"
     };
     notes.push(format!("{}: {why}; {kept}", path.display()));
-    old.clone()
+    old.cloned()
 }
 
 impl Found {

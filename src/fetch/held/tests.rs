@@ -298,3 +298,22 @@ fn r7_another_countrys_list_is_held_as_well() {
     assert!(is_revoked(&held));
     assert!(held.current().notes[0].contains("the last good one stays in use"));
 }
+
+#[test]
+fn other_files_are_taken_whole_or_the_old_ones_stay() {
+    let (site, other) = (Site::new(), Site::new());
+    let mut held = site.open();
+    other.write("ca-list.jws", b"a.b.c");
+    let before = held.current().clone();
+    assert!(matches!(
+        held.reload_files_at(other.files(), now()),
+        Reload::Kept(_)
+    ));
+    assert!(Arc::ptr_eq(held.current(), &before));
+    swapped(&mut held);
+    other.list(&[&pki::other_root()], pki::NOW + DAY);
+    assert_eq!(held.reload_files_at(other.files(), now()), Reload::Swapped);
+    assert!(!is_trusted(&held));
+    site.write("ca-list.jws", b"a.b.c");
+    swapped(&mut held);
+}

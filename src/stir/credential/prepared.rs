@@ -413,6 +413,33 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_keeps_its_source_and_is_judged_again_by_other_trust() {
+        let bundle = pki::pem(&[&good().build()]);
+        let c = Credential::prepare(&bundle, &trust());
+        assert_eq!(c.source()[..], bundle);
+        assert_eq!(c.prepare_again(&trust()), c);
+        let strangers = TrustStore::new(vec![pki::other_root().certificate()], None);
+        let again = c.prepare_again(&strangers);
+        assert_eq!(again.states.of(Rule::X4), State::Failed);
+        assert_eq!((again.digest(), again.source()), (c.digest(), c.source()));
+        let mut all = crate::stir::credential::Credentials::default();
+        all.insert("https://cert.example.net/sp.pem", Arc::new(c));
+        let all = all.prepare_again(&strangers);
+        let found = all.get("https://cert.example.net/sp.pem").unwrap();
+        assert_eq!(**found, again);
+    }
+
+    #[test]
+    fn x3_of_a_bundle_that_is_too_long_no_more_is_kept_than_shows_it() {
+        let long = vec![b'x'; 10 * pem::MAX_BUNDLE];
+        let c = Credential::prepare(&long, &trust());
+        assert_eq!(c.source().len(), pem::MAX_BUNDLE + 1);
+        assert_eq!(c.fault(), Some("larger than 64 KiB"));
+        assert_eq!(c.prepare_again(&trust()), c);
+        assert!(readable(&long).is_err() && readable(&pki::pem(&[&good().build()])).is_ok());
+    }
+
+    #[test]
     fn times_of_all_certificates_of_a_path_are_put_together() {
         let ca = pki::intermediate_with(&pki::root(), "Short CA", 3, |b| {
             b.valid(pki::FROM + 100, pki::TO - 100)

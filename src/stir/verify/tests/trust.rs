@@ -30,6 +30,21 @@ fn x2_an_unknown_certificate_is_undetermined_and_asked_for_only_by_sane_calls() 
 }
 
 #[test]
+fn x3_an_authority_ahead_of_its_leaf_is_named_as_what_is_wrong() {
+    let ca = pki::intermediate(&pki::root(), "Example Issuing CA", 3);
+    let c = call().with(|c| {
+        c.extras.push(pki::leaf(&ca, "709J").build());
+        c.leaf = ca.builder.clone();
+    });
+    let v = c.verdict();
+    assert!(v.failed.contains(Rule::X9) && v.failed.contains(Rule::S2));
+    assert_eq!(
+        c.note(Rule::X9),
+        "failed: the first certificate is an authority's; the leaf must come first"
+    );
+}
+
+#[test]
 fn x4_over_an_intermediate_that_came_along() {
     let ca = pki::intermediate(&pki::root(), "Example Issuing CA", 3);
     let c = call().with(|c| c.leaf = pki::leaf(&ca, "709J"));
