@@ -137,12 +137,14 @@ impl Crl {
     }
 
     /// Whether a certificate's own words say that its revocation would stand on this list (rule R2): a distribution point with the URL of
-    /// the list or one of its aliases, or with its issuer as the signer.
+    /// the list or one of its aliases, or with its issuer as the signer. A list that does not say where it is published speaks for
+    /// all that name no other signer (RFC 5280 §6.3.3).
     pub fn speaks_for(&self, cert: &Certificate, aliases: &[Box<str>]) -> bool {
         cert.extensions.revocation_points.iter().any(|point| {
             let mut urls = point.urls.iter();
             point.issuers.contains(&self.issuer)
                 || urls.any(|url| self.urls.contains(url) || aliases.contains(url))
+                || self.urls.is_empty() && point.issuers.is_empty()
         })
     }
 

@@ -103,22 +103,29 @@ pub(super) struct Claimed<'a> {
     pub payload: Option<&'a [u8]>,
 }
 
+impl Claimed<'_> {
+    /// Everything that is claimed, for the few certificates that limit it.
+    pub fn limited_by(&self, credential: &Credential) -> Option<Payload> {
+        let limits = |p: &PathFacts| !p.constraints.is_empty();
+        let payload = self.payload.filter(|_| credential.paths.iter().any(limits));
+        Payload::read(payload?)
+    }
+}
+
 /// The path that a call is judged by, and how its claims go beyond that path's constraints. Any path that holds will do; where none
 /// does, the one in which least is wrong says what.
 pub(super) fn best_path<'c>(
     credential: &'c Credential,
-    claimed: &Claimed<'_>,
+    payload: Option<&Payload>,
+    iat: Option<i64>,
     at: Timestamp,
 ) -> Option<(&'c PathFacts, Option<Violation>)> {
-    let bound = credential.paths.iter().any(|p| !p.constraints.is_empty());
-    // Read for the few certificates that limit anything.
-    let payload = claimed.payload.filter(|_| bound).and_then(Payload::read);
     let violation = |p: &PathFacts| {
         let mut all = p.constraints.iter();
-        all.find_map(|c| c.violation(payload.as_ref()?))
+        all.find_map(|c| c.violation(payload?))
     };
     let paths = credential.paths.iter().map(|p| (p, violation(p)));
-    paths.min_by_key(|(p, violation)| (p.rank(claimed.iat, at), violation.is_some()))
+    paths.min_by_key(|(p, violation)| (p.rank(iat, at), violation.is_some()))
 }
 
 /// Judges what depends on the call: times at `iat` and at capture, revocation, authority.
@@ -134,15 +141,21 @@ pub(super) fn judge(
         known.doubt(Rule::X4);
     }
     states.add(&known);
-    if let Some((path, violation)) = best_path(credential, claimed, at) {
+    let payload = claimed.limited_by(credential);
+    if let Some((path, violation)) = best_path(credential, payload.as_ref(), claimed.iat, at) {
         states.judge(Rule::X4E, path.is_in_time(claimed.iat, at));
         judge_revocation(path, crl, at, states);
         judge_delegation(path, states);
-        if states.judge(Rule::X14C, path.constraint_fault.is_none())
-            && !path.constraints.is_empty()
-            && claimed.payload.is_some()
+        if states.judge(Rule::X14C, path.constraint_fault.is_none()) && !path.constraints.is_empty()
         {
-            states.judge(Rule::X14, violation.is_none());
+            match (&payload, claimed.payload) {
+                (Some(_), _) => {
+                    states.judge(Rule::X14, violation.is_none());
+                }
+                // Rule P1 passed it, and here it can't be read: nothing was shown.
+                (None, Some(_)) => states.cannot_tell(Rule::X14),
+                (None, None) => {}
+            }
         }
     }
     if let Some(leaf) = credential.leaf() {

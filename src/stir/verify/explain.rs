@@ -193,7 +193,8 @@ impl Evidence<'_, '_> {
             iat: self.verdict.iat,
             payload: self.claims.as_ref().ok().map(|_| self.payload),
         };
-        let best = best_path(credential, &claimed, self.at);
+        let payload = claimed.limited_by(credential);
+        let best = best_path(credential, payload.as_ref(), claimed.iat, self.at);
         let path = best.as_ref().map(|(path, _)| *path);
         match (rule, credential.trust_ends) {
             (Rule::X14, _) => best

@@ -226,6 +226,17 @@ fn r2_a_list_that_a_certificate_does_not_name_says_nothing_of_it() {
         .clone()
         .with(|c| c.trust = |t| t.with_crl_aliases(["https://other-pa.example/crl".into()]))
         .passes();
+    // A list that does not say where it is published.
+    let nowhere = |c: Call| {
+        c.with(|c| {
+            let mut list = CrlBuilder::new(vec![]);
+            list.extensions[1].2 = pki::seq(&[pki::tlv(0x84, &[0xff])]);
+            c.crl = Some(list);
+        })
+    };
+    nowhere(at(&[elsewhere], None)).finds(Rule::X15);
+    nowhere(at(&[elsewhere], Some(&signer))).passes();
+    nowhere(stranger.clone()).finds(Rule::R5);
     // Named on it all the same, it is revoked.
     let named = stranger.with(|c| {
         let entry = pki::certificate_issuer(&pki::root().name());
