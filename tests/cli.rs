@@ -397,3 +397,45 @@ fn evidence_is_kept_as_the_configuration_asks() {
         stderr(&out)
     );
 }
+
+#[test]
+fn rules_lists_the_lints_with_the_rule_that_they_belong_to() {
+    let lints = |id: &str| {
+        let said = json(&tracehop(&["rules", id, "--json"]));
+        said["lints"].as_array().unwrap().len()
+    };
+    assert!(lints("X15") >= 20);
+    assert_eq!(lints("X14"), 0);
+}
+
+#[test]
+fn verify_shows_the_chain_its_revocation_and_its_oddities() {
+    let shown = |case: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+        let case = format!("{folder}/cases/{case}");
+        let expected = fs::read(format!("{case}/expected.json")).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let out = tracehop(&[
+            "verify",
+            &format!("{case}/message.sip"),
+            "--at",
+            expected["at"].as_str().unwrap(),
+            "--config",
+            &format!("{folder}/cases-trust/tracehop.toml"),
+        ]);
+        stdout(&out)
+    };
+    let odd = shown("X15-p521-authority");
+    for part in [
+        "Third STI-CA Root",
+        "P-521",
+        "code 8901",
+        "revocation: not revoked",
+        "odd: unusual-authority-key: an authority above it",
+    ] {
+        assert!(odd.contains(part), "{part}: {odd}");
+    }
+    assert!(shown("R3-revoked").contains("revocation: revoked"));
+    assert!(shown("X4-untrusted").contains("without a path to an authority"));
+    assert!(shown("X3-garbage").contains("garbage.pem: not X.509 DER"));
+}

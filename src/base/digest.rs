@@ -61,6 +61,13 @@ impl serde::Serialize for Digest128 {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Digest128 {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(d)?;
+        Self::from_hex(&text).ok_or_else(|| serde::de::Error::custom("no digest in hexadecimal"))
+    }
+}
+
 fn first_u64(bytes: &[u8]) -> u64 {
     bytes
         .iter()

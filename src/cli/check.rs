@@ -40,6 +40,7 @@ impl Check {
                 "rules": config.peers.rules.len(),
                 "certificates": loaded.certificates,
                 "authorities": loaded.authorities,
+                "ca_list_ends": loaded.ca_list_ends,
                 "notes": loaded.notes,
             }))?;
             return Ok(ExitCode::SUCCESS);

@@ -8,6 +8,7 @@ mod rejudge;
 mod replay;
 mod replayed;
 mod rules;
+mod signer;
 mod summary;
 mod trace;
 mod verify;

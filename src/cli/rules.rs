@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::output::{self, say};
 use super::{Failure, Outcome};
+use crate::stir::credential::Lint;
 use crate::stir::verify::Rule;
 use crate::stir::verify::practice::{How, PRACTICES, Practice};
 
@@ -51,12 +52,18 @@ impl Rules {
                 self.prefix.unwrap_or_default()
             )));
         }
-        if self.json {
-            output::json(&as_json(&rules, &practices))?;
-        } else if self.markdown {
-            say!("{}", markdown(&rules, &practices).trim_end());
+        // They belong to rule X15.
+        let lints = if rules.contains(&Rule::X15) {
+            Lint::ALL
         } else {
-            print(&rules, &practices);
+            &[]
+        };
+        if self.json {
+            output::json(&as_json(&rules, &practices, lints))?;
+        } else if self.markdown {
+            say!("{}", markdown(&rules, &practices, lints).trim_end());
+        } else {
+            print(&rules, &practices, lints);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -78,7 +85,7 @@ fn kept(how: How) -> String {
     }
 }
 
-fn print(rules: &[Rule], practices: &[Practice]) {
+fn print(rules: &[Rule], practices: &[Practice], lints: &[Lint]) {
     let rows = rules
         .iter()
         .map(|r| {
@@ -110,9 +117,17 @@ fn print(rules: &[Rule], practices: &[Practice]) {
         let header = ["rule", "what it asks for", "how it is kept", "source"];
         say!("{}", output::table(&header, rows, header.len()));
     }
+    let rows = lints
+        .iter()
+        .map(|l| vec![l.label().into(), l.what().into(), l.source().into()])
+        .collect::<Vec<_>>();
+    if !rows.is_empty() {
+        let header = ["lint of X15", "what is odd about the certificate", "source"];
+        say!("{}", output::table(&header, rows, header.len()));
+    }
 }
 
-fn as_json(rules: &[Rule], practices: &[Practice]) -> serde_json::Value {
+fn as_json(rules: &[Rule], practices: &[Practice], lints: &[Lint]) -> serde_json::Value {
     json!({
         "rules": rules.iter().map(|r| json!({
             "id": r.id(), "kind": r.label(), "what": r.what(), "source": r.source(),
@@ -125,10 +140,13 @@ fn as_json(rules: &[Rule], practices: &[Practice]) -> serde_json::Value {
             };
             json!({ "id": p.id, "what": p.what, "source": p.source, "applied": applied, "how": how })
         }).collect::<Vec<_>>(),
+        "lints": lints.iter().map(|l| json!({
+            "lint": l.label(), "what": l.what(), "source": l.source(),
+        })).collect::<Vec<_>>(),
     })
 }
 
-fn markdown(rules: &[Rule], practices: &[Practice]) -> String {
+fn markdown(rules: &[Rule], practices: &[Practice], lints: &[Lint]) -> String {
     let mut out = String::from(
         "# Rules of verification\n\n\
          Made by `tracehop rules --markdown`; a test holds it against the code.\n\n\
@@ -156,6 +174,15 @@ fn markdown(rules: &[Rule], practices: &[Practice]) -> String {
             cell(p.what),
             cell(&kept(p.how)),
             cell(p.source)
+        );
+    }
+    out += "\n## Lints of certificates\n\nWhat rule X15 looks for. A lint fails no call: half of the valid certificates in the field have a flaw of this kind.\n\n| lint | what is odd about the certificate | source |\n|---|---|---|\n";
+    for l in lints {
+        out += &format!(
+            "| `{}` | {} | {} |\n",
+            l.label(),
+            cell(l.what()),
+            cell(l.source())
         );
     }
     out

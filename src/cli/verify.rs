@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::output::{self, say};
 use super::rejudge::{self, Comparison, Rejudged, Trust};
+use super::signer::Signer;
 use super::{Failure, Outcome, load};
 use crate::base::Timestamp;
 use crate::call::attempt::{Facts, InviteFacts};
@@ -68,6 +69,8 @@ struct Explained {
     invite: Option<Box<InviteFacts>>,
     verdict: CallVerdict,
     rows: Vec<Vec<Row>>,
+    /// Certificates of each header, where they are at hand.
+    signers: Vec<Option<Signer>>,
     /// How many Identity values there are, judged or not.
     identities: usize,
     drawings: Vec<Drawing>,
@@ -191,6 +194,7 @@ impl Verify {
             .map(|(identity, v)| explain_header_at(v, identity, &facts, at, credentials, settings))
             .collect();
         Ok(Explained {
+            signers: signers(&verdict, at, credentials),
             identities: rows.len(),
             at,
             invite: None,
@@ -229,6 +233,7 @@ fn of_message(
         return Err(Failure::software("an INVITE gave no facts"));
     };
     Ok(Explained {
+        signers: signers(&verdict, at, credentials),
         identities: identities(message).count(),
         at,
         invite: Some(invite),
@@ -238,6 +243,11 @@ fn of_message(
         verdict,
         rows,
     })
+}
+
+fn signers(verdict: &CallVerdict, at: Timestamp, credentials: &Credentials) -> Vec<Option<Signer>> {
+    let headers = verdict.headers.iter();
+    headers.map(|h| Signer::of(h, at, credentials)).collect()
 }
 
 impl Explained {
@@ -264,7 +274,8 @@ impl Explained {
         } else {
             say!("Identity value, judged at {}", self.at);
         }
-        for (i, (header, rows)) in v.headers.iter().zip(&self.rows).enumerate() {
+        let headers = v.headers.iter().zip(&self.rows).zip(&self.signers);
+        for (i, ((header, rows), signer)) in headers.enumerate() {
             say!(
                 "\nIdentity header {} of {}: {}",
                 i + 1,
@@ -294,6 +305,9 @@ impl Explained {
                     9
                 )
             );
+            if let Some(signer) = signer {
+                signer.print();
+            }
         }
         say!("\ncall: {}", headline(v.validation(), v.decided_by()));
         if v.is_unsigned() {
@@ -355,10 +369,11 @@ impl Explained {
                 "undetermined": v.best().map(|b| b.undetermined),
                 "findings": v.best().map(|b| b.findings),
             },
-            "headers": v.headers.iter().zip(&self.rows).zip(&self.drawings).map(|((h, rows), drawing)| json!({
+            "headers": v.headers.iter().zip(&self.rows).zip(&self.drawings).zip(&self.signers).map(|(((h, rows), drawing), s)| json!({
                 "verdict": h,
                 "rules": rows,
                 "parts": drawing,
+                "certificates": s.as_ref().map(Signer::as_json),
             })).collect::<Vec<_>>(),
         })
     }

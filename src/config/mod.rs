@@ -17,9 +17,9 @@ use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
-use crate::fetch::directory::CredentialFiles;
+use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::number::NumberPlan;
-use crate::stir::verify::{Profile, VerifySettings, VerstatMapping};
+use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Config {
     pub require_identity: bool,
     /// Service provider codes that may sign for priorities.
     pub priority_signers: Vec<Box<str>>,
+    /// What an unknown revocation state means.
+    pub crl: CrlPolicy,
     /// Where certificates, the list of authorities and the revocation list are.
     pub credentials: CredentialFiles,
     /// Folder of the store.
@@ -113,6 +115,7 @@ impl Config {
             .into_iter()
             .map(|(t, _)| t.into())
             .collect();
+        let crl = crl_policy(&verify);
         let credentials = credentials(root.section("credentials"), folder);
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
@@ -171,6 +174,7 @@ impl Config {
                 verstat,
                 require_identity,
                 priority_signers,
+                crl,
                 credentials,
                 store: store_path,
                 retention: Duration::from_secs(retention_days * 86_400),
@@ -194,6 +198,7 @@ impl Config {
             clock_error: Duration::from_nanos(self.clock.error_ns.into()),
             require_identity: self.require_identity,
             priority_signers: self.priority_signers.clone(),
+            crl: self.crl,
         }
     }
 }
@@ -285,19 +290,69 @@ fn number_plan(s: Section<'_, '_>) -> NumberPlan {
     }
 }
 
-fn credentials(s: Section<'_, '_>, folder: &Path) -> CredentialFiles {
-    let path = |key| {
-        let (text, span) = s.text(key)?;
-        let path = folder.join(text);
-        if !path.exists() {
+/// A path that a file gives, which must be there.
+fn existing(
+    s: &Section<'_, '_>,
+    folder: &Path,
+    (text, span): (&str, std::ops::Range<usize>),
+) -> Option<PathBuf> {
+    let path = folder.join(text);
+    if !path.exists() {
+        s.problem_at(
+            &span,
+            format!("{} does not exist", path.display()),
+            "put the file there (certs/README.md says where to get it), or mend the path",
+        );
+    }
+    Some(path)
+}
+
+fn crl_policy(s: &Section<'_, '_>) -> CrlPolicy {
+    match s.text("crl") {
+        None | Some(("prefer", _)) => CrlPolicy::Prefer,
+        Some(("require", _)) => CrlPolicy::Require,
+        Some(("off", _)) => CrlPolicy::Off,
+        Some((other, span)) => {
             s.problem_at(
                 &span,
-                format!("{} does not exist", path.display()),
-                "put the file there (certs/README.md says where to get it), or mend the path",
+                format!("{other:?} says nothing about revocation"),
+                "write crl = \"prefer\", or \"require\" (unknown is undetermined), or \"off\"",
             );
+            CrlPolicy::Prefer
         }
-        Some(path)
+    }
+}
+
+/// Whether calls after the end of the list of authorities are undetermined.
+fn ca_list_must_be_current(s: &Section<'_, '_>) -> bool {
+    match s.text("ca_list_expired") {
+        None | Some(("use", _)) => false,
+        Some(("refuse", _)) => true,
+        Some((other, span)) => {
+            s.problem_at(
+                &span,
+                format!("{other:?} says nothing about a list that has ended"),
+                "write ca_list_expired = \"use\" (with an alarm), or \"refuse\" (calls after its end are undetermined)",
+            );
+            false
+        }
+    }
+}
+
+fn credentials(s: Section<'_, '_>, folder: &Path) -> CredentialFiles {
+    let path = |key| existing(&s, folder, s.text(key)?);
+    let other_crl = |s: Section<'_, '_>| {
+        let path = |key| existing(&s, folder, s.text(key)?);
+        let required = |key, example| existing(&s, folder, s.required(key, example)?);
+        let files = CrlFiles {
+            crl: required("crl", "\"certs/other-crl.der\"")?,
+            signer: path("signer"),
+            root: required("root", "\"certs/other-root.pem\"")?,
+        };
+        s.finish();
+        Some(files)
     };
+    let aliases = s.texts("crl_aliases").into_iter();
     let files = CredentialFiles {
         directory: path("directory"),
         ca_list: path("ca_list"),
@@ -306,6 +361,13 @@ fn credentials(s: Section<'_, '_>, folder: &Path) -> CredentialFiles {
         sti_pa_root: path("sti_pa_root"),
         crl: path("crl"),
         crl_signer: path("crl_signer"),
+        crl_aliases: aliases.map(|(url, _)| url.into()).collect(),
+        other_crls: s
+            .sections("other_crl")
+            .into_iter()
+            .filter_map(other_crl)
+            .collect(),
+        ca_list_must_be_current: ca_list_must_be_current(&s),
     };
     if files.ca_list.is_some() && files.sti_pa_root.is_none() {
         s.problem_at(

@@ -158,3 +158,58 @@ fn profiles_of_verification_are_words_and_others_are_named_with_their_line() {
     assert!(found[0].contains("write one of \"strict\", \"attest-a\""));
     assert!(found[1].contains("verify.require_identity is not true or false"));
 }
+
+#[test]
+fn what_unknown_revocation_means_is_one_of_three_words() {
+    let with = |word: &str| {
+        let (_dir, path) = good();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(
+            &path,
+            text.replace("crl = \"prefer\"", &format!("crl = {word:?}")),
+        )
+        .unwrap();
+        Config::load(&path).map(|c| c.crl).map_err(|p| p.len())
+    };
+    assert_eq!(with("prefer"), Ok(CrlPolicy::Prefer));
+    assert_eq!(with("require"), Ok(CrlPolicy::Require));
+    assert_eq!(with("off"), Ok(CrlPolicy::Off));
+    assert_eq!(with("maybe"), Err(1));
+}
+
+#[test]
+fn further_lists_need_a_file_and_a_root_that_are_there() {
+    let add = |text: &str, lines: &str| text.replace("\n[store]", &format!("\n{lines}\n[store]"));
+    let other =
+        "[[credentials.other_crl]]\ncrl = \"certs/crl.der\"\nroot = \"certs/sti-pa-root.pem\"";
+    assert_eq!(problems(|t| add(t, other)), [""; 0]);
+    let (_dir, path) = good();
+    let more = format!(
+        "crl_aliases = [\"https://sti-pa.example/crl2\"]\nca_list_expired = \"refuse\"\n{other}"
+    );
+    let text = add(&fs::read_to_string(&path).unwrap(), &more);
+    fs::write(&path, text).unwrap();
+    let files = Config::load(&path).unwrap().credentials;
+    assert_eq!(
+        files.crl_aliases[..],
+        ["https://sti-pa.example/crl2".into()]
+    );
+    assert!(files.ca_list_must_be_current);
+    assert_eq!(
+        (files.other_crls.len(), files.other_crls[0].signer.is_none()),
+        (1, true)
+    );
+    for (wrong, expected) in [
+        (other.replace("crl.der", "gone.der"), "does not exist"),
+        (other.replace("root =", "#"), "root is missing"),
+        (format!("{other}\nurl = \"x\""), "url"),
+        (
+            "ca_list_expired = \"maybe\"".to_owned(),
+            "a list that has ended",
+        ),
+    ] {
+        let found = problems(|t| add(t, &wrong));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Credentials from files: a folder with providers' certificates by URL, the list of authorities and the revocation list.
 //!
 //! The folder holds PEM files, leaf first, and `index.toml` with a line for each URL: `"https://cert.example.net/a.pem" = "a.pem"`.
-//! What can't be used costs a note, not the run: a missing revocation list leaves rule R5 as a finding, a broken certificate
+//! [`super::lists`] reads the lists. What can't be used costs a note, not the run: a missing revocation list leaves rule R5 as a finding, a broken certificate
 //! fails rule X3 of the calls that name it. Only trust that can't be established at all is an error.
 
 use std::collections::BTreeMap;
@@ -10,11 +10,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::lists::Lists;
 use crate::base::Timestamp;
-use crate::stir::credential::{
-    CaList, Certificate, Credential, Credentials, Crl, MAX_BUNDLE, SkippedEntry, TrustStore,
-    anchors_of_pem,
-};
+use crate::stir::credential::calist::MAX_LIST;
+use crate::stir::credential::{Credential, Credentials, MAX_BUNDLE, TrustStore};
 
 /// Which files there are.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +32,23 @@ pub struct CredentialFiles {
     pub crl: Option<PathBuf>,
     /// Certificate of its signer.
     pub crl_signer: Option<PathBuf>,
+    /// URLs under which certificates name that list beside its own (rule R2).
+    pub crl_aliases: Vec<Box<str>>,
+    /// Other countries' revocation lists (rule R7).
+    pub other_crls: Vec<CrlFiles>,
+    /// Whether calls after the end of the list of authorities are undetermined (rule L3).
+    pub ca_list_must_be_current: bool,
+}
+
+/// A revocation list and what proves it.
+#[derive(Clone, Debug)]
+pub struct CrlFiles {
+    /// The list, DER.
+    pub crl: PathBuf,
+    /// Certificate of its signer; `None` where the root signs it.
+    pub signer: Option<PathBuf>,
+    /// Root of whoever governs it.
+    pub root: PathBuf,
 }
 
 /// What was loaded.
@@ -40,14 +56,30 @@ pub struct CredentialFiles {
 pub struct Loaded {
     /// Prepared credentials by URL.
     pub credentials: Credentials,
-    /// What they were prepared with.
-    pub trust: TrustStore,
     /// How many certificates by URL.
     pub certificates: usize,
     /// How many authorities.
     pub authorities: usize,
+    /// What the credentials were prepared with, to prepare further ones.
+    pub trust: Arc<TrustStore>,
+    /// When the list of authorities ends, where there is one.
+    pub ca_list_ends: Option<Timestamp>,
     /// What could not be used, and what has run out.
     pub notes: Vec<String>,
+}
+
+impl Loaded {
+    /// Nothing at all.
+    pub(super) fn empty() -> Self {
+        Self {
+            credentials: Credentials::default(),
+            certificates: 0,
+            authorities: 0,
+            trust: Arc::default(),
+            ca_list_ends: None,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// Why no trust could be established.
@@ -79,140 +111,65 @@ pub enum LoadError {
 ///
 /// [`LoadError`], when a named file is missing or the list of authorities can't be believed.
 pub fn load(files: &CredentialFiles, now: Timestamp) -> Result<Loaded, LoadError> {
-    let mut notes = Vec::new();
-    let anchors = anchors(files, now, &mut notes)?;
-    let authorities = anchors.len();
-    let crl = match &files.crl {
-        Some(path) => revocations(path, files, now, &mut notes)?,
-        None if files.directory.is_none() => {
-            notes.push("no certificates at hand: signed calls are undetermined (rule X2); see [credentials]".to_owned());
-            None
-        }
-        None => {
-            notes.push(
-                "no revocation list: revoked certificates can't be told (finding R5)".to_owned(),
-            );
-            None
-        }
+    let lists = Lists::read(files, now)?;
+    let certificates = certificates(files)?;
+    Ok(prepare(lists, certificates, files))
+}
+
+/// A URL, the file behind it, and what is in it or why that can't be read.
+pub(super) struct Found {
+    pub url: String,
+    pub path: PathBuf,
+    pub content: Result<Arc<[u8]>, String>,
+}
+
+/// Reads the folder with providers' certificates.
+pub(super) fn certificates(files: &CredentialFiles) -> Result<Vec<Found>, LoadError> {
+    let Some(folder) = &files.directory else {
+        return Ok(Vec::new());
     };
-    let trust = TrustStore::new(anchors, crl);
+    let found = index(folder)?.into_iter().map(|(url, file)| {
+        let path = folder.join(&file);
+        Found {
+            url,
+            content: read_bundle(&path)
+                .map(Into::into)
+                .map_err(|e| e.to_string()),
+            path,
+        }
+    });
+    Ok(found.collect())
+}
+
+/// Judges each certificate by the lists.
+pub(super) fn prepare(lists: Lists, found: Vec<Found>, files: &CredentialFiles) -> Loaded {
+    let (trust, mut notes) = (Arc::new(lists.trust(files)), lists.notes);
     let mut credentials = Credentials::default();
-    if let Some(folder) = &files.directory {
-        for (url, file) in index(folder)? {
-            let path = folder.join(&file);
-            match read_bundle(&path) {
-                Ok(bytes) => {
-                    let credential = Credential::prepare(&bytes, &trust);
-                    if let Some(fault) = credential.fault() {
-                        notes.push(format!(
-                            "{}: {fault}; calls that name {url} fail rule X3",
-                            path.display()
-                        ));
-                    }
-                    credentials.insert(&url, Arc::new(credential));
+    for Found { url, path, content } in found {
+        match content {
+            Ok(bytes) => {
+                let credential = Credential::prepare_shared(bytes, &trust);
+                if let Some(fault) = credential.fault() {
+                    notes.push(format!(
+                        "{}: {fault}; calls that name {url} fail rule X3",
+                        path.display()
+                    ));
                 }
-                Err(e) => notes.push(format!(
-                    "{}: {e}; calls that name {url} are undetermined",
-                    path.display()
-                )),
+                credentials.insert(&url, Arc::new(credential));
             }
+            Err(e) => notes.push(format!(
+                "{}: {e}; calls that name {url} are undetermined",
+                path.display()
+            )),
         }
     }
-    Ok(Loaded {
+    Loaded {
         certificates: credentials.len(),
         credentials,
+        authorities: trust.anchor_count(),
         trust,
-        authorities,
+        ca_list_ends: lists.ca_list.map(|l| l.expires),
         notes,
-    })
-}
-
-fn anchors(
-    files: &CredentialFiles,
-    now: Timestamp,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Certificate>, LoadError> {
-    let mut out = Vec::new();
-    if let (Some(path), Some(root)) = (&files.ca_list, &files.sti_pa_root) {
-        // Without a file of its own the signer may be the root itself.
-        let signer = files.ca_list_signer.as_ref().unwrap_or(root);
-        let list = CaList::verify_at(&read(path)?, &read(signer)?, &read(root)?, now).map_err(|e| LoadError::Wrong {
-            path: path.clone(),
-            what: e.to_string(),
-            remedy: "fetch the list and its signer's certificate again; compare the root's fingerprint (certs/README.md)",
-        })?;
-        if list.expired {
-            notes.push(format!(
-                "{} ran out at {}; it is used for captures of its days",
-                path.display(),
-                list.expires
-            ));
-        }
-        notes.extend(list.skipped.iter().map(|s| skipped(path, s)));
-        out.extend(list.anchors);
-    }
-    if let Some(path) = &files.anchors {
-        let (found, odd) = anchors_of_pem(&read(path)?);
-        notes.extend(odd.iter().map(|s| skipped(path, s)));
-        if found.is_empty() {
-            return Err(LoadError::Wrong {
-                path: path.clone(),
-                what: "no certificate in it can be trusted".to_owned(),
-                remedy: "write PEM certificates of authorities into it",
-            });
-        }
-        out.extend(found);
-    }
-    Ok(out)
-}
-
-fn skipped(path: &Path, s: &SkippedEntry) -> String {
-    let name = s.name.as_deref().unwrap_or("unnamed");
-    format!(
-        "{}: entry {} ({name}) is not used: {}",
-        path.display(),
-        s.index + 1,
-        s.why
-    )
-}
-
-fn revocations(
-    path: &Path,
-    files: &CredentialFiles,
-    now: Timestamp,
-    notes: &mut Vec<String>,
-) -> Result<Option<Crl>, LoadError> {
-    let (Some(root), signer) = (&files.sti_pa_root, &files.crl_signer) else {
-        notes.push(format!(
-            "{} is not used: without sti_pa_root its signature can't be checked",
-            path.display()
-        ));
-        return Ok(None);
-    };
-    match Crl::verify(
-        &read(path)?,
-        &read(signer.as_ref().unwrap_or(root))?,
-        &read(root)?,
-    ) {
-        Ok(crl) => {
-            if let Some(next) = crl.window().next_update
-                && next < now.secs()
-            {
-                notes.push(format!(
-                    "{} should have been replaced by {}",
-                    path.display(),
-                    Timestamp::from_secs(next)
-                ));
-            }
-            Ok(Some(crl))
-        }
-        Err(e) => {
-            notes.push(format!(
-                "{} is not used: {e}; revoked certificates can't be told (finding R5)",
-                path.display()
-            ));
-            Ok(None)
-        }
     }
 }
 
@@ -228,19 +185,22 @@ fn index(folder: &Path) -> Result<BTreeMap<String, String>, LoadError> {
     toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))
 }
 
-/// Reads no more of a file than shows whether it is too long.
 fn read_bundle(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let limit = u64::try_from(MAX_BUNDLE)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    fs::File::open(path)?.take(limit).read_to_end(&mut out)?;
-    Ok(out)
+    read_at_most(path, MAX_BUNDLE)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(path).map_err(|source| LoadError::Unreadable {
+/// Reads a list, or whatever else has a bound of its own below that of the list of authorities.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    read_at_most(path, MAX_LIST).map_err(|source| LoadError::Unreadable {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Reads no more of a file than shows whether it is too long.
+fn read_at_most(path: &Path, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    fs::File::open(path)?.take(limit).read_to_end(&mut out)?;
+    Ok(out)
 }

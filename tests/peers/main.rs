@@ -18,6 +18,8 @@ use signer::openssl_pki;
 use support::{Lab, text, tracehop};
 use tracehop::capture::Merge;
 use tracehop::engine::assemble::{AssembleLimits, Assembler};
+use tracehop::stir::credential::extensions::ConstraintState;
+use tracehop::stir::credential::{Credential, TrustStore, anchors_of_pem};
 use tracehop::wire::sip::{HeaderName, Message};
 
 /// Runs a program to its end and gives its output; fails with what it said.

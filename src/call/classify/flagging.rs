@@ -74,9 +74,11 @@ fn failure_flag(rule: Rule) -> Flag {
         O1 | O2 | O3 => Flag::OrigMismatch,
         D1 | D2 | V3 | V4 | E1M => Flag::DestMismatch,
         E1A => Flag::Untrusted,
-        X1 | X2 | X3 => Flag::BadCredential,
-        X4 | X4E | X5 | X6 | X7 | X8 | X9 | X10 | X12 => Flag::Untrusted,
-        R3 | R5 => Flag::Revoked,
+        X1 | X1I | X2 | X3 | X3D => Flag::BadCredential,
+        X4 | X4E | X5 | X6 | X7 | X8 | X9 | X10 | X11 | X12 | X13 | X13S | X14 | X14C | X15 => {
+            Flag::Untrusted
+        }
+        R3 | R4 | R5 => Flag::Revoked,
         S1 | S2 => Flag::BadSignature,
     }
 }

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use p256::ecdsa::signature::{Keypair, Signer};
 use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey};
-use ring::digest::{SHA256, digest};
+use ring::digest::{SHA256, SHA512, digest};
 use x509_cert::Certificate;
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{Builder, CertificateBuilder};
@@ -57,6 +57,15 @@ pub fn key(seed: u64, owner: &str) -> Result<SigningKey, LabError> {
         }
     }
     Err(LabError::Certificate(format!("no key for {owner}")))
+}
+
+/// The same on P-521, of 64 octets that are below the order.
+fn key_p521(seed: u64, owner: &str) -> Result<p521::ecdsa::SigningKey, LabError> {
+    let text = format!("tracehop lab key {seed} P-521 {owner}");
+    let mut scalar = [0; 66];
+    scalar[2..].copy_from_slice(digest(&SHA512, text.as_bytes()).as_ref());
+    p521::ecdsa::SigningKey::from_slice(&scalar)
+        .map_err(|_| LabError::Certificate(format!("no key for {owner}")))
 }
 
 /// A serial number of 16 octets, positive.
@@ -191,6 +200,28 @@ impl TnAuth {
     }
 }
 
+/// JWTClaimConstraints (RFC 8226 §8).
+pub const CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.27");
+/// EnhancedJWTClaimConstraints (RFC 9118).
+pub const ENHANCED_CONSTRAINTS: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.33");
+/// authorityInfoAccess (RFC 5280 §4.2.2.1).
+pub const AUTHORITY_INFO_ACCESS: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.1");
+
+/// Claim constraints of either kind: a claim that must be there.
+pub fn must_include(claim: &str) -> Vec<u8> {
+    let names = tlv(0x30, &tlv(0x16, claim.as_bytes()));
+    tlv(0x30, &tlv(0xa0, &names))
+}
+
+/// authorityInfoAccess: where a TNAuthList is published (RFC 8226 §10.1).
+pub fn tn_auth_list_at(url: &str) -> Result<Vec<u8>, LabError> {
+    let method = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.14").to_der()?;
+    let access = [method, tlv(0x86, url.as_bytes())].concat();
+    Ok(tlv(0x30, &tlv(0x30, &access)))
+}
+
 /// A short DER element: up to 127 octets.
 fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = vec![tag, content.len() as u8];
@@ -232,6 +263,8 @@ pub struct Leaf {
     pub digital_signature: bool,
     /// Whether it has a critical extension that nobody knows.
     pub unknown_critical: bool,
+    /// Further extensions, none of them critical.
+    pub others: Vec<(ObjectIdentifier, Vec<u8>)>,
     /// Who signs the revocation list.
     pub crl_issuer: Name,
 }
@@ -246,10 +279,10 @@ impl Leaf {
 
     /// A certificate that the leaf's own key signs.
     pub fn self_signed(&self) -> Result<Certificate, LabError> {
-        self.sign(self.subject.clone(), &self.signing_key())
+        self.sign(self.subject.clone(), SigningWith::P256(&self.signing_key()))
     }
 
-    fn sign(&self, issuer: Name, key: &SigningKey) -> Result<Certificate, LabError> {
+    fn sign(&self, issuer: Name, key: SigningWith<'_>) -> Result<Certificate, LabError> {
         let usage = if self.digital_signature {
             KeyUsages::DigitalSignature
         } else {
@@ -282,6 +315,9 @@ impl Leaf {
         }
         if self.unknown_critical {
             extensions.push(raw_extension(UNKNOWN_EXTENSION, true, &[0x05, 0x00])?);
+        }
+        for (oid, der) in &self.others {
+            extensions.push(raw_extension(*oid, false, der)?);
         }
         let spki = match &self.key {
             LeafKey::P256(key) => public_key(key)?,
@@ -325,6 +361,7 @@ impl Authority {
             &key,
             &key,
             None,
+            None,
         )?;
         Ok(Self {
             key,
@@ -335,24 +372,35 @@ impl Authority {
 
     /// An authority below this one.
     pub fn intermediate(&self, seed: u64, common: &str, span: Span) -> Result<Self, LabError> {
-        self.child(seed, common, span, None)
+        self.child(seed, common, span, None, None)
+    }
+
+    /// An authority below this one that may issue for so much and no more (RFC 9060).
+    pub fn delegate(
+        &self,
+        seed: u64,
+        common: &str,
+        span: Span,
+        tn_auth: &TnAuth,
+    ) -> Result<Self, LabError> {
+        self.child(seed, common, span, None, tn_auth.der())
     }
 
     /// A certificate for signing revocation lists.
     pub fn crl_signer(&self, seed: u64, common: &str, span: Span) -> Result<Self, LabError> {
-        self.child(seed, common, span, Some(KeyUsages::CRLSign))
+        self.child(seed, common, span, Some(KeyUsages::CRLSign), None)
     }
 
     /// A certificate for signing documents.
     pub fn signer(&self, seed: u64, common: &str, span: Span) -> Result<Self, LabError> {
-        self.child(seed, common, span, Some(KeyUsages::DigitalSignature))
+        self.child(seed, common, span, Some(KeyUsages::DigitalSignature), None)
     }
 
     /// Issues a leaf.
     pub fn issue(&self, leaf: &Leaf) -> Result<Certificate, LabError> {
         leaf.sign(
             self.certificate.tbs_certificate().subject().clone(),
-            &self.key,
+            SigningWith::P256(&self.key),
         )
     }
 
@@ -362,12 +410,14 @@ impl Authority {
         common: &str,
         span: Span,
         only: Option<KeyUsages>,
+        tn_auth: Option<Vec<u8>>,
     ) -> Result<Self, LabError> {
         let key = key(seed, common)?;
         let issuer = self.certificate.tbs_certificate().subject().clone();
         let subject = name(&self.organisation, common)?;
-        let certificate =
-            Self::certificate(seed, common, subject, issuer, span, &key, &self.key, only)?;
+        let certificate = Self::certificate(
+            seed, common, subject, issuer, span, &key, &self.key, only, tn_auth,
+        )?;
         Ok(Self {
             key,
             certificate,
@@ -385,6 +435,7 @@ impl Authority {
         own: &SigningKey,
         signer: &SigningKey,
         only: Option<KeyUsages>,
+        tn_auth: Option<Vec<u8>>,
     ) -> Result<Certificate, LabError> {
         let usage = match only {
             Some(one) => one.into(),
@@ -394,10 +445,13 @@ impl Authority {
             ca: only.is_none(),
             path_len_constraint: None,
         };
-        let extensions = vec![
+        let mut extensions = vec![
             extension("2.5.29.19", true, &constraints)?,
             extension("2.5.29.15", true, &KeyUsage(usage))?,
         ];
+        if let Some(der) = &tn_auth {
+            extensions.push(raw_extension(TN_AUTH_LIST, false, der)?);
+        }
         let profile = Profile {
             subject,
             issuer,
@@ -408,8 +462,46 @@ impl Authority {
             serial(seed, common),
             span,
             public_key(own)?,
-            signer,
+            SigningWith::P256(signer),
         )
+    }
+}
+
+/// A root with a key on P-521: real lists of authorities hold one.
+pub struct P521Authority {
+    key: p521::ecdsa::SigningKey,
+    /// Its certificate.
+    pub certificate: Certificate,
+}
+
+impl P521Authority {
+    /// A root.
+    pub fn root(seed: u64, organisation: &str, common: &str, span: Span) -> Result<Self, LabError> {
+        let key = key_p521(seed, common)?;
+        let subject = name(organisation, common)?;
+        let constraints = BasicConstraints {
+            ca: true,
+            path_len_constraint: None,
+        };
+        let usage = KeyUsages::KeyCertSign | KeyUsages::CRLSign;
+        let profile = Profile {
+            subject: subject.clone(),
+            issuer: subject,
+            extensions: vec![
+                extension("2.5.29.19", true, &constraints)?,
+                extension("2.5.29.15", true, &KeyUsage(usage))?,
+            ],
+        };
+        let own = SubjectPublicKeyInfoOwned::from_key(key.verifying_key())?;
+        let serial = serial(seed, common);
+        let certificate = build(profile, serial, span, own, SigningWith::P521(&key))?;
+        Ok(Self { key, certificate })
+    }
+
+    /// Issues a leaf.
+    pub fn issue(&self, leaf: &Leaf) -> Result<Certificate, LabError> {
+        let issuer = self.certificate.tbs_certificate().subject().clone();
+        leaf.sign(issuer, SigningWith::P521(&self.key))
     }
 }
 
@@ -453,10 +545,48 @@ fn build(
     serial: SerialNumber,
     span: Span,
     key: SubjectPublicKeyInfoOwned,
-    signer: &SigningKey,
+    signer: SigningWith<'_>,
 ) -> Result<Certificate, LabError> {
     let builder = CertificateBuilder::new(profile, serial, span.validity(), key)?;
-    Ok(builder.build::<_, DerSignature>(&Ecdsa(signer))?)
+    Ok(match signer {
+        SigningWith::P256(key) => builder.build::<_, DerSignature>(&Ecdsa(key))?,
+        SigningWith::P521(key) => builder.build::<_, DerSignature521>(&Ecdsa521(key))?,
+    })
+}
+
+/// Who signs a certificate.
+#[derive(Clone, Copy)]
+enum SigningWith<'a> {
+    P256(&'a SigningKey),
+    P521(&'a p521::ecdsa::SigningKey),
+}
+
+type DerSignature521 = p521::ecdsa::DerSignature;
+
+/// `ecdsa-with-SHA512` for the builder.
+struct Ecdsa521<'a>(&'a p521::ecdsa::SigningKey);
+
+impl Keypair for Ecdsa521<'_> {
+    type VerifyingKey = p521::ecdsa::VerifyingKey;
+
+    fn verifying_key(&self) -> Self::VerifyingKey {
+        *self.0.verifying_key()
+    }
+}
+
+impl DynSignatureAlgorithmIdentifier for Ecdsa521<'_> {
+    fn signature_algorithm_identifier(&self) -> x509_cert::spki::Result<AlgorithmIdentifierOwned> {
+        Ok(AlgorithmIdentifierOwned {
+            oid: ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4"),
+            parameters: None,
+        })
+    }
+}
+
+impl Signer<DerSignature521> for Ecdsa521<'_> {
+    fn try_sign(&self, text: &[u8]) -> Result<DerSignature521, p521::ecdsa::Error> {
+        self.0.try_sign(text)
+    }
 }
 
 /// `ecdsa-with-SHA256` for the builder, which can't ask p256 for the algorithm's name without features that nothing else needs.

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use p256::ecdsa::SigningKey;
 use x509_cert::Certificate;
+use x509_cert::der::Encode;
 use x509_cert::name::Name;
 
 use super::LabError;
 use crate::base::Timestamp;
-use cert::{Authority, Leaf, LeafKey, Span, TnAuth};
+use cert::{Authority, Leaf, LeafKey, P521Authority, Span, TnAuth};
 
 /// One day.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -79,6 +80,20 @@ pub enum Flaw {
     Policy,
     /// Its common name carries another service provider code.
     Subject,
+    /// Its TNAuthList is at a URL that it names.
+    ByReference,
+    /// It is for another provider than its issuer, a delegate.
+    NotEncompassed,
+    /// It demands a claim that the token has not.
+    Constraint,
+    /// It has claim constraints of both kinds.
+    TwoConstraints,
+    /// Its authority has a key on P-521: odd, and good.
+    P521Authority,
+    /// Its URL has an address for a host.
+    Address,
+    /// Its file is DER, not PEM.
+    BareDer,
     /// Its file is no certificate.
     Garbage,
     /// Its file can't be had.
@@ -89,7 +104,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 26] = [
         Self::Expired,
         Self::NotYetValid,
         Self::Revoked,
@@ -106,6 +121,13 @@ impl Flaw {
         Self::OtherNumbers,
         Self::Policy,
         Self::Subject,
+        Self::ByReference,
+        Self::NotEncompassed,
+        Self::Constraint,
+        Self::TwoConstraints,
+        Self::P521Authority,
+        Self::Address,
+        Self::BareDer,
         Self::Garbage,
         Self::Missing,
         Self::PlainHttp,
@@ -129,6 +151,13 @@ impl Flaw {
             Self::OtherNumbers => "other-numbers",
             Self::Policy => "other-policy",
             Self::Subject => "other-subject",
+            Self::ByReference => "by-reference",
+            Self::NotEncompassed => "not-encompassed",
+            Self::Constraint => "claim-constraint",
+            Self::TwoConstraints => "two-constraints",
+            Self::P521Authority => "p521-authority",
+            Self::Address => "address",
+            Self::BareDer => "bare-der",
             Self::Garbage => "garbage",
             Self::Missing => "missing",
             Self::PlainHttp => "plain-http",
@@ -200,6 +229,8 @@ struct Forge {
     second_issuing: Authority,
     retired: Authority,
     stranger: Authority,
+    delegate: Authority,
+    p521: P521Authority,
     pa_root: Authority,
     crl_signer: Authority,
     list_signer: Authority,
@@ -216,8 +247,12 @@ impl Forge {
         let second_root = Authority::root(seed, "Second STI-CA", "Second STI-CA Root", long)?;
         let stranger = Authority::root(seed, "Unlisted CA", "Unlisted CA Root", long)?;
         let pa_root = Authority::root(seed, "Example STI-PA", "Example STI-PA Root", long)?;
+        let issuing = root.intermediate(seed, "Example STI-CA Issuing CA 1", long)?;
+        let for_another = TnAuth::Spc("8902".to_owned());
         Ok(Self {
-            issuing: root.intermediate(seed, "Example STI-CA Issuing CA 1", long)?,
+            delegate: issuing.delegate(seed, "Example Delegate CA", long, &for_another)?,
+            p521: P521Authority::root(seed, "Third STI-CA", "Third STI-CA Root", long)?,
+            issuing,
             retired: root.intermediate(seed, "Example STI-CA Issuing CA 0", long)?,
             second_issuing: second_root.intermediate(seed, "Second STI-CA Issuing CA", long)?,
             crl_signer: pa_root.crl_signer(seed, "Example STI-PA CRL", long)?,
@@ -285,6 +320,7 @@ impl Forge {
             policy: cert::SHAKEN_POLICY,
             digital_signature: true,
             unknown_critical: false,
+            others: Vec::new(),
             crl_issuer: self
                 .crl_signer
                 .certificate
@@ -311,6 +347,21 @@ impl Forge {
                 leaf.tn_auth = TnAuth::Range("19075550100".to_owned(), 50).der();
             }
             Flaw::Policy => leaf.policy = cert::OTHER_POLICY,
+            Flaw::ByReference => {
+                leaf.tn_auth = None;
+                let list = cert::tn_auth_list_at("https://cert.flawed.example/tn-auth-list")?;
+                leaf.others.push((cert::AUTHORITY_INFO_ACCESS, list));
+            }
+            Flaw::Constraint => {
+                let claim = cert::must_include("rcd");
+                leaf.others.push((cert::CONSTRAINTS, claim));
+            }
+            Flaw::TwoConstraints => {
+                // A claim that every token of the lab has: nothing is wrong but that there are two.
+                let claim = cert::must_include("origid");
+                leaf.others.push((cert::CONSTRAINTS, claim.clone()));
+                leaf.others.push((cert::ENHANCED_CONSTRAINTS, claim));
+            }
             Flaw::Subject => leaf.subject = cert::name("Flawed other-subject", "SHAKEN 8902")?,
             _ => {}
         }
@@ -318,12 +369,22 @@ impl Forge {
             Flaw::SelfSigned => leaf.self_signed()?,
             Flaw::Untrusted => self.stranger.issue(&leaf)?,
             Flaw::IssuerRevoked => self.retired.issue(&leaf)?,
+            Flaw::NotEncompassed => self.delegate.issue(&leaf)?,
+            Flaw::P521Authority => self.p521.issue(&leaf)?,
+            // It comes alone, so its issuer must be on the list.
+            Flaw::BareDer => self.second_issuing.issue(&leaf)?,
             _ => self.issuing.issue(&leaf)?,
         };
         let pem = match flaw {
             Flaw::SelfSigned => cert::chain(&[&cert])?.into_bytes(),
             Flaw::Untrusted => cert::chain(&[&cert, &self.stranger.certificate])?.into_bytes(),
             Flaw::IssuerRevoked => cert::chain(&[&cert, &self.retired.certificate])?.into_bytes(),
+            Flaw::NotEncompassed => {
+                let (delegate, issuing) = (&self.delegate.certificate, &self.issuing.certificate);
+                cert::chain(&[&cert, delegate, issuing])?.into_bytes()
+            }
+            Flaw::P521Authority => cert::chain(&[&cert])?.into_bytes(),
+            Flaw::BareDer => cert.to_der()?,
             // Good armour around what is no certificate.
             Flaw::Garbage => cert::armour(b"This is no certificate.").into_bytes(),
             _ => cert::chain(&[&cert, &self.issuing.certificate])?.into_bytes(),
@@ -333,7 +394,12 @@ impl Forge {
         } else {
             "https"
         };
-        let url = format!("{scheme}://cert.flawed.example/{slug}.pem");
+        let host = if flaw == Flaw::Address {
+            "192.0.2.80"
+        } else {
+            "cert.flawed.example"
+        };
+        let url = format!("{scheme}://{host}/{slug}.pem");
         if flaw != Flaw::Missing {
             self.publish(&url, &format!("{slug}.pem"), pem);
         }
@@ -357,7 +423,11 @@ impl Forge {
     fn lists(&mut self) -> Result<(), LabError> {
         let exp = self.base.plus(DAY).secs();
         let list = lists::ca_list(
-            &[&self.root.certificate, &self.second_issuing.certificate],
+            &[
+                &self.root.certificate,
+                &self.second_issuing.certificate,
+                &self.p521.certificate,
+            ],
             exp,
             &self.list_signer.key,
         )?;
@@ -406,7 +476,7 @@ impl Forge {
         ] {
             let mut pem = cert::chain(&[&authority.certificate])?;
             if file == "anchors.pem" {
-                pem += &cert::chain(&[&self.second_issuing.certificate])?;
+                pem += &cert::chain(&[&self.second_issuing.certificate, &self.p521.certificate])?;
             }
             self.files.insert(file.to_owned(), pem.into_bytes());
         }
@@ -526,7 +596,7 @@ mod tests {
                 entries.len(),
                 entries.iter().filter(read).count()
             ),
-            (Some(0), 3, 2)
+            (Some(0), 4, 3)
         );
     }
 

@@ -1,7 +1,9 @@
 //! The STI-PA's list of trusted certification authorities (ATIS-1000084, ATIS-1000080): a compact JWS, ES256.
 //!
-//! In come its text, its signer's certificates and the pinned root; out come the anchors, and the entries that could not be used,
+//! In come its text (the bare JWS, or the STI-PA's JSON answer around it), its signer's certificates and the pinned root; out come the anchors, and the entries that could not be used,
 //! each with its reason: real lists hold keys that not everybody can read, and one of them must not cost the others.
+
+use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,12 +11,18 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::certificate::{Certificate, PublicKey};
+use super::certificate::Certificate;
+use super::key::PublicKey;
 use super::{SignerFault, pem, signer};
 use crate::base::Timestamp;
+use crate::base::digest::Digest128;
+use crate::base::text::escape;
 
 /// Largest list that is looked at.
 pub const MAX_LIST: usize = 4 * 1024 * 1024;
+
+/// How much of an answer without a list is shown.
+const MAX_SAID: usize = 200;
 
 /// Most entries that are looked at. The national list has about fifty.
 pub const MAX_ENTRIES: usize = 4096;
@@ -36,6 +44,8 @@ pub struct CaList {
     pub version: Option<String>,
     /// `x5u` of its header: where its signer's certificate is published.
     pub signer_url: String,
+    /// Names its octets.
+    pub digest: Digest128,
 }
 
 /// An entry that could not be used as it is.
@@ -55,6 +65,14 @@ pub enum CaListError {
     /// Larger than [`MAX_LIST`].
     #[error("the CA list is larger than {MAX_LIST} octets")]
     TooLarge,
+    /// A PEM bundle: nobody signed it as a list.
+    #[error(
+        "this is a PEM bundle, not the signed CA list: give it as anchors if it is to be trusted as it is"
+    )]
+    Pem,
+    /// The STI-PA's answer, and no list in it.
+    #[error("the STI-PA answered without a CA list: {0}")]
+    Answer(String),
     /// Not a compact JWS with a header that can be read.
     #[error("the CA list is no compact JWS: {0}")]
     Malformed(String),
@@ -107,9 +125,11 @@ impl CaList {
         if jws.len() > MAX_LIST {
             return Err(CaListError::TooLarge);
         }
-        let jws = std::str::from_utf8(jws)
+        let text = std::str::from_utf8(jws)
             .map_err(|_| CaListError::Malformed("not text".to_owned()))?
             .trim();
+        let jws = opened(text)?;
+        let jws = jws.trim();
         let header = read_header(jws)?;
         // The time of its signer is judged once the payload has said when the list ends; nothing of it is used before the
         // signature is known to be good.
@@ -141,8 +161,42 @@ impl CaList {
             sequence: payload.sequence,
             version: payload.version,
             signer_url: header.x5u,
+            digest: Digest128::of(jws.as_bytes()),
         })
     }
+}
+
+/// The answer of the STI-PA's interface (ATIS-1000084), of which operators keep either this or the list alone.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "caList")]
+    ca_list: Option<Cow<'a, str>>,
+}
+
+/// The compact JWS in a file, whichever form the file has.
+fn opened(text: &str) -> Result<Cow<'_, str>, CaListError> {
+    if text.starts_with("-----BEGIN") {
+        return Err(CaListError::Pem);
+    }
+    if !text.starts_with('{') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let answer: Answer<'_> =
+        serde_json::from_str(text).map_err(|e| CaListError::Malformed(e.to_string()))?;
+    answer.ca_list.ok_or_else(|| {
+        let said = [answer.status, answer.message];
+        let said: Vec<_> = said
+            .iter()
+            .flatten()
+            .map(|t| escape(t.as_bytes()))
+            .collect();
+        let said = said.join(": ");
+        CaListError::Answer(said.chars().take(MAX_SAID).collect())
+    })
 }
 
 /// Anchors of a plain PEM bundle, for labs and for countries without a signed list.
@@ -228,7 +282,8 @@ fn collect(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stir::credential::testpki::{self as pki, Issuer};
+    use crate::stir::credential::testpki::{self as pki, Issuer, Key};
+    use proptest::prelude::*;
 
     const HEADER: &str =
         r#"{"alg":"ES256","typ":"JWT","x5u":"https://sti-pa.example/ca-list-signer.pem"}"#;
@@ -265,16 +320,16 @@ mod tests {
     fn l4_odd_entries_are_skipped_and_named() {
         let ca = pki::intermediate(&pki::root(), "Example Issuing CA", 3);
         let leaf = Issuer::new(pki::leaf(&pki::root(), "709J"), pki::key(5));
-        let p521 = pki::root_with_key(pki::Subject::Unsupported);
-        let rsa = pki::root_with_key(pki::Subject::Rsa(vec![]));
-        let p384 = pki::root_with_key(pki::Subject::P384(vec![]));
+        let strange = pki::root_with_key(Key::Unsupported);
+        let rsa = pki::root_with_key(Key::Rsa);
+        let p384 = pki::root_with_key(Key::P384);
         let entries = [
             entry(&pki::root()),
             "garbage".into(),
             7.into(),
             entry(&ca),
             entry(&leaf),
-            entry(&p521),
+            entry(&strange),
             entry(&rsa),
             entry(&p384),
             entry(&ca),
@@ -361,6 +416,57 @@ mod tests {
             verify(&good, pki::FROM - 1),
             Err(CaListError::Signer(SignerFault::Expired))
         );
+    }
+
+    #[test]
+    fn l1_the_sti_pas_answer_around_the_list_is_opened() {
+        let jws = signed(HEADER, &payload(&[entry(&pki::root())], EXP));
+        let answer = serde_json::json!({"status": "success", "message": "CA List", "caList": jws});
+        let bare = verify(&jws, pki::NOW).unwrap();
+        assert_eq!(verify(&format!("\n{answer}\n"), pki::NOW), Ok(bare));
+        let spoiled = answer.to_string().replace("success", "\u{1}");
+        assert!(
+            verify(&spoiled, pki::NOW).is_err(),
+            "a raw control character"
+        );
+        let no = r#"{"status":"error","message":"token\u001b expired"}"#;
+        let Err(CaListError::Answer(said)) = verify(no, pki::NOW) else {
+            panic!()
+        };
+        assert!(said.starts_with("error: token\\") && said.is_ascii());
+        for bad in [r#"{"caList":5}"#, r#"{"caList":"a.b"}"#, "{", "{}"] {
+            assert!(verify(bad, pki::NOW).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn l1_a_pem_bundle_is_no_signed_list_and_the_message_says_where_it_belongs() {
+        let bundle = String::from_utf8(pki::pem(&[&pki::root().der])).unwrap();
+        let error = verify(&bundle, pki::NOW).unwrap_err();
+        assert_eq!(error, CaListError::Pem);
+        assert!(error.to_string().contains("anchors"));
+        assert_eq!(anchors_of_pem(bundle.as_bytes()).0.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_lists_never_panic(text in "[{}\\[\\]:,\"a-z.A-Z0-9\\\\-]{0,80}") {
+            let _ = verify(&text, pki::NOW);
+            let _ = anchors_of_pem(text.as_bytes());
+        }
+
+        #[test]
+        fn no_changed_octet_of_a_list_goes_through(at in 0usize..8192, with in "[A-Za-z0-9_.{-]") {
+            let mut jws = signed(HEADER, &payload(&[entry(&pki::root())], EXP)).into_bytes();
+            let at = at % jws.len();
+            prop_assume!(jws[at] != with.as_bytes()[0]);
+            jws[at] = with.as_bytes()[0];
+            let text = String::from_utf8(jws).unwrap();
+            let good = verify(&signed(HEADER, &payload(&[entry(&pki::root())], EXP)), pki::NOW).unwrap();
+            // The last character has slack bits: other text, same signature, same list.
+            let same = verify(&text, pki::NOW).map(|list| CaList { digest: good.digest, ..list });
+            prop_assert!(same.is_err() || same == Ok(good), "a changed octet at {} went through", at);
+        }
     }
 
     #[test]

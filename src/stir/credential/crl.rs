@@ -10,16 +10,22 @@ use std::collections::HashMap;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::{CertificateRevocationList, RevokedCertificate};
 
-use super::certificate::{self, Certificate, SignatureAlgorithm, SignatureCheck};
+use super::certificate::Certificate;
+use super::key::{self, SignatureAlgorithm, SignatureCheck};
 use super::name::CanonicalName;
 use super::{SignerFault, der, signer};
 use crate::base::Timestamp;
+use crate::base::digest::Digest128;
 
 /// Largest list that is looked at. The national one stays far below; verifiers in the field use the same cap.
 pub const MAX_CRL: usize = 2 * 1024 * 1024;
 
 /// Reason codes (RFC 5280 §5.3.1).
+const CERTIFICATE_HOLD: u8 = 6;
 const REMOVE_FROM_CRL: u8 = 8;
+
+/// Most URLs of a list that are kept.
+const MAX_URLS: usize = 8;
 
 /// A revocation list whose signature and signer were verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +33,9 @@ pub struct Crl {
     this_update: i64,
     next_update: Option<i64>,
     number: Box<[u8]>,
+    issuer: CanonicalName,
+    urls: Vec<Box<str>>,
+    digest: Digest128,
     revoked: Revoked,
 }
 
@@ -42,6 +51,13 @@ pub struct Revocation {
     pub reason: u8,
     /// invalidityDate: since when the key is believed to be in wrong hands.
     pub invalid_since: Option<Timestamp>,
+}
+
+impl Revocation {
+    /// Whether it may be taken back.
+    pub fn is_hold(&self) -> bool {
+        self.reason == CERTIFICATE_HOLD
+    }
 }
 
 /// When a list was made and when the next one is due.
@@ -103,18 +119,48 @@ impl Crl {
         let this_update = list.last_update().timestamp();
         let signer = signer::verify_at(signer_pem, sti_pa_root_pem, this_update)?;
         check_signature(&list, &signer, &issuer)?;
-        let number = check_extensions(&list)?;
+        let Extensions { number, urls } = check_extensions(&list)?;
         Ok(Self {
             this_update,
             next_update: list.next_update().map(|t| t.timestamp()),
             number,
-            revoked: entries(&list, issuer)?,
+            urls,
+            digest: Digest128::of(bytes),
+            revoked: entries(&list, issuer.clone())?,
+            issuer,
         })
     }
 
     /// The revocation of a certificate, if it stands on the list.
     pub fn revocation(&self, cert: &Certificate) -> Option<Revocation> {
         self.revoked.get(&cert.issuer)?.get(&cert.serial).copied()
+    }
+
+    /// Whether a certificate's own words say that its revocation would stand on this list (rule R2): a distribution point with the URL of
+    /// the list or one of its aliases, or with its issuer as the signer. A list that does not say where it is published speaks for
+    /// all that name no other signer (RFC 5280 §6.3.3).
+    pub fn speaks_for(&self, cert: &Certificate, aliases: &[Box<str>]) -> bool {
+        cert.extensions.revocation_points.iter().any(|point| {
+            let mut urls = point.urls.iter();
+            point.issuers.contains(&self.issuer)
+                || urls.any(|url| self.urls.contains(url) || aliases.contains(url))
+                || self.urls.is_empty() && point.issuers.is_empty()
+        })
+    }
+
+    /// Where it says that it is published.
+    pub fn urls(&self) -> &[Box<str>] {
+        &self.urls
+    }
+
+    /// Who signed it.
+    pub fn issuer(&self) -> &CanonicalName {
+        &self.issuer
+    }
+
+    /// Names its octets.
+    pub fn digest(&self) -> Digest128 {
+        self.digest
     }
 
     /// When it was made and when the next one is due.
@@ -125,8 +171,8 @@ impl Crl {
         }
     }
 
-    /// Its running number, big-endian without leading zeros; empty where it has none. It never goes back: a list with a lower
-    /// one than the list at hand (shorter, or as long and less) is to be refused by whoever fetches.
+    /// Its running number, big-endian without leading zeros; empty where it has none. It never goes back:
+    /// [`ListHistory`](super::ListHistory) holds that.
     pub fn number(&self) -> &[u8] {
         &self.number
     }
@@ -138,7 +184,7 @@ impl Crl {
 
     /// Whether it revokes none.
     pub fn is_empty(&self) -> bool {
-        self.revoked.is_empty()
+        self.len() == 0
     }
 }
 
@@ -154,7 +200,7 @@ fn check_signature(
         return Err(SignerFault::Usage.into());
     }
     let signed = der::signed(list.as_raw()).ok_or(CrlError::Malformed(der::NOT_SIGNED))?;
-    let good = certificate::check(
+    let good = key::check(
         &signer.key,
         SignatureAlgorithm::read(&list.signature_algorithm),
         signed.tbs,
@@ -166,9 +212,16 @@ fn check_signature(
     }
 }
 
-/// Checks scope and critical extensions, and gives the running number.
-fn check_extensions(list: &CertificateRevocationList<'_>) -> Result<Box<[u8]>, CrlError> {
+/// What the list's extensions say beside what they must.
+struct Extensions {
+    number: Box<[u8]>,
+    urls: Vec<Box<str>>,
+}
+
+/// Checks scope and critical extensions.
+fn check_extensions(list: &CertificateRevocationList<'_>) -> Result<Extensions, CrlError> {
     let mut number = Box::default();
+    let mut urls = Vec::new();
     let mut indirect = false;
     if list.tbs_cert_list.extensions_map().is_err() {
         return Err(CrlError::Malformed("an extension stands twice"));
@@ -181,7 +234,7 @@ fn check_extensions(list: &CertificateRevocationList<'_>) -> Result<Box<[u8]>, C
                 number = der::magnitude(n).into();
             }
             "2.5.29.28" => {
-                check_distribution_point(ext.value)?;
+                urls = check_distribution_point(ext.value)?;
                 if !ext.critical {
                     return Err(CrlError::Scope("issuingDistributionPoint is not critical"));
                 }
@@ -197,18 +250,19 @@ fn check_extensions(list: &CertificateRevocationList<'_>) -> Result<Box<[u8]>, C
     if !indirect {
         return Err(CrlError::Scope("no issuingDistributionPoint"));
     }
-    Ok(number)
+    Ok(Extensions { number, urls })
 }
 
-/// `IssuingDistributionPoint` (RFC 5280 §5.2.5): indirect, and nothing that narrows it.
-fn check_distribution_point(value: &[u8]) -> Result<(), CrlError> {
+/// `IssuingDistributionPoint` (RFC 5280 §5.2.5): indirect, and nothing that narrows it. Gives its URLs.
+fn check_distribution_point(value: &[u8]) -> Result<Vec<Box<str>>, CrlError> {
     const UNREADABLE: CrlError = CrlError::Malformed("issuingDistributionPoint");
     let mut parts = der::whole(value, der::SEQUENCE).ok_or(UNREADABLE)?;
     let mut indirect = false;
+    let mut found = Vec::new();
     while !parts.is_empty() {
         match der::take(&mut parts).ok_or(UNREADABLE)? {
             // Where it is published.
-            (0xa0, _) => {}
+            (0xa0, name) => found = urls(name).ok_or(UNREADABLE)?,
             (0x84, [0xff]) => indirect = true,
             // An explicit FALSE is not DER, and says nothing.
             (0x81 | 0x82 | 0x84 | 0x85, [0]) => {}
@@ -219,8 +273,23 @@ fn check_distribution_point(value: &[u8]) -> Result<(), CrlError> {
         }
     }
     indirect
-        .then_some(())
+        .then_some(found)
         .ok_or(CrlError::Scope("it is not indirect"))
+}
+
+/// The URLs of a `DistributionPointName`; none where it is relative to its issuer.
+fn urls(mut name: &[u8]) -> Option<Vec<Box<str>>> {
+    /// `uniformResourceIdentifier` among `GeneralNames`.
+    const URI: u8 = 0x86;
+    let (tag, mut names) = der::take(&mut name)?;
+    let mut out = Vec::new();
+    while tag == der::explicit(0) && !names.is_empty() && out.len() < MAX_URLS {
+        let (tag, text) = der::take(&mut names)?;
+        if tag == URI {
+            out.push(std::str::from_utf8(text).ok()?.into());
+        }
+    }
+    Some(out)
 }
 
 /// Reads the entries. The issuer of an entry is that of the last `certificateIssuer` at or before it, and the list's own
@@ -233,13 +302,16 @@ fn entries(list: &CertificateRevocationList<'_>, own: CanonicalName) -> Result<R
         if let Some(named) = named {
             issuer = named;
         }
+        let serials = out.entry(issuer.clone()).or_default();
+        let serial = der::magnitude(entry.raw_serial());
         if revocation.reason == REMOVE_FROM_CRL {
+            // It takes back a hold that the same list still names, and nothing else (RFC 5280 §5.3.1).
+            if serials.get(serial).is_some_and(Revocation::is_hold) {
+                serials.remove(serial);
+            }
             continue;
         }
-        let serials = out.entry(issuer.clone()).or_default();
-        let first = serials
-            .entry(der::magnitude(entry.raw_serial()).into())
-            .or_insert(revocation);
+        let first = serials.entry(serial.into()).or_insert(revocation);
         // Listed twice: the earlier date counts.
         if revocation.at < first.at {
             *first = revocation;
@@ -496,6 +568,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn hostile_extensions_of_a_list_never_panic(value in proptest::collection::vec(any::<u8>(), 0..48), which in 0usize..3) {
+            let id = ["2.5.29.28", "2.5.29.20", "2.5.29.29"][which];
+            let mut list = CrlBuilder::new(vec![(vec![1], THEN, vec![("2.5.29.29", true, value.clone())])]);
+            list.extensions.retain(|(have, ..)| *have != id);
+            list.extensions.push((id, true, value));
+            let _ = verify(&list);
+            let _ = Crl::verify(&list.extensions[0].2, &[], &[]);
+        }
+
         #[test]
         fn no_changed_octet_of_a_list_goes_through(at in 0usize..4096, with: u8) {
             let ca = pki::root();

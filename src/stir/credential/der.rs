@@ -9,6 +9,8 @@ pub const OID: u8 = 0x06;
 pub const BIT_STRING: u8 = 0x03;
 /// `ENUMERATED`
 pub const ENUMERATED: u8 = 0x0a;
+/// `UTF8String`
+pub const UTF8_STRING: u8 = 0x0c;
 /// `IA5String`
 pub const IA5_STRING: u8 = 0x16;
 /// `SEQUENCE`

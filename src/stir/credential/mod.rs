@@ -1,9 +1,12 @@
 //! Whether a signer is to be trusted (ATIS-1000080, RFC 5280, RFC 8226). Octets in, values out: fetching and files are elsewhere.
 //!
-//! - [`certificate`], [`name`], [`tnauthlist`]: one certificate
-//! - [`path`]: from leaf to anchor
+//! - [`certificate`], [`extensions`], [`key`], [`name`]: one certificate
+//! - [`tnauthlist`], [`constraints`]: what its holder may sign for and may claim
+//! - [`lint`]: what is odd about it and fails nothing
+//! - [`path`], [`chain`]: from leaf to anchor
 //! - [`calist`]: the signed list of authorities
 //! - [`crl`]: the national indirect revocation list
+//! - [`history`]: which lists were accepted before, so that an older one is not
 //! - [`prepared`]: a credential with all of it judged that does not depend on the call
 //! - [`der`], [`pem`], [`signer`]: what these are made of
 //!
@@ -12,8 +15,14 @@
 
 pub mod calist;
 pub mod certificate;
+pub mod chain;
+pub mod constraints;
 pub mod crl;
 mod der;
+pub mod extensions;
+pub mod history;
+pub mod key;
+pub mod lint;
 pub mod name;
 pub mod path;
 mod pem;
@@ -25,26 +34,58 @@ pub mod tnauthlist;
 
 pub use calist::{CaList, CaListError, SkippedEntry, anchors_of_pem};
 pub use certificate::Certificate;
+pub use chain::Link;
 pub use crl::{Crl, CrlError};
+pub use history::{ListHistory, RollBack};
+pub use lint::Lint;
 pub use pem::MAX_BUNDLE;
-pub use prepared::Credential;
+pub use prepared::{Credential, readable};
 pub use signer::SignerFault;
 pub use tnauthlist::TnAuthList;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What trust rests on: anchors, and the revocation list if one is at hand.
-#[derive(Clone, Debug, Default)]
+/// What trust rests on: anchors, and the revocation lists that are at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustStore {
     anchors: Vec<Certificate>,
-    crl: Option<Crl>,
+    /// The national one first.
+    crls: Vec<Crl>,
+    aliases: Vec<Box<str>>,
+    ends: Option<i64>,
 }
 
 impl TrustStore {
-    /// From the anchors of a [`CaList`] or of [`anchors_of_pem`], and a revocation list.
+    /// From the anchors of a [`CaList`] or of [`anchors_of_pem`], and the national revocation list.
     pub fn new(anchors: Vec<Certificate>, crl: Option<Crl>) -> Self {
-        Self { anchors, crl }
+        Self {
+            anchors,
+            crls: crl.into_iter().collect(),
+            aliases: Vec::new(),
+            ends: None,
+        }
+    }
+
+    /// With another country's revocation list, for the certificates that name it (rule R7).
+    #[must_use]
+    pub fn with_other_crl(mut self, crl: Crl) -> Self {
+        self.crls.push(crl);
+        self
+    }
+
+    /// With URLs under which certificates name the national revocation list beside those that it names itself (rule R2).
+    #[must_use]
+    pub fn with_crl_aliases(mut self, urls: impl IntoIterator<Item = Box<str>>) -> Self {
+        self.aliases.extend(urls);
+        self
+    }
+
+    /// Relied on for calls up to that second alone; later ones are undetermined (rule L3, to fail closed).
+    #[must_use]
+    pub fn ending(mut self, second: i64) -> Self {
+        self.ends = Some(second);
+        self
     }
 
     /// How many anchors there are.
@@ -52,9 +93,9 @@ impl TrustStore {
         self.anchors.len()
     }
 
-    /// The revocation list.
+    /// The national revocation list.
     pub fn crl(&self) -> Option<&Crl> {
-        self.crl.as_ref()
+        self.crls.first()
     }
 }
 
@@ -78,6 +119,17 @@ impl Credentials {
     /// The credential under a URL, compared octet by octet.
     pub fn get(&self, url: &str) -> Option<&Arc<Credential>> {
         self.by_url.get(url)
+    }
+
+    /// All of them judged again by other trust.
+    #[must_use]
+    pub fn prepare_again(&self, trust: &TrustStore) -> Self {
+        let again = self
+            .iter()
+            .map(|(url, c)| (url.into(), Arc::new(c.prepare_again(trust))));
+        Self {
+            by_url: again.collect(),
+        }
     }
 
     /// Every URL with its credential, in no order.

@@ -5,6 +5,7 @@
 //! canonical forms are equal. Equal DER gives equal forms.
 
 use super::der;
+use crate::base::digest::Digest128;
 
 /// A name, canonical.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +27,11 @@ impl CanonicalName {
             put(&mut out, &attributes.concat());
         }
         Some(Self(out.into()))
+    }
+
+    /// Names the name, where it is kept in a file.
+    pub fn digest(&self) -> Digest128 {
+        Digest128::of(&self.0)
     }
 }
 

@@ -4,7 +4,8 @@
 //! because it depends on the call: times and revocation. Hence every path is given, up to a few, not the first alone: of a
 //! cross-certified leaf one path may have ended when a call was made and the other not.
 
-use super::certificate::{Certificate, SignatureCheck};
+use super::certificate::Certificate;
+use super::key::SignatureCheck;
 
 /// Longest path, leaf and anchor included. Real ones have three.
 pub const MAX_DEPTH: usize = 8;
@@ -213,9 +214,9 @@ mod tests {
 
     #[test]
     fn l4_an_anchor_that_nothing_can_check_is_told() {
-        let p521 = pki::root_with_key(pki::Subject::Unsupported);
-        let leaf = parse(&pki::leaf(&p521, "709J").build());
-        let anchors = [p521.certificate()];
+        let strange = pki::root_with_key(pki::Key::Unsupported);
+        let leaf = parse(&pki::leaf(&strange, "709J").build());
+        let anchors = [strange.certificate()];
         let paths = find(&leaf, &[], &anchors);
         assert!(paths.found.is_empty() && paths.unverifiable);
     }

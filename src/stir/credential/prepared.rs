@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use super::certificate::{Certificate, TnAuthListState, Validity};
-use super::crl::{CrlWindow, Revocation};
-use super::tnauthlist::TnAuthList;
+use super::certificate::{Certificate, TnAuthListState};
+use super::chain::{Link, PathFacts};
+use super::extensions::ConstraintState;
+use super::lint::{self, Lint};
 use super::{TrustStore, path, pem};
+use crate::base::Timestamp;
 use crate::base::digest::Digest128;
 use crate::stir::verify::Rule;
 use crate::stir::verify::states::RuleStates;
@@ -19,31 +21,17 @@ const SHAKEN_POLICIES: &str = "2.16.840.1.114569.1.1.";
 /// What was found at one certificate URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Rules that don't depend on the call: X3, X4, X5, X6, X7, X8, X9, X12.
+    /// Rules that don't depend on the call: X3, X3D, X4, X5, X6, X7, X8, X9, X11, X12, X15.
     pub(in crate::stir) states: RuleStates,
     /// Why the bundle can't be read, where it can't.
     pub(in crate::stir) fault: Option<&'static str>,
     pub(in crate::stir) leaf: Option<Box<Certificate>>,
     pub(in crate::stir) paths: Vec<PathFacts>,
-    /// Times of the revocation list that the paths were held against.
-    pub(in crate::stir) crl: Option<CrlWindow>,
+    /// The last second for which the list of authorities is to be relied on, where that is asked for (rule L3).
+    pub(in crate::stir) trust_ends: Option<i64>,
+    lints: Vec<Lint>,
     digest: Digest128,
     source: Arc<[u8]>,
-}
-
-/// One path to an anchor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::stir) struct PathFacts {
-    /// When all of its certificates are valid.
-    pub validity: Validity,
-    /// The earliest revocation of one of them.
-    pub revocation: Option<Revocation>,
-    /// An unknown critical extension of one of them.
-    pub unknown_critical: Option<String>,
-    /// Names from leaf to anchor, each with its time.
-    pub titles: Vec<(Box<str>, Validity)>,
-    /// TNAuthLists of issuers: they are delegates (RFC 9060), and limit what the leaf may sign.
-    pub parents: Vec<TnAuthList>,
 }
 
 impl Credential {
@@ -51,21 +39,35 @@ impl Credential {
     ///
     /// Always gives a credential: what is wrong with it is among its rules and will be said of each call that relies on it.
     pub fn prepare(bytes: &[u8], trust: &TrustStore) -> Self {
+        // One octet more than may be shows just as well that it is too long.
+        let kept = bytes.get(..=pem::MAX_BUNDLE).unwrap_or(bytes);
+        Self::prepare_shared(kept.into(), trust)
+    }
+
+    /// Judges the same octets by other trust: new anchors, a new revocation list.
+    pub fn prepare_again(&self, trust: &TrustStore) -> Self {
+        Self::prepare_shared(Arc::clone(&self.source), trust)
+    }
+
+    /// [`prepare`](Self::prepare) without a copy of the octets.
+    pub fn prepare_shared(source: Arc<[u8]>, trust: &TrustStore) -> Self {
         let mut out = Self {
             states: RuleStates::default(),
             fault: None,
             leaf: None,
             paths: Vec::new(),
-            crl: trust.crl.as_ref().map(super::Crl::window),
-            digest: Digest128::of(bytes),
-            source: bytes.into(),
+            trust_ends: trust.ends,
+            lints: Vec::new(),
+            digest: Digest128::of(&source),
+            source,
         };
-        match read_bundle(bytes) {
-            Ok((leaf, extras)) => {
+        match read_bundle(&out.source) {
+            Ok(bundle) => {
                 out.states.judge(Rule::X3, true);
-                out.judge_leaf(&leaf);
-                out.judge_paths(&leaf, &extras, trust);
-                out.leaf = Some(Box::new(leaf));
+                out.states.judge(Rule::X3D, bundle.is_pem);
+                out.judge_leaf(&bundle.leaf);
+                out.judge_paths(&bundle.leaf, &bundle.extras, trust);
+                out.leaf = Some(Box::new(bundle.leaf));
             }
             Err(why) => {
                 out.states.judge(Rule::X3, false);
@@ -101,9 +103,20 @@ impl Credential {
         self.digest
     }
 
-    /// The octets that it was prepared from.
+    /// The octets that it was prepared from, for whoever keeps chains to judge a call again. Of a bundle that is too long, the beginning.
     pub fn source(&self) -> &Arc<[u8]> {
         &self.source
+    }
+
+    /// What is odd about the leaf and fails nothing (rule X15).
+    pub fn lints(&self) -> &[Lint] {
+        &self.lints
+    }
+
+    /// The certificates of the path that a call of that time would be judged by, leaf first; none where there is no path.
+    pub fn chain_at(&self, iat: Option<i64>, at: Timestamp) -> &[Link] {
+        let path = self.paths.iter().min_by_key(|p| p.rank(iat, at));
+        path.map_or(&[], |p| &p.links)
     }
 
     /// The last second in which the leaf is valid; when to drop it from a cache.
@@ -125,7 +138,17 @@ impl Credential {
             e.policies.iter().any(|p| p.starts_with(SHAKEN_POLICIES)),
         );
         states.judge(Rule::X8, e.usage.is_none_or(|u| u.digital_signature));
-        states.judge(Rule::X9, matches!(e.tn_auth_list, TnAuthListState::Read(_)));
+        let elsewhere = e.tn_auth_list_url.is_some();
+        match &e.tn_auth_list {
+            // Its list is published, and we don't ask for it: neither there nor missing.
+            TnAuthListState::Absent if elsewhere => {}
+            state => {
+                states.judge(Rule::X9, matches!(state, TnAuthListState::Read(_)));
+            }
+        }
+        if elsewhere || e.tn_auth_list.list().is_some() {
+            states.judge(Rule::X11, !elsewhere);
+        }
         let first_spc = e.tn_auth_list.list().and_then(|l| l.spc.first());
         if let Some(spc) = first_spc {
             let named = leaf
@@ -148,6 +171,9 @@ impl Credential {
         } else {
             self.states.judge(Rule::X4, !self.paths.is_empty());
         }
+        let issuers = paths.found.first().and_then(|p| p.get(1..));
+        self.lints = lint::of(leaf, issuers.unwrap_or_default());
+        self.states.judge(Rule::X15, self.lints.is_empty());
         // Without a path, the leaf's own extensions still count.
         let unknown = |p: &PathFacts| p.unknown_critical.is_some();
         let clean = match self.paths[..] {
@@ -158,45 +184,42 @@ impl Credential {
         if clean {
             self.paths.retain(|p| !unknown(p));
         }
-    }
-}
-
-impl PathFacts {
-    fn of(path: &[&Certificate], trust: &TrustStore) -> Self {
-        let always = Validity {
-            from: i64::MIN,
-            to: i64::MAX,
-        };
-        Self {
-            validity: path.iter().fold(always, |v, c| v.and(c.validity)),
-            revocation: path
-                .iter()
-                .filter_map(|c| trust.crl.as_ref()?.revocation(c))
-                .min_by_key(|r| r.at),
-            unknown_critical: path
-                .iter()
-                .find_map(|c| c.extensions.unknown_critical.clone()),
-            titles: path
-                .iter()
-                .map(|c| (c.title().into(), c.validity))
-                .collect(),
-            parents: path
-                .iter()
-                .skip(1)
-                .filter_map(|c| c.extensions.tn_auth_list.list().cloned())
-                .collect(),
+        if self.paths.is_empty()
+            && let ConstraintState::Malformed(_) = leaf.extensions.constraints
+        {
+            self.states.judge(Rule::X14C, false);
         }
     }
 }
 
-fn read_bundle(bytes: &[u8]) -> Result<(Certificate, Vec<Certificate>), &'static str> {
+/// Whether a bundle can be read at all (rule X3): what whoever fetches asks before it takes one in the place of another.
+///
+/// # Errors
+///
+/// Why not.
+pub fn readable(bytes: &[u8]) -> Result<(), &'static str> {
+    read_bundle(bytes).map(drop)
+}
+
+/// What a certificate URL gave.
+struct Bundle {
+    leaf: Certificate,
+    extras: Vec<Certificate>,
+    is_pem: bool,
+}
+
+fn read_bundle(bytes: &[u8]) -> Result<Bundle, &'static str> {
     if bytes.len() > pem::MAX_BUNDLE {
         return Err("larger than 64 KiB");
     }
     // Some servers send DER where PEM is meant.
     if bytes.first() == Some(&super::der::SEQUENCE) {
         let leaf = Certificate::parse(bytes).map_err(|e| e.0)?;
-        return Ok((leaf, Vec::new()));
+        return Ok(Bundle {
+            leaf,
+            extras: Vec::new(),
+            is_pem: false,
+        });
     }
     let mut blocks = pem::certificates(bytes);
     let mut next = || -> Result<Option<Certificate>, &'static str> {
@@ -214,12 +237,17 @@ fn read_bundle(bytes: &[u8]) -> Result<(Certificate, Vec<Certificate>), &'static
         }
         extras.push(cert);
     }
-    Ok((leaf, extras))
+    Ok(Bundle {
+        leaf,
+        extras,
+        is_pem: true,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stir::credential::certificate::Validity;
     use crate::stir::credential::testpki::{self as pki, Builder, Issuer};
     use crate::stir::verify::states::State;
 
@@ -246,13 +274,16 @@ mod tests {
         assert!(c.states.undetermined.is_empty());
         for rule in [
             Rule::X3,
+            Rule::X3D,
             Rule::X4,
             Rule::X5,
             Rule::X6,
             Rule::X7,
             Rule::X8,
             Rule::X9,
+            Rule::X11,
             Rule::X12,
+            Rule::X15,
         ] {
             assert_eq!(c.states.of(rule), State::Passed, "{rule}");
         }
@@ -267,7 +298,10 @@ mod tests {
         let of = |bytes: &[u8]| Credential::prepare(bytes, &trust()).states;
         let whole = pki::pem(&[&leaf, &ca.der, &pki::root().der]);
         assert!(of(&whole).failed.is_empty());
-        assert_eq!(of(&good().build()).of(Rule::X3), State::Passed, "lone DER");
+        let der = of(&good().build());
+        assert_eq!(der.of(Rule::X3), State::Passed, "lone DER");
+        assert_eq!(der.of(Rule::X3D), State::Finding);
+        assert_eq!(of(&whole).of(Rule::X3D), State::Passed);
         let wrong_order = of(&pki::pem(&[&ca.der, &leaf]));
         assert!(
             wrong_order.failed.contains(Rule::X9),
@@ -300,7 +334,7 @@ mod tests {
             state(&pki::leaf(&pki::other_root(), "709J"), Rule::X4),
             State::Failed
         );
-        let odd = pki::root_with_key(pki::Subject::Unsupported);
+        let odd = pki::root_with_key(pki::Key::Unsupported);
         let trust = TrustStore::new(vec![odd.certificate()], None);
         let leaf = pki::pem(&[&pki::leaf(&odd, "709J").build()]);
         let c = Credential::prepare(&leaf, &trust);
@@ -308,18 +342,21 @@ mod tests {
     }
 
     #[test]
-    fn x5_authorities_may_have_p384_or_rsa_keys_and_leaves_may_not() {
-        for subject in [pki::Subject::P384(vec![]), pki::Subject::Rsa(vec![])] {
-            let root = pki::root_with_key(subject);
+    fn x5_authorities_may_have_p384_p521_or_rsa_keys_and_leaves_may_not() {
+        for key in [pki::Key::P384, pki::Key::P521, pki::Key::Rsa] {
+            let root = pki::root_with_key(key);
             let trust = TrustStore::new(vec![root.certificate()], None);
             let leaf = pki::pem(&[&pki::leaf(&root, "709J").build()]);
             let c = Credential::prepare(&leaf, &trust);
             assert_eq!(c.states.of(Rule::X4), State::Passed);
             assert_eq!(c.states.of(Rule::X5), State::Passed);
+            assert!(c.lints().contains(&Lint::UnusualAuthorityKey));
         }
-        let p384 = Issuer::new(good(), pki::Key::P384).builder;
-        assert_eq!(state(&p384, Rule::X5), State::Failed);
-        assert!(prepare(&p384).key().is_none());
+        for key in [pki::Key::P384, pki::Key::P521, pki::Key::Rsa] {
+            let odd = Issuer::new(good(), key).builder;
+            assert_eq!(state(&odd, Rule::X5), State::Failed);
+            assert!(prepare(&odd).key().is_none());
+        }
     }
 
     #[test]
@@ -378,6 +415,33 @@ mod tests {
         assert_eq!(state(&malformed, Rule::X9), State::Failed);
         assert_eq!(state(&malformed, Rule::X12), State::NotJudged);
         assert_eq!(state(&good().version_1(), Rule::X9), State::Failed);
+    }
+
+    #[test]
+    fn a_credential_keeps_its_source_and_is_judged_again_by_other_trust() {
+        let bundle = pki::pem(&[&good().build()]);
+        let c = Credential::prepare(&bundle, &trust());
+        assert_eq!(c.source()[..], bundle);
+        assert_eq!(c.prepare_again(&trust()), c);
+        let strangers = TrustStore::new(vec![pki::other_root().certificate()], None);
+        let again = c.prepare_again(&strangers);
+        assert_eq!(again.states.of(Rule::X4), State::Failed);
+        assert_eq!((again.digest(), again.source()), (c.digest(), c.source()));
+        let mut all = crate::stir::credential::Credentials::default();
+        all.insert("https://cert.example.net/sp.pem", Arc::new(c));
+        let all = all.prepare_again(&strangers);
+        let found = all.get("https://cert.example.net/sp.pem").unwrap();
+        assert_eq!(**found, again);
+    }
+
+    #[test]
+    fn x3_of_a_bundle_that_is_too_long_no_more_is_kept_than_shows_it() {
+        let long = vec![b'x'; 10 * pem::MAX_BUNDLE];
+        let c = Credential::prepare(&long, &trust());
+        assert_eq!(c.source().len(), pem::MAX_BUNDLE + 1);
+        assert_eq!(c.fault(), Some("larger than 64 KiB"));
+        assert_eq!(c.prepare_again(&trust()), c);
+        assert!(readable(&long).is_err() && readable(&pki::pem(&[&good().build()])).is_ok());
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub const TO: i64 = 1_798_761_600;
 /// 2026-06-01T12:00:00Z: when the tests' calls are made.
 pub const NOW: i64 = 1_780_315_200;
 
+/// Where the revocation list is published.
+pub const CRL_URL: &str = "https://sti-pa.example/crl";
+
 pub const TN_AUTH_LIST: &str = "1.3.6.1.5.5.7.1.26";
 pub const SHAKEN_POLICY: &str = "2.16.840.1.114569.1.1.3";
 
@@ -117,8 +120,9 @@ pub fn pem(ders: &[&[u8]]) -> Vec<u8> {
 pub enum Key {
     P256(SigningKey),
     P384,
+    P521,
     Rsa,
-    /// Signs nonsense with an algorithm that nobody has.
+    /// On a curve that nobody here has; signs nonsense.
     Unsupported,
 }
 
@@ -150,10 +154,17 @@ impl Key {
         sig.to_bytes().to_vec()
     }
 
-    fn subject(&self) -> Subject {
+    pub fn subject(&self) -> Subject {
         match self {
             Self::P256(_) => Subject::P256(self.point()),
             Self::P384 => Subject::P384(p384().public_key().as_ref().to_vec()),
+            Self::P521 => Subject::P521(
+                p521()
+                    .verifying_key()
+                    .to_sec1_point(false)
+                    .as_bytes()
+                    .to_vec(),
+            ),
             Self::Rsa => Subject::Rsa(rsa().public_key().as_ref().to_vec()),
             Self::Unsupported => Subject::Unsupported,
         }
@@ -164,7 +175,7 @@ impl Key {
             Self::P256(_) => seq(&[oid("1.2.840.10045.4.3.2")]),
             Self::P384 => seq(&[oid("1.2.840.10045.4.3.3")]),
             Self::Rsa => seq(&[oid("1.2.840.113549.1.1.11"), vec![5, 0]]),
-            Self::Unsupported => seq(&[oid("1.2.840.10045.4.3.4")]),
+            Self::P521 | Self::Unsupported => seq(&[oid("1.2.840.10045.4.3.4")]),
         }
     }
 
@@ -191,9 +202,19 @@ impl Key {
                 .unwrap();
                 sig
             }
+            Self::P521 => {
+                let sig: p521::ecdsa::Signature = p521().sign(tbs);
+                sig.to_der().as_bytes().to_vec()
+            }
             Self::Unsupported => vec![7; 64],
         }
     }
+}
+
+fn p521() -> p521::ecdsa::SigningKey {
+    let mut scalar = [7; 66];
+    scalar[0] = 0;
+    p521::ecdsa::SigningKey::from_slice(&scalar).unwrap()
 }
 
 fn p384() -> signature::EcdsaKeyPair {
@@ -215,20 +236,22 @@ fn rsa() -> signature::RsaKeyPair {
 pub enum Subject {
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
     Rsa(Vec<u8>),
-    /// On P-521.
+    /// On secp256k1.
     Unsupported,
 }
 
 impl Subject {
-    fn spki(&self) -> Vec<u8> {
+    pub fn spki(&self) -> Vec<u8> {
         let ec =
             |curve, point: &[u8]| seq(&[seq(&[oid("1.2.840.10045.2.1"), oid(curve)]), bits(point)]);
         match self {
             Self::P256(p) => ec("1.2.840.10045.3.1.7", p),
             Self::P384(p) => ec("1.3.132.0.34", p),
             Self::Rsa(k) => seq(&[seq(&[oid("1.2.840.113549.1.1.1"), vec![5, 0]]), bits(k)]),
-            Self::Unsupported => ec("1.3.132.0.35", &[4; 133]),
+            Self::P521(p) => ec("1.3.132.0.35", p),
+            Self::Unsupported => ec("1.3.132.0.10", &[4; 65]),
         }
     }
 }
@@ -275,7 +298,7 @@ impl Builder {
         self
     }
 
-    fn replace(self, id: &str, critical: bool, value: &[u8]) -> Self {
+    pub fn replace(self, id: &str, critical: bool, value: &[u8]) -> Self {
         self.without(id).extension(id, critical, value)
     }
 
@@ -297,6 +320,14 @@ impl Builder {
 
     pub fn tn_auth_list(self, value: &[u8]) -> Self {
         self.replace(TN_AUTH_LIST, false, value)
+    }
+
+    /// cRLDistributionPoints: one with these URLs, and who signs its list.
+    pub fn revocation_point(self, urls: &[&str], issuer: Option<&[u8]>) -> Self {
+        let urls: Vec<_> = urls.iter().map(|u| tlv(0x86, u.as_bytes())).collect();
+        let mut point = vec![tlv(0xa0, &tlv(0xa0, &urls.concat()))];
+        point.extend(issuer.map(|name| tlv(0xa2, &tlv(0xa4, name))));
+        self.replace("2.5.29.31", false, &seq(&[seq(&point)]))
     }
 
     pub fn version_1(mut self) -> Self {
@@ -402,12 +433,7 @@ pub fn other_root() -> Issuer {
     self_signed("Other STI Root", key(2))
 }
 
-pub fn root_with_key(subject: Subject) -> Issuer {
-    let key = match subject {
-        Subject::P384(_) => Key::P384,
-        Subject::Rsa(_) => Key::Rsa,
-        _ => Key::Unsupported,
-    };
+pub fn root_with_key(key: Key) -> Issuer {
     self_signed("Odd STI Root", key)
 }
 
@@ -459,6 +485,43 @@ pub fn leaf(issuer: &Issuer, spc: &str) -> Builder {
     .usage(0x80)
     .policy(SHAKEN_POLICY, false)
     .tn_auth_list(&seq(&[entry]))
+    .extension("2.5.29.14", false, &tlv(0x04, &[1; 20]))
+    .extension("2.5.29.35", false, &seq(&[tlv(0x80, &[2; 20])]))
+    .revocation_point(&[CRL_URL], Some(&dn("STI-PA CRL")))
+}
+
+/// Claim constraints in the making.
+#[derive(Clone, Copy, Default)]
+pub struct Limits {
+    pub include: &'static [&'static str],
+    pub permit: &'static [(&'static str, &'static [&'static str])],
+    pub exclude: &'static [&'static str],
+}
+
+/// JWTClaimConstraints.
+pub const CONSTRAINTS: &str = "1.3.6.1.5.5.7.1.27";
+/// EnhancedJWTClaimConstraints.
+pub const ENHANCED: &str = "1.3.6.1.5.5.7.1.33";
+
+impl Limits {
+    pub fn der(&self) -> Vec<u8> {
+        let ia5 = |t: &&str| tlv(0x16, t.as_bytes());
+        let names = |list: &[&str]| list.iter().map(ia5).collect::<Vec<_>>();
+        let values = |(claim, values): &(&str, &[&str])| {
+            let values: Vec<_> = values.iter().map(|v| tlv(0x0c, v.as_bytes())).collect();
+            seq(&[ia5(claim), seq(&values)])
+        };
+        let parts = [
+            names(self.include),
+            self.permit.iter().map(values).collect(),
+            names(self.exclude),
+        ];
+        let parts = parts.iter().zip(0xa0u8..);
+        let parts = parts.filter(|(list, _)| !list.is_empty());
+        seq(&parts
+            .map(|(list, tag)| tlv(tag, &seq(list)))
+            .collect::<Vec<_>>())
+    }
 }
 
 /// A certificate of the STI-PA that signs lists, with the key `n`.
@@ -484,7 +547,12 @@ pub struct CrlBuilder {
 
 /// An issuingDistributionPoint with indirectCRL.
 pub fn indirect_idp() -> Vec<u8> {
-    let url = tlv(0x86, b"https://sti-pa.example/crl");
+    idp_at(CRL_URL)
+}
+
+/// One that is published elsewhere.
+pub fn idp_at(url: &str) -> Vec<u8> {
+    let url = tlv(0x86, url.as_bytes());
     seq(&[tlv(0xa0, &tlv(0xa0, &url)), tlv(0x84, &[0xff])])
 }
 

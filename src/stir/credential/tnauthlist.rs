@@ -14,6 +14,9 @@ const MAX_SPC: usize = 32;
 /// Longest number (RFC 8226 §9, `TelephoneNumber`).
 const MAX_NUMBER: usize = 15;
 
+/// Most entries. A bundle of 64 KiB could hold some five thousand, and each is compared with each of the issuer's.
+const MAX_ENTRIES: usize = 1_024;
+
 /// What a certificate speaks for; at least one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TnAuthList {
@@ -38,6 +41,9 @@ impl TnAuthList {
         let mut entries = der::whole(der, der::SEQUENCE)?;
         let mut out = Self::default();
         while !entries.is_empty() {
+            if out.spc.len() + out.ranges.len() >= MAX_ENTRIES {
+                return None;
+            }
             let (tag, inner) = der::take(&mut entries)?;
             if tag == der::explicit(0) {
                 out.spc.push(text(inner, MAX_SPC, u8::is_ascii_graphic)?);
@@ -57,6 +63,58 @@ impl TnAuthList {
     pub fn covers(&self, tn: &Tn) -> bool {
         self.ranges.iter().any(|r| r.holds(tn.as_str()))
     }
+
+    /// Whether all that `child` speaks for is inside what this list speaks for (RFC 9060).
+    ///
+    /// A run may lie across several runs of ours that touch. A code is inside the same code alone; numbers under a code can't be
+    /// computed, for which numbers a provider holds stands in no certificate.
+    pub fn encompasses(&self, child: &Self) -> Encompassed {
+        if !child.spc.iter().all(|code| self.spc.contains(code)) {
+            return Encompassed::No;
+        }
+        if child.ranges.iter().all(|run| self.holds_run(run)) {
+            return Encompassed::Yes;
+        }
+        if self.spc.is_empty() {
+            Encompassed::No
+        } else {
+            Encompassed::Unknown
+        }
+    }
+
+    /// Walks from the run's first number to its last over the runs that hold them. Each of ours is used at most once, so it ends.
+    fn holds_run(&self, run: &TnRange) -> bool {
+        let Some((mut next, last)) = run.span() else {
+            return self.ranges.iter().any(|r| r.start == run.start);
+        };
+        for _ in 0..=self.ranges.len() {
+            let end = self
+                .ranges
+                .iter()
+                .filter(|r| r.start.len() == run.start.len())
+                .filter_map(TnRange::span)
+                .filter(|(from, to)| (*from..=*to).contains(&next))
+                .map(|(_, to)| to)
+                .max();
+            match end {
+                Some(end) if end >= last => return true,
+                Some(end) => next = end + 1,
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// Whether a delegate's list lies inside its issuer's (rule X13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encompassed {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// Numbers under a service provider code, or a list that is kept elsewhere: nothing here can tell.
+    Unknown,
 }
 
 impl TnRange {
@@ -65,11 +123,20 @@ impl TnRange {
         if number.len() != self.start.len() {
             return false;
         }
-        match (number.parse::<u64>(), self.start.parse::<u64>()) {
-            (Ok(n), Ok(start)) => n >= start && n - start < self.count,
+        match (number.parse::<u64>(), self.span()) {
+            (Ok(n), Some((first, last))) => (first..=last).contains(&n),
             // `*` or `#`: no arithmetic.
             _ => *self.start == *number,
         }
+    }
+
+    /// First and last number; `None` where there is a `*` or `#`. At most fifteen digits, so that nothing overflows but the count, and
+    /// that is cut at all nines.
+    fn span(&self) -> Option<(u64, u64)> {
+        let digits = u32::try_from(self.start.len()).ok()?;
+        let first = self.start.parse::<u64>().ok()?;
+        let last = first.saturating_add(self.count.saturating_sub(1));
+        Some((first, last.min(10u64.checked_pow(digits)?.checked_sub(1)?)))
     }
 }
 
@@ -182,7 +249,104 @@ mod tests {
         assert!(!r.holds("0098") && !r.holds("10000") && !r.holds("99"));
     }
 
+    fn run(start: &str, count: u64) -> TnRange {
+        TnRange {
+            start: start.into(),
+            count,
+        }
+    }
+
+    fn runs(ranges: &[(&str, u64)]) -> TnAuthList {
+        TnAuthList {
+            ranges: ranges.iter().map(|(s, n)| run(s, *n)).collect(),
+            ..TnAuthList::default()
+        }
+    }
+
+    fn code(spc: &str) -> TnAuthList {
+        TnAuthList {
+            spc: smallvec::smallvec![spc.into()],
+            ..TnAuthList::default()
+        }
+    }
+
+    #[test]
+    fn x13_runs_lie_inside_runs_over_seams_and_leading_zeros_and_no_further() {
+        let parent = runs(&[
+            ("12025550100", 50),
+            ("12025550150", 50),
+            ("0012", 3),
+            ("9990", u64::MAX),
+            ("*67", 1),
+        ]);
+        for (start, count, inside) in [
+            ("12025550100", 1, true),
+            ("12025550100", 100, true),
+            ("12025550149", 2, true),
+            ("12025550199", 1, true),
+            ("12025550199", 2, false),
+            ("12025550099", 2, false),
+            ("2025550100", 1, false),
+            ("0012", 3, true),
+            ("012", 1, false),
+            ("12", 1, false),
+            ("0015", 1, false),
+            // Both are cut at all nines.
+            ("9990", u64::MAX, true),
+            ("9999", 5, true),
+            ("9989", 2, false),
+            ("*67", 1, true),
+            ("*68", 1, false),
+        ] {
+            let child = runs(&[(start, count)]);
+            let expected = if inside {
+                Encompassed::Yes
+            } else {
+                Encompassed::No
+            };
+            assert_eq!(parent.encompasses(&child), expected, "{start} {count}");
+        }
+        let both = runs(&[("12025550100", 1), ("12025550200", 1)]);
+        assert_eq!(parent.encompasses(&both), Encompassed::No, "each of them");
+    }
+
+    #[test]
+    fn x13_codes_hold_themselves_and_numbers_under_a_code_cannot_be_computed() {
+        let numbers = runs(&[("12025550100", 2)]);
+        assert_eq!(code("709J").encompasses(&code("709J")), Encompassed::Yes);
+        assert_eq!(code("709J").encompasses(&code("710J")), Encompassed::No);
+        assert_eq!(numbers.encompasses(&code("709J")), Encompassed::No);
+        assert_eq!(code("709J").encompasses(&numbers), Encompassed::Unknown);
+        let mixed = TnAuthList {
+            ranges: numbers.ranges.clone(),
+            ..code("709J")
+        };
+        assert_eq!(mixed.encompasses(&numbers), Encompassed::Yes);
+        assert_eq!(mixed.encompasses(&mixed), Encompassed::Yes);
+        let more = runs(&[("12025550100", 3)]);
+        assert_eq!(mixed.encompasses(&more), Encompassed::Unknown);
+    }
+
+    #[test]
+    fn entries_are_bounded() {
+        let entry = [0xa2, 0x05, 0x16, 0x03, b'9', b'1', b'1'];
+        let list = |n: usize| crate::stir::credential::testpki::tlv(0x30, &entry.repeat(n));
+        assert!(TnAuthList::parse(&list(MAX_ENTRIES)).is_some());
+        assert!(TnAuthList::parse(&list(MAX_ENTRIES + 1)).is_none());
+    }
+
     proptest! {
+        #[test]
+        fn x13_encompassing_is_what_counting_one_by_one_says(
+            parent in proptest::collection::vec((0u64..100, 1u64..40), 0..6), start in 0u64..100, count in 1u64..40) {
+            let two = |(s, n): (u64, u64)| run(&format!("{s:02}"), n);
+            let parent = TnAuthList { ranges: parent.into_iter().map(two).collect(), ..TnAuthList::default() };
+            let child = TnAuthList { ranges: vec![two((start, count))], ..TnAuthList::default() };
+            let last = (start + count - 1).min(99);
+            let each = (start..=last).all(|n| parent.ranges.iter().any(|r| r.holds(&format!("{n:02}"))));
+            prop_assert_eq!(parent.encompasses(&child) == Encompassed::Yes, each);
+        }
+
         #[test]
         fn hostile_der_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = TnAuthList::parse(&bytes);

@@ -1,5 +1,5 @@
-//! Families credential, trust and revoked: rules X1 to X12, R3 and R5. What does not depend on the call was judged when the
-//! certificate was loaded; here are the URL, the times and the authority over the calling number.
+//! Families credential, trust and revoked: rules X1 to X15, R3 to R5. What does not depend on the call was judged when the
+//! certificate was loaded; here are the URL, the times, the authority over the calling number and the limits on what may be claimed.
 
 use memchr::{memchr, memrchr};
 
@@ -7,9 +7,11 @@ use super::states::RuleStates;
 use super::{HeaderVerdict, Rule};
 use crate::base::Timestamp;
 use crate::number::Tn;
+use crate::stir::credential::chain::PathFacts;
+use crate::stir::credential::constraints::{Payload, Violation};
 use crate::stir::credential::crl::CrlWindow;
-use crate::stir::credential::prepared::PathFacts;
-use crate::stir::credential::{Credential, Credentials, TnAuthList};
+use crate::stir::credential::tnauthlist::Encompassed;
+use crate::stir::credential::{Certificate, Credential, Credentials, TnAuthList};
 
 /// Longest certificate URL. The longest of 17,839 real ones has 106 characters.
 pub const MAX_URL: usize = 2048;
@@ -29,7 +31,9 @@ pub(super) fn find<'a>(
     states: &mut RuleStates,
 ) -> Option<&'a Credential> {
     let url = x5u?;
-    states.judge(Rule::X1, is_certificate_url(url));
+    if states.judge(Rule::X1, is_certificate_url(url)) {
+        states.judge(Rule::X1I, !has_address(url));
+    }
     match credentials.get(url) {
         Some(credential) => {
             states.judge(Rule::X2, true);
@@ -64,54 +68,156 @@ pub fn is_certificate_url(url: &str) -> bool {
         && memchr(b';', path.as_bytes()).is_none()
 }
 
+/// Whether the host of a certificate URL is an address. A host whose last label is a number is one, however it is written
+/// (`127.1`, `0x7f000001`): no top-level domain is a number.
+fn has_address(url: &str) -> bool {
+    let authority = url.get(8..).unwrap_or_default();
+    let host = authority.split(['/', ':']).next().unwrap_or_default();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.get(..2).is_some_and(|p| p.eq_ignore_ascii_case("0x"));
+    authority.starts_with('[')
+        || hexadecimal
+        || !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// What an unknown revocation state means (rule R5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CrlPolicy {
+    /// The call is undetermined.
+    Require,
+    /// It is a finding.
+    #[default]
+    Prefer,
+    /// Nobody asks.
+    Off,
+}
+
+/// What a token claims, as far as its certificate limits it.
+pub(super) struct Claimed<'a> {
+    /// Calling number.
+    pub orig: Option<&'a Tn>,
+    /// When it was signed.
+    pub iat: Option<i64>,
+    /// All of it, decoded; `None` where it can't be read.
+    pub payload: Option<&'a [u8]>,
+}
+
+impl Claimed<'_> {
+    /// Everything that is claimed, for the few certificates that limit it.
+    pub fn limited_by(&self, credential: &Credential) -> Option<Payload> {
+        let limits = |p: &PathFacts| !p.constraints.is_empty();
+        let payload = self.payload.filter(|_| credential.paths.iter().any(limits));
+        Payload::read(payload?)
+    }
+}
+
+/// The path that a call is judged by, and how its claims go beyond that path's constraints. Any path that holds will do; where none
+/// does, the one in which least is wrong says what.
+pub(super) fn best_path<'c>(
+    credential: &'c Credential,
+    payload: Option<&Payload>,
+    iat: Option<i64>,
+    at: Timestamp,
+) -> Option<(&'c PathFacts, Option<Violation>)> {
+    let violation = |p: &PathFacts| {
+        let mut all = p.constraints.iter();
+        all.find_map(|c| c.violation(payload?))
+    };
+    let paths = credential.paths.iter().map(|p| (p, violation(p)));
+    paths.min_by_key(|(p, violation)| (p.rank(iat, at), violation.is_some()))
+}
+
 /// Judges what depends on the call: times at `iat` and at capture, revocation, authority.
 pub(super) fn judge(
     credential: &Credential,
-    orig: Option<&Tn>,
-    iat: Option<i64>,
+    claimed: &Claimed<'_>,
     at: Timestamp,
+    crl: CrlPolicy,
     states: &mut RuleStates,
 ) {
-    states.add(&credential.states);
-    let in_time =
-        |p: &&PathFacts| p.validity.holds(at.secs()) && iat.is_none_or(|iat| p.validity.holds(iat));
-    let not_revoked = |p: &&PathFacts| p.revocation.is_none_or(|r| r.at > at);
-    let paths = || credential.paths.iter();
-    // Any path that holds will do; where none does, the first in time says what is wrong.
-    let path = paths()
-        .find(|p| in_time(p) && not_revoked(p))
-        .or_else(|| paths().find(in_time))
-        .or_else(|| paths().next());
-    if let Some(path) = path {
-        states.judge(Rule::X4E, in_time(&path));
-        judge_revocation(path, credential.crl, at, states);
+    let mut known = credential.states;
+    if credential.trust_ends.is_some_and(|end| at.secs() > end) {
+        known.doubt(Rule::X4);
     }
-    if let Some(leaf) = credential.leaf()
-        && let Some(list) = leaf.extensions.tn_auth_list.list()
-    {
-        let parents = path.map_or(&[][..], |p| &p.parents);
-        let constrained = leaf.extensions.claim_constraints;
-        match authority(list, parents, orig, constrained) {
-            Some(authorised) => {
-                states.judge(Rule::X10, authorised);
+    states.add(&known);
+    let payload = claimed.limited_by(credential);
+    if let Some((path, violation)) = best_path(credential, payload.as_ref(), claimed.iat, at) {
+        states.judge(Rule::X4E, path.is_in_time(claimed.iat, at));
+        judge_revocation(path, crl, at, states);
+        judge_delegation(path, states);
+        if states.judge(Rule::X14C, path.constraint_fault.is_none()) && !path.constraints.is_empty()
+        {
+            match (&payload, claimed.payload) {
+                (Some(_), _) => {
+                    states.judge(Rule::X14, violation.is_none());
+                }
+                // Rule P1 passed it, and here it can't be read: nothing was shown.
+                (None, Some(_)) => states.cannot_tell(Rule::X14),
+                (None, None) => {}
             }
-            None => states.cannot_tell(Rule::X10),
+        }
+    }
+    if let Some(leaf) = credential.leaf() {
+        judge_authority(leaf, claimed.orig, states);
+    }
+}
+
+fn judge_revocation(path: &PathFacts, policy: CrlPolicy, at: Timestamp, states: &mut RuleStates) {
+    if policy == CrlPolicy::Off {
+        return;
+    }
+    let current = path.crl.is_some_and(|w| speaks_for(w, path, at));
+    if current || policy == CrlPolicy::Prefer {
+        states.judge(Rule::R5, current);
+    } else {
+        states.cannot_tell(Rule::R5);
+    }
+    match path.revocation {
+        Some(r) if r.at <= at => {
+            states.judge(Rule::R3, false);
+        }
+        // It was validly signed then; both facts are kept (rule R4).
+        Some(_) => {
+            states.judge(Rule::R3, true);
+            states.judge(Rule::R4, false);
+        }
+        None if current => {
+            states.judge(Rule::R3, true);
+            states.judge(Rule::R4, true);
+        }
+        None => {}
+    }
+}
+
+fn judge_delegation(path: &PathFacts, states: &mut RuleStates) {
+    match path.encompassed {
+        None => {}
+        Some(Encompassed::Unknown) => {
+            states.cannot_tell(Rule::X13);
+            states.judge(Rule::X13S, false);
+        }
+        Some(found) => {
+            states.judge(Rule::X13, found == Encompassed::Yes);
         }
     }
 }
 
-fn judge_revocation(
-    path: &PathFacts,
-    crl: Option<CrlWindow>,
-    at: Timestamp,
-    states: &mut RuleStates,
-) {
-    let current = crl.is_some_and(|w| speaks_for(w, path, at));
-    states.judge(Rule::R5, current);
-    if path.revocation.is_some_and(|r| r.at <= at) {
-        states.judge(Rule::R3, false);
-    } else if current {
-        states.judge(Rule::R3, true);
+fn judge_authority(leaf: &Certificate, orig: Option<&Tn>, states: &mut RuleStates) {
+    let e = &leaf.extensions;
+    let list = e.tn_auth_list.list();
+    if list.is_none() && e.tn_auth_list_url.is_none() {
+        return;
+    }
+    match list.and_then(|list| authority(list, orig)) {
+        Some(true) => {
+            states.judge(Rule::X10, true);
+        }
+        // What is listed elsewhere may cover it (rule X11).
+        Some(false) if e.tn_auth_list_url.is_none() => {
+            states.judge(Rule::X10, false);
+        }
+        Some(false) | None => states.cannot_tell(Rule::X10),
     }
 }
 
@@ -124,35 +230,12 @@ fn speaks_for(window: CrlWindow, path: &PathFacts, at: Timestamp) -> bool {
     window.next_update.is_some_and(|next| at.secs() <= next)
 }
 
-/// Whether a certificate may sign for a number; `None` where that can't be computed.
+/// Whether a list speaks for a number; `None` where there is none to compare.
 ///
-/// A service provider code vouches for all that the provider does; it need not cover the number. A delegate (RFC 9060) speaks for its numbers,
-/// inside those of its issuers; numbers that an issuer holds by its code are not listed anywhere that we could look. Claim
-/// constraints (RFC 8226 §8, RFC 9118) are not evaluated.
-fn authority(
-    list: &TnAuthList,
-    parents: &[TnAuthList],
-    orig: Option<&Tn>,
-    constrained: bool,
-) -> Option<bool> {
-    let own = !list.spc.is_empty() || list.covers(orig?);
-    if !own {
-        return Some(false);
-    }
-    for parent in parents {
-        let inside = list.spc.iter().any(|s| parent.spc.contains(s))
-            || orig.is_some_and(|tn| parent.covers(tn));
-        if inside {
-            continue;
-        }
-        // An issuer's own code may stand for numbers, never for another code.
-        return if list.spc.is_empty() && !parent.spc.is_empty() {
-            None
-        } else {
-            Some(false)
-        };
-    }
-    (!constrained).then_some(true)
+/// A service provider code vouches for all that the provider does; it need not cover the number. A delegate (RFC 9060) speaks for its
+/// numbers alone.
+fn authority(list: &TnAuthList, orig: Option<&Tn>) -> Option<bool> {
+    Some(!list.spc.is_empty() || list.covers(orig?))
 }
 
 #[cfg(test)]
@@ -197,7 +280,30 @@ mod tests {
     }
 
     #[test]
-    fn x10_codes_numbers_and_delegates() {
+    fn x1i_hosts_that_are_addresses() {
+        for address in [
+            "https://192.0.2.1/sp.pem",
+            "https://192.0.2.1:8443/sp.pem",
+            "https://[2001:db8::1]/sp.pem",
+            "https://192.0.2.1./sp.pem",
+            "https://3221225985/sp.pem",
+            "https://192.0.513/sp.pem",
+            "https://0xc0000201",
+        ] {
+            assert!(has_address(address), "{address}");
+        }
+        for name in [
+            "https://cert.example.net/192.0.2.1",
+            "https://192.0.2.1.example.net/sp.pem",
+            "https://cert7.example:8443/sp.pem",
+            "https://cert.example.net./sp.pem",
+        ] {
+            assert!(!has_address(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn x10_codes_and_numbers() {
         let tn = |t: &str| Tn::from_canonical(t.as_bytes()).unwrap();
         let spc = |s: &str| TnAuthList {
             spc: smallvec::smallvec![s.into()],
@@ -212,28 +318,13 @@ mod tests {
         };
         let inside = tn("12025550123");
         let ten = run("12025550120", 10);
-        let check = |l: &TnAuthList, p: &[TnAuthList], tn: Option<&Tn>| authority(l, p, tn, false);
         assert_eq!(
-            check(&spc("709J"), &[], Some(&tn("442079460123"))),
+            authority(&spc("709J"), Some(&tn("442079460123"))),
             Some(true)
         );
-        assert_eq!(check(&spc("709J"), &[], None), Some(true));
-        assert_eq!(check(&ten, &[], Some(&inside)), Some(true));
-        assert_eq!(check(&ten, &[], Some(&tn("12025550130"))), Some(false));
-        assert_eq!(check(&ten, &[], None), None);
-        let wide = run("12025550000", 1000);
-        assert_eq!(check(&ten, &[wide], Some(&inside)), Some(true));
-        let other = run("12025550125", 5);
-        assert_eq!(check(&ten, &[other], Some(&inside)), Some(false));
-        assert_eq!(check(&ten, &[spc("709J")], Some(&inside)), None);
-        assert_eq!(
-            check(&spc("709J"), &[spc("709J")], Some(&inside)),
-            Some(true)
-        );
-        assert_eq!(
-            check(&spc("709J"), &[spc("710J")], Some(&inside)),
-            Some(false)
-        );
-        assert_eq!(authority(&spc("709J"), &[], Some(&inside), true), None);
+        assert_eq!(authority(&spc("709J"), None), Some(true));
+        assert_eq!(authority(&ten, Some(&inside)), Some(true));
+        assert_eq!(authority(&ten, Some(&tn("12025550130"))), Some(false));
+        assert_eq!(authority(&ten, None), None);
     }
 }

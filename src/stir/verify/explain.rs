@@ -2,14 +2,16 @@
 //!
 //! Reads the header again, so it belongs where a person waits, not on the path of calls.
 
+use super::credential::{Claimed, best_path};
 use super::facts::{CallFacts, Party};
 use super::signature::SignatureForm;
 use super::states::State;
 use super::{HeaderVerdict, Rule, VerifySettings};
 use crate::base::Timestamp;
 use crate::base::text::escape;
-use crate::stir::credential::prepared::PathFacts;
-use crate::stir::credential::{Credential, Credentials};
+use crate::stir::credential::chain::PathFacts;
+use crate::stir::credential::crl::Revocation;
+use crate::stir::credential::{Certificate, Credential, Credentials};
 use crate::stir::passport::base64url;
 use crate::stir::passport::extension::Extension;
 use crate::stir::passport::{Claim, Claims, Dest, Iat, Identity, JoseHeader, Orig, Token};
@@ -47,6 +49,7 @@ pub fn explain_header_at(
         header: decoded.header(),
         claims: decoded.claims(),
         extension: Extension::read(&decoded.payload),
+        payload: &decoded.payload,
         signature: &decoded.signature,
         credential: verdict
             .x5u
@@ -136,6 +139,7 @@ struct Evidence<'a, 'm> {
     header: Result<JoseHeader<'a>, String>,
     claims: Result<Claims<'a>, String>,
     extension: Option<Extension>,
+    payload: &'a [u8],
     signature: &'a [u8],
     credential: Option<&'a Credential>,
 }
@@ -157,7 +161,7 @@ impl Evidence<'_, '_> {
             Rule::J1 => header.err().cloned().unwrap_or_default(),
             Rule::J2 => member(|h| claim(&h.typ)),
             Rule::J3 => member(|h| claim(&h.alg)),
-            Rule::J4 | Rule::X1 | Rule::X2 => member(|h| claim(&h.x5u)),
+            Rule::J4 | Rule::X1 | Rule::X1I | Rule::X2 => member(|h| claim(&h.x5u)),
             Rule::J5 => member(|h| claim(&h.ppt)),
             Rule::P1 => self.claims.as_ref().err().cloned().unwrap_or_default(),
             Rule::P2 | Rule::P3 | Rule::P4 | Rule::P5 | Rule::P6 | Rule::P7 | Rule::P7U => self
@@ -192,8 +196,31 @@ impl Evidence<'_, '_> {
             },
             _ => self
                 .credential
-                .map(|c| note_of_credential(rule, c))
+                .map(|c| self.note_of_credential(rule, c))
                 .unwrap_or_default(),
+        }
+    }
+
+    fn note_of_credential(&self, rule: Rule, credential: &Credential) -> String {
+        let claimed = Claimed {
+            orig: None,
+            iat: self.verdict.iat,
+            payload: self.claims.as_ref().ok().map(|_| self.payload),
+        };
+        let payload = claimed.limited_by(credential);
+        let best = best_path(credential, payload.as_ref(), claimed.iat, self.at);
+        let path = best.as_ref().map(|(path, _)| *path);
+        match (rule, credential.trust_ends) {
+            (Rule::X14, _) => best
+                .and_then(|(_, violation)| violation)
+                .map_or_else(String::new, |v| v.to_string()),
+            (Rule::X4, Some(end)) if self.at.secs() > end => {
+                format!(
+                    "the list of authorities ended at {}",
+                    Timestamp::from_secs(end)
+                )
+            }
+            _ => note_of_path(rule, credential, path, self.at),
         }
     }
 
@@ -358,41 +385,56 @@ fn note_of_dest(dest: &Dest<'_>) -> String {
     }
 }
 
-fn note_of_credential(rule: Rule, credential: &Credential) -> String {
+fn note_of_path(
+    rule: Rule,
+    credential: &Credential,
+    path: Option<&PathFacts>,
+    at: Timestamp,
+) -> String {
     let leaf = credential.leaf();
-    let path = credential.paths.first();
+    let of_leaf = |note: fn(&Certificate) -> String| leaf.map_or_else(String::new, note);
+    let of_path = |note: fn(&PathFacts) -> String| path.map_or_else(String::new, note);
     match rule {
         Rule::X3 => credential.fault.unwrap_or_default().to_owned(),
         Rule::X4 => path.map_or_else(
-            || {
-                leaf.map_or_else(String::new, |l| {
-                    format!("no trusted authority issued {:?}", l.title())
-                })
-            },
+            || of_leaf(|l| format!("no trusted authority issued {:?}", l.title())),
             titles,
         ),
-        Rule::X4E => path.map_or_else(String::new, times),
+        Rule::X4E => of_path(times),
+        Rule::X5 => of_leaf(|l| l.key.label().to_owned()),
         Rule::X6 => credential
             .paths
             .iter()
             .find_map(|p| p.unknown_critical.clone())
             .or_else(|| leaf?.extensions.unknown_critical.clone())
             .unwrap_or_default(),
-        Rule::X7 => leaf.map_or_else(String::new, |l| l.extensions.policies.join(" ")),
+        Rule::X7 => of_leaf(|l| l.extensions.policies.join(" ")),
+        Rule::X9 if leaf.is_some_and(|l| l.extensions.is_ca) && credential.spc().is_none() => {
+            "the first certificate is an authority's; the leaf must come first".to_owned()
+        }
         Rule::X9 | Rule::X10 => credential.spc().map_or_else(
             || "no service provider code".to_owned(),
             |spc| format!("service provider code {}", escape(spc.as_bytes())),
         ),
-        Rule::X12 => leaf.map_or_else(String::new, |l| {
-            format!("common name {}", escape(l.title().as_bytes()))
+        Rule::X11 => of_leaf(|l| {
+            let url = l.extensions.tn_auth_list_url.as_deref();
+            escape(url.unwrap_or_default().as_bytes())
         }),
-        Rule::R3 => path
+        Rule::X12 => of_leaf(|l| format!("common name {}", escape(l.title().as_bytes()))),
+        Rule::X13 | Rule::X13S => of_path(authorities),
+        Rule::X14C => path
+            .and_then(|p| p.constraint_fault)
+            .unwrap_or_default()
+            .to_owned(),
+        Rule::X15 => {
+            let names: Vec<_> = credential.lints().iter().map(|l| l.label()).collect();
+            names.join(" ")
+        }
+        Rule::R3 | Rule::R4 => path
             .and_then(|p| p.revocation)
-            .map_or_else(String::new, |r| {
-                format!("revoked {}, reason {}", r.at, r.reason)
-            }),
-        Rule::R5 => credential.crl.map_or_else(
-            || "no list at hand".to_owned(),
+            .map_or_else(String::new, |r| revocation(r, at)),
+        Rule::R5 => path.and_then(|p| p.crl).map_or_else(
+            || "no list at hand that speaks for each certificate".to_owned(),
             |w| {
                 let next = w.next_update.map_or("not said".to_owned(), |t| {
                     Timestamp::from_secs(t).to_string()
@@ -407,13 +449,33 @@ fn note_of_credential(rule: Rule, credential: &Credential) -> String {
     }
 }
 
+fn revocation(r: Revocation, at: Timestamp) -> String {
+    let hold = if r.is_hold() { " (on hold)" } else { "" };
+    let mut out = format!("revoked {}, reason {}{hold}", r.at, r.reason);
+    if let Some(since) = r.invalid_since {
+        let when = if since <= at {
+            "before the call"
+        } else {
+            "after it"
+        };
+        out += &format!("; the key is not to be relied on since {since}, {when}");
+    }
+    out
+}
+
 fn titles(path: &PathFacts) -> String {
     let names: Vec<_> = path
-        .titles
+        .links
         .iter()
-        .map(|(t, _)| escape(t.as_bytes()))
+        .map(|l| escape(l.title.as_bytes()))
         .collect();
     names.join(" < ")
+}
+
+fn authorities(path: &PathFacts) -> String {
+    let lists = path.links.iter().filter(|l| !l.authority.is_empty());
+    let lists: Vec<_> = lists.map(|l| escape(l.authority.as_bytes())).collect();
+    lists.join(" < ")
 }
 
 fn times(path: &PathFacts) -> String {

@@ -42,7 +42,7 @@ mod tests;
 pub mod token;
 pub mod verdict;
 
-pub use credential::missing_certificate;
+pub use credential::{CrlPolicy, missing_certificate};
 pub use facts::CallFacts;
 pub use rule::{Rule, RuleSet};
 pub use signature::SignatureMemo;
@@ -85,10 +85,12 @@ pub struct VerifySettings {
     pub require_identity: bool,
     /// Service provider codes that may sign for priorities (rule E1A).
     pub priority_signers: Vec<Box<str>>,
+    /// What an unknown revocation state means.
+    pub crl: CrlPolicy,
 }
 
 impl Default for VerifySettings {
-    /// Sixty seconds, as RFC 8224 recommends, and the North American plan.
+    /// Sixty seconds, as RFC 8224 recommends, the North American plan, and revocation where it can be told.
     fn default() -> Self {
         Self {
             window: Duration::from_secs(60),
@@ -97,6 +99,7 @@ impl Default for VerifySettings {
             clock_error: Duration::ZERO,
             require_identity: false,
             priority_signers: Vec::new(),
+            crl: CrlPolicy::default(),
         }
     }
 }
@@ -155,6 +158,9 @@ pub const ORDER_OF_WORK: &[Rule] = &[
     Rule::X4,
     Rule::X4E,
     Rule::X10,
+    Rule::X13,
+    Rule::X14C,
+    Rule::X14,
     Rule::R3,
     Rule::S2,
     Rule::V6,
@@ -170,8 +176,14 @@ pub const ORDER_OF_WORK: &[Rule] = &[
     Rule::D2,
     Rule::V4,
     Rule::E2K,
+    Rule::X1I,
+    Rule::X3D,
     Rule::X7,
+    Rule::X11,
     Rule::X12,
+    Rule::X13S,
+    Rule::X15,
+    Rule::R4,
     Rule::R5,
 ];
 
@@ -370,7 +382,12 @@ impl<'a, 'm> Judge<'a, 'm> {
             freshness::judge_date(date, at, settings.window, leaf, &mut states);
         }
         if let Some(credential) = credential {
-            credential::judge(credential, authority.as_ref(), iat, at, &mut states);
+            let claimed = credential::Claimed {
+                orig: authority.as_ref(),
+                iat,
+                payload: token.payload(),
+            };
+            credential::judge(credential, &claimed, at, settings.crl, &mut states);
             out.spc = credential.spc().map(Into::into);
             out.chain = Some(credential.digest());
             if token.kind == Kind::Rph {

@@ -52,20 +52,26 @@ practices! {
         "part of D1 and D2";
     R1 Kept "the national list is indirect: one for all authorities" "ATIS-1000080"
         "a list that is not indirect, a delta or of partial scope is refused";
-    R2 Kept "a revocation list needs a signer with a path to the STI-PA root" "ATIS-1000080"
-        "checked when a list is loaded; the last good one stays";
+    R2 Kept "a revocation list needs a signer with a path to the STI-PA root, and speaks for the certificates that name it" "ATIS-1000080, RFC 5280 §6.3"
+        "signer checked when a list is loaded, and the last good one stays; URL, alias or signer's name compared for each certificate, else finding R5";
     R6 Kept "issuers are looked up on the revocation list as well" "RFC 5280 §6.3"
         "R3 is judged over the whole path";
-    R7 Kept "where no revocation list applies, revocation is unknown" "ours: other countries have no such list"
-        "finding R5, never a failure";
+    R7 Kept "another country's revocation list speaks for those that name it; where no list applies, revocation is unknown" "ours: each country has its own"
+        "configured with its own root; finding R5, and undetermined only where crl = \"require\"";
+    L1 Kept "the CA list as a file: the bare JWS, the STI-PA's answer around it, or a PEM bundle of anchors" "ATIS-1000084"
+        "the first two are verified alike; a bundle is trusted as it is, and only under a key of its own";
     L2 Kept "the CA list's signer has a path to the pinned STI-PA root; ES256 alone" "ATIS-1000084"
         "checked when a list is loaded; the last good one stays";
+    L3 Kept "a CA list that has ended is not taken, one that ends while it is held stays with an alarm, and an older one is never taken back" "ours: sequence is zero in the wild"
+        "end and digests of lists accepted are kept in a file; with ca_list_expired = \"refuse\" calls after the end are undetermined (X4)";
     L4 Kept "each entry of the CA list stands for itself; roots and intermediates are anchors" "ATIS-1000080"
         "an entry that can't be used is named and skipped";
     V2 Kept "a certificate of a div is good for the number that sent the call on" "RFC 8946"
         "X10 is judged for div instead of orig";
     V5 Kept "the number signed first in To and the last one in the Request-URI is a call sent on in order" "RFC 8946"
         "D1 and D2 pass where the chain is unbroken (V3)";
+    L5 Kept "an authority that is removed carries no new call; calls judged before keep their verdict" "ours: neighbours' defects"
+        "a reload judges every certificate again and swaps all at once, or keeps what there was and says why";
     V7 Kept "up to eight div headers" "ours: real chains have five"
         "sixteen Identity headers in all (H7); eight links, eight levels of div-o, twenty-four signature checks";
     J7 Kept "a compact token is rebuilt from its message" "RFC 8225 §7"

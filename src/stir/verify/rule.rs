@@ -191,10 +191,14 @@ rules! {
         "RFC 9795";
     X1 "x5u-url" Malformed 436 "credential" "x5u is https on port 443 or 8443 without user, query, fragment or parameters"
         "ATIS-1000074";
+    X1I "x5u-address" Policy 0 "credential" "host of x5u is a name, not an address"
+        "ours: a few real URLs have one, and nobody can tell whose it will be tomorrow";
     X2 "no-certificate" Credential 436 "credential" "the certificate could be had"
         "RFC 8224 §6.2";
     X3 "bad-certificate" Trust 437 "credential" "PEM chain that can be read, leaf first"
         "RFC 8226";
+    X3D "bare-der" Policy 0 "credential" "the certificate came as a PEM chain, not as bare DER"
+        "ours: verifiers read PEM";
     X4 "untrusted" Trust 437 "trust" "path to a certification authority of the list, each certificate valid at iat and at capture"
         "ATIS-1000080, RFC 5280 §6";
     X4E "expired" Trust 437 "trust" "leaf and issuers are valid in time at iat and at capture"
@@ -211,10 +215,24 @@ rules! {
         "RFC 8226 §9";
     X10 "not-authorised" Trust 437 "trust" "TNAuthList holds a service provider code or covers orig"
         "RFC 8226, RFC 9060";
+    X11 "tnauthlist-by-reference" Policy 0 "trust" "TNAuthList is in the certificate, not at a URL that it names"
+        "RFC 8226 §10, ATIS-1000080";
     X12 "subject-spc" Policy 0 "trust" "common name carries the service provider code of the TNAuthList"
         "ATIS-1000080";
+    X13 "not-encompassed" Trust 437 "trust" "a delegate's TNAuthList lies inside that of its issuer"
+        "RFC 9060";
+    X13S "delegated-by-code" Policy 0 "trust" "a delegate's numbers are listed in its issuer's certificate, not implied by a code or kept elsewhere"
+        "RFC 9060";
+    X14 "claim-constraint" Trust 437 "trust" "the claims keep to the constraints of each certificate of the path"
+        "RFC 8226 §8, RFC 9118";
+    X14C "bad-constraints" Trust 437 "trust" "claim constraints can be read, and a certificate has them in one form only"
+        "RFC 8226 §8, RFC 9118";
+    X15 "certificate-lint" Policy 0 "trust" "nothing about the certificate is odd: see the lints of tracehop verify"
+        "ATIS-1000080, RFC 5280 §4";
     R3 "revoked" Trust 437 "revoked" "no certificate of the path stands on the revocation list"
         "ATIS-1000080, RFC 5280 §5.3.3";
+    R4 "revoked-later" Policy 0 "revoked" "no certificate of the path was revoked after the call"
+        "ours: the call was validly signed then, and the key may have been in wrong hands already";
     R5 "revocation-unknown" Policy 0 "revoked" "a current revocation list was at hand"
         "ATIS-1000080, RFC 5280 §5";
     S1 "signature-form" Malformed 438 "signature" "signature is 64 octets, r and s"

@@ -74,6 +74,12 @@ impl RuleStates {
         }
     }
 
+    /// Takes back what was said of a rule: it can't be decided after all.
+    pub fn doubt(&mut self, rule: Rule) {
+        self.withdraw(rule);
+        self.cannot_tell(rule);
+    }
+
     /// Adds what was judged elsewhere about other rules.
     pub fn add(&mut self, other: &Self) {
         self.passed.0 |= other.passed.0;

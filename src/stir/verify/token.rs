@@ -153,6 +153,11 @@ fn read<'a>(
 }
 
 impl<'a> ReadToken<'a> {
+    /// The decoded payload, where it can be read (rule P1).
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        self.claims.is_some().then_some(self.payload)
+    }
+
     /// What it is for. Parameter and token have to agree on another kind than SHAKEN: else a forger could hide a bad shaken token
     /// behind a parameter. Where nothing sensible is said, it is taken as SHAKEN and fails as such.
     fn find_kind(&self) -> Kind {

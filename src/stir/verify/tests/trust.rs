@@ -1,4 +1,4 @@
-//! Certificates, revocation and signatures: X1 to X12, R3 to R6, S1, S2, Y1.
+//! Certificates, revocation and signatures: X1 to X12, X15, R2 to R7, L3, S1, S2, Y1.
 
 use super::*;
 
@@ -27,6 +27,21 @@ fn x2_an_unknown_certificate_is_undetermined_and_asked_for_only_by_sane_calls() 
     assert_eq!(missing_certificate(&call().verdict()), None);
     let similar = call().with(|c| c.certificate_at = Some("https://CERT.example.net/sp.pem"));
     similar.cannot_tell(Rule::X2);
+}
+
+#[test]
+fn x3_an_authority_ahead_of_its_leaf_is_named_as_what_is_wrong() {
+    let ca = pki::intermediate(&pki::root(), "Example Issuing CA", 3);
+    let c = call().with(|c| {
+        c.extras.push(pki::leaf(&ca, "709J").build());
+        c.leaf = ca.builder.clone();
+    });
+    let v = c.verdict();
+    assert!(v.failed.contains(Rule::X9) && v.failed.contains(Rule::S2));
+    assert_eq!(
+        c.note(Rule::X9),
+        "failed: the first certificate is an authority's; the leaf must come first"
+    );
 }
 
 #[test]
@@ -66,14 +81,61 @@ fn x9_x10_x12_authority() {
     with(&one("12025550124")).fails(Rule::X10);
     let v = with(&entry(0xa0, pki::tlv(0x16, b"8888"))).finds(Rule::X12);
     assert_eq!(v.spc.as_deref(), Some("8888"));
+    let v = with(&entry(0xa0, pki::tlv(0x16, b"709J"))).passes();
+    assert_eq!(v.spc.as_deref(), Some("709J"));
+}
+
+#[test]
+fn x1i_a_host_that_is_an_address_is_a_finding() {
+    const AT: &str = "https://192.0.2.1/sp.pem";
     call()
-        .with(|c| {
-            c.leaf = c
-                .leaf
-                .clone()
-                .extension("1.3.6.1.5.5.7.1.27", false, &pki::seq(&[]))
-        })
-        .cannot_tell(Rule::X10);
+        .jose(URL, AT)
+        .parameters(&PARAMETERS.replace(URL, AT))
+        .with(|c| c.certificate_at = Some(AT))
+        .finds(Rule::X1I);
+}
+
+#[test]
+fn x5_under_an_authority_with_a_key_that_ring_has_not() {
+    let c = call().with(|c| {
+        c.leaf = pki::leaf(&pki::root_with_key(pki::Key::P521), "709J");
+        c.trust = |_| {
+            let odd = pki::root_with_key(pki::Key::P521);
+            TrustStore::new(vec![odd.certificate()], None)
+        };
+    });
+    let v = c.gives(&[], &[], &[Rule::X15, Rule::R5]);
+    assert!(v.passed.contains(Rule::X4));
+    assert_eq!(
+        c.note(Rule::X15),
+        "finding: unusual-signature unusual-authority-key"
+    );
+}
+
+#[test]
+fn x15_oddities_are_one_finding_however_many_there_are() {
+    let odd = |c: &mut Call| c.leaf = c.leaf.clone().without("2.5.29.14").without("2.5.29.35");
+    let c = call().with(odd);
+    c.finds(Rule::X15);
+    assert_eq!(
+        c.note(Rule::X15),
+        "finding: no-subject-key-id no-authority-key-id"
+    );
+}
+
+#[test]
+fn l3_after_the_end_of_the_list_trust_is_undetermined_where_that_is_asked_for() {
+    let ending = |trust| call().with(|c| c.trust = trust);
+    ending(|t| t.ending(pki::NOW + 1)).passes();
+    let c = ending(|t| t.ending(pki::NOW));
+    c.cannot_tell(Rule::X4);
+    assert_eq!(
+        c.note(Rule::X4),
+        "undetermined: the list of authorities ended at 2026-06-01T12:00:00Z"
+    );
+    // A stranger may have been listed since: not found out either.
+    let stranger = c.with(|c| c.leaf = pki::leaf(&pki::other_root(), "709J"));
+    stranger.cannot_tell(Rule::X4);
 }
 
 #[test]
@@ -88,7 +150,8 @@ fn r3_revoked_before_the_call_and_after_it() {
     let v = revoked(0x11, at - 500).fails(Rule::R3);
     assert!(v.passed.contains(Rule::S2));
     revoked(0x11, at).fails(Rule::R3);
-    revoked(0x11, at + 1).passes();
+    let v = revoked(0x11, at + 1).finds(Rule::R4);
+    assert!(v.passed.contains(Rule::R3), "validly signed then");
     revoked(0x12, at - 500).passes();
     // The intermediate (rule R6).
     let ca = pki::intermediate_with(&pki::root(), "Example Issuing CA", 3, |b| b.serial(&[0x77]));
@@ -98,6 +161,158 @@ fn r3_revoked_before_the_call_and_after_it() {
             c.extras.push(ca.der.clone());
         })
         .fails(Rule::R3);
+}
+
+#[test]
+fn r4_a_later_revocation_says_since_when_the_key_was_not_to_be_relied_on() {
+    let at = pki::NOW + 1;
+    let later = |since: i64| {
+        call().with(|c| {
+            let reason = ("2.5.29.21", false, vec![0x0a, 1, 1]);
+            let time = time::OffsetDateTime::from_unix_timestamp(since).unwrap();
+            let format =
+                time::macros::format_description!("[year][month][day][hour][minute][second]Z");
+            let time = pki::tlv(0x18, time.format(&format).unwrap().as_bytes());
+            let entry = vec![
+                pki::certificate_issuer(&pki::root().name()),
+                reason,
+                ("2.5.29.24", false, time),
+            ];
+            c.crl = Some(CrlBuilder::new(vec![(vec![0x11], at + 60, entry)]));
+        })
+    };
+    let c = later(at);
+    c.finds(Rule::R4);
+    assert_eq!(
+        c.note(Rule::R4),
+        "finding: revoked 2026-06-01T12:01:01Z, reason 1; the key is not to be relied on since 2026-06-01T12:00:01Z, before the call"
+    );
+    assert!(later(at + 1).note(Rule::R4).ends_with(", after it"));
+}
+
+#[test]
+fn r4_a_hold_counts_while_it_lasts_and_its_removal_takes_it_back() {
+    let at = pki::NOW + 1;
+    let reason = |n: u8| ("2.5.29.21", false, vec![0x0a, 1, n]);
+    let list = |reasons: &[u8]| {
+        let entries = reasons.iter().map(|n| {
+            let issuer = pki::certificate_issuer(&pki::root().name());
+            (vec![0x11], at - 500, vec![issuer, reason(*n)])
+        });
+        let entries = entries.collect();
+        call().with(|c| c.crl = Some(CrlBuilder::new(entries)))
+    };
+    let held = list(&[6]);
+    held.fails(Rule::R3);
+    assert!(held.note(Rule::R3).contains("reason 6 (on hold)"));
+    list(&[6, 8]).passes();
+    list(&[1, 8]).fails(Rule::R3);
+}
+
+#[test]
+fn r2_a_list_that_a_certificate_does_not_name_says_nothing_of_it() {
+    let elsewhere = "https://other-pa.example/crl";
+    let at = |urls: &[&str], issuer: Option<&[u8]>| {
+        call().with(|c| c.leaf = c.leaf.clone().revocation_point(urls, issuer))
+    };
+    let signer = pki::list_signer(41, 0x02).name();
+    let other = pki::name(&[("C", "US"), ("CN", "Other CRL")]);
+    at(&[pki::CRL_URL], Some(&signer)).passes();
+    at(&[elsewhere, pki::CRL_URL], Some(&other)).passes();
+    at(&[elsewhere], Some(&signer)).passes();
+    let stranger = at(&[elsewhere], Some(&other));
+    stranger.finds(Rule::R5);
+    stranger
+        .clone()
+        .with(|c| c.trust = |t| t.with_crl_aliases(["https://other-pa.example/crl".into()]))
+        .passes();
+    // A list that does not say where it is published.
+    let nowhere = |c: Call| {
+        c.with(|c| {
+            let mut list = CrlBuilder::new(vec![]);
+            list.extensions[1].2 = pki::seq(&[pki::tlv(0x84, &[0xff])]);
+            c.crl = Some(list);
+        })
+    };
+    nowhere(at(&[elsewhere], None)).finds(Rule::X15);
+    nowhere(at(&[elsewhere], Some(&signer))).passes();
+    nowhere(stranger.clone()).finds(Rule::R5);
+    // Named on it all the same, it is revoked.
+    let named = stranger.with(|c| {
+        let entry = pki::certificate_issuer(&pki::root().name());
+        c.crl = Some(CrlBuilder::new(vec![(
+            vec![0x11],
+            pki::NOW - 500,
+            vec![entry],
+        )]));
+    });
+    named.gives(&[Rule::R3], &[], &[Rule::R5]);
+    // Without a word about lists it goes with the national one.
+    let silent = call().with(|c| c.leaf = c.leaf.clone().without("2.5.29.31"));
+    silent.finds(Rule::X15);
+}
+
+/// A list of another country, with an entry for the tests' leaf.
+fn other_crl() -> Crl {
+    let governor = pki::other_root();
+    let b = pki::leaf(&governor, "x")
+        .usage(0x02)
+        .subject_name(pki::name(&[("CN", "Other CRL")]));
+    let signer = pki::Issuer::new(b, pki::key(44));
+    let entry = pki::certificate_issuer(&pki::root().name());
+    let mut list = CrlBuilder::new(vec![(vec![0x11], pki::NOW - 500, vec![entry])]);
+    list.extensions[1].2 = pki::idp_at("https://other-pa.example/crl");
+    let signer_pem = pki::pem(&[&signer.der]);
+    Crl::verify(
+        &list.build(&signer),
+        &signer_pem,
+        &pki::pem(&[&governor.der]),
+    )
+    .unwrap()
+}
+
+#[test]
+fn r7_another_countrys_list_speaks_for_those_that_name_it_alone() {
+    let with_other = call().with(|c| c.trust = |t| t.with_other_crl(other_crl()));
+    with_other.passes();
+    let theirs = with_other.with(|c| {
+        let leaf = c.leaf.clone();
+        c.leaf = leaf.revocation_point(&["https://other-pa.example/crl"], None);
+    });
+    theirs.gives(&[Rule::R3], &[], &[Rule::X15]);
+    let good = theirs.with(|c| c.leaf = c.leaf.clone().serial(&[0x12]));
+    good.finds(Rule::X15);
+    good.with(|c| c.trust = |t| t)
+        .gives(&[], &[], &[Rule::X15, Rule::R5]);
+}
+
+#[test]
+fn r5_what_an_unknown_revocation_means_is_policy() {
+    let none = |policy| {
+        call().with(|c| {
+            c.crl = None;
+            c.policy = policy;
+        })
+    };
+    none(CrlPolicy::Prefer).finds(Rule::R5);
+    none(CrlPolicy::Require).cannot_tell(Rule::R5);
+    let off = none(CrlPolicy::Off).passes();
+    assert!(!off.passed.contains(Rule::R5) && !off.passed.contains(Rule::R3));
+    let revoked = |policy| {
+        call().with(|c| {
+            let entry = pki::certificate_issuer(&pki::root().name());
+            c.crl = Some(CrlBuilder::new(vec![(
+                vec![0x11],
+                pki::NOW - 500,
+                vec![entry],
+            )]));
+            c.policy = policy;
+        })
+    };
+    revoked(CrlPolicy::Require).fails(Rule::R3);
+    revoked(CrlPolicy::Prefer).fails(Rule::R3);
+    revoked(CrlPolicy::Off).passes();
+    call().with(|c| c.policy = CrlPolicy::Require).passes();
 }
 
 #[test]
