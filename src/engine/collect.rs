@@ -1,6 +1,6 @@
 //! The last stage: judged messages, in the order of capture, become records.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::base::Timestamp;
@@ -10,7 +10,8 @@ use crate::call::attempt::{
 use crate::call::classify::{Flag, OwnNumbers, flagging};
 use crate::call::peer::PeerTable;
 use crate::call::record::{Begin, Clock, Direction, End};
-use crate::engine::judge::{Judged, Unjudged};
+use crate::engine::judge::{Judged, Unjudged, Wanting};
+use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
 use crate::stir::verify::Validation;
 use crate::wire::Flow;
 
@@ -172,7 +173,27 @@ pub struct Collector {
     output: VecDeque<Output>,
     counters: CollectCounters,
     tallies: BTreeMap<TallyKey, Tally>,
+    /// Whether calls may wait for certificates, and how many.
+    park: Option<ParkLimits>,
+    /// Records of calls that wait: their halves go out when the call goes on.
+    held: HashMap<u64, Held>,
+    held_octets: usize,
+    parked: VecDeque<Parked>,
+    park_counters: ParkCounters,
 }
+
+#[derive(Debug)]
+struct Held {
+    at: Timestamp,
+    flow: Flow,
+    sensor: u16,
+    invite: Box<InviteFacts>,
+    ends: Vec<End>,
+    octets: usize,
+}
+
+/// What is kept of a waiting call beside its message: facts, flow, places in tables.
+const HELD_BESIDE: usize = 1_024;
 
 impl Collector {
     /// Starts with `next_uid` for the first record.
@@ -184,6 +205,19 @@ impl Collector {
             output: VecDeque::new(),
             counters: CollectCounters::default(),
             tallies: BTreeMap::new(),
+            park: None,
+            held: HashMap::new(),
+            held_octets: 0,
+            parked: VecDeque::new(),
+            park_counters: ParkCounters::default(),
+        }
+    }
+
+    /// Lets calls wait for certificates: see [`Collector::poll_parked`].
+    pub fn parking(self, limits: ParkLimits) -> Self {
+        Self {
+            park: Some(limits),
+            ..self
         }
     }
 
@@ -194,6 +228,7 @@ impl Collector {
             flow,
             sensor,
             facts,
+            wanting,
             ..
         } = judged;
         let side = self.settings.peers.side(&flow);
@@ -226,7 +261,20 @@ impl Collector {
                     InviteIs::New => {
                         c.attempts += 1;
                         self.next_uid += 1;
-                        self.begin(uid, at, &flow, sensor, *invite);
+                        match wanting.and_then(|w| self.room_for(uid, w)) {
+                            Some(octets) => {
+                                let held = Held {
+                                    at,
+                                    flow,
+                                    sensor,
+                                    invite,
+                                    ends: Vec::new(),
+                                    octets,
+                                };
+                                self.hold(uid, held);
+                            }
+                            None => self.begin(uid, at, &flow, sensor, *invite),
+                        }
                     }
                 }
             }
@@ -241,8 +289,47 @@ impl Collector {
 
     /// Records, in the order in which they must be written.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let ready = self.output.pop_front();
-        ready.or_else(|| self.attempts.poll_end().map(Output::End))
+        loop {
+            if let Some(ready) = self.output.pop_front() {
+                return Some(ready);
+            }
+            let end = self.attempts.poll_end()?;
+            self.end(end);
+        }
+    }
+
+    /// A call that begins to wait for a certificate; its record is held until [`Collector::handle_released`].
+    pub fn poll_parked(&mut self) -> Option<Parked> {
+        self.parked.pop_front()
+    }
+
+    /// A call that waited goes on.
+    pub fn handle_released(&mut self, released: Released) {
+        let Released { uid, facts, why } = released;
+        let Some(held) = self.held.remove(&uid) else {
+            return;
+        };
+        self.park_counters.count(why);
+        self.held_octets -= held.octets;
+        let invite = facts.unwrap_or(held.invite);
+        self.begin(uid, held.at, &held.flow, held.sensor, *invite);
+        self.output.extend(held.ends.into_iter().map(Output::End));
+    }
+
+    /// How many calls wait.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether the next call that lacks a certificate would find no room to wait.
+    pub fn is_full(&self) -> bool {
+        self.park
+            .is_some_and(|l| self.held.len() >= l.calls || self.held_octets >= l.octets)
+    }
+
+    /// Counts of calls that lacked a certificate.
+    pub fn park_counters(&self) -> ParkCounters {
+        self.park_counters
     }
 
     /// Counts so far.
@@ -267,8 +354,35 @@ impl Collector {
 
     fn take_ends(&mut self) {
         while let Some(end) = self.attempts.poll_end() {
-            self.output.push_back(Output::End(end));
+            self.end(end);
         }
+    }
+
+    /// The second half of a record never goes before the first.
+    fn end(&mut self, end: End) {
+        match self.held.get_mut(&end.uid) {
+            Some(held) => held.ends.push(end),
+            None => self.output.push_back(Output::End(end)),
+        }
+    }
+
+    /// Sends a call to wait, if it may; the octets that it takes come back.
+    fn room_for(&mut self, uid: u64, wanting: Box<Wanting>) -> Option<usize> {
+        self.park?;
+        self.park_counters.wanting += 1;
+        if self.is_full() {
+            self.park_counters.count(Why::RoomFull);
+            return None;
+        }
+        let octets = wanting.message.bytes.len() + HELD_BESIDE;
+        self.parked.push_back(Parked { uid, wanting });
+        Some(octets)
+    }
+
+    fn hold(&mut self, uid: u64, held: Held) {
+        self.held_octets += held.octets;
+        self.held.insert(uid, held);
+        self.park_counters.most = self.park_counters.most.max(self.held.len());
     }
 
     fn begin(&mut self, uid: u64, at: Timestamp, flow: &Flow, sensor: u16, invite: InviteFacts) {

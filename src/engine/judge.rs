@@ -1,13 +1,20 @@
 //! The middle stage: one message and the credentials at hand give facts and a verdict. Stateless, so any judge may take any
 //! message; the memo of signatures only saves time.
+//!
+//! A judge that is told to ([`Judge::asking`]) also says which certificates would decide a call that it could not, and gives the
+//! message back for [`super::park`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::base::Timestamp;
 use crate::call::attempt::Facts;
 use crate::stir::credential::Credentials;
-use crate::stir::verify::{CallVerdict, SignatureMemo, VerifySettings, verify_call_with_memo_at};
+use crate::stir::verify::{
+    CallVerdict, SignatureMemo, VerifySettings, Want, verify_call_with_memo_at, wanted_certificates,
+};
 use crate::wire::{self, Flow, sip};
 
 /// Slots of a judge's memo, half a megabyte. The second leg of a call follows within a tenth of a second, in which 10,000 calls/s
@@ -27,6 +34,17 @@ pub struct Judged {
     pub sensor: u16,
     /// What it says, or why nothing can be said.
     pub facts: Result<Facts, Unjudged>,
+    /// What would say more.
+    pub wanting: Option<Box<Wanting>>,
+}
+
+/// A message whose verdict lacks nothing but certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanting {
+    /// Which; at least one.
+    pub wants: SmallVec<[Want; 1]>,
+    /// The message, to be judged again.
+    pub message: wire::Message,
 }
 
 /// Why a message gave no facts.
@@ -44,6 +62,7 @@ pub struct Judge {
     credentials: Arc<Credentials>,
     settings: Arc<VerifySettings>,
     memo: SignatureMemo,
+    asking: bool,
 }
 
 impl Judge {
@@ -53,7 +72,21 @@ impl Judge {
             credentials,
             settings,
             memo: SignatureMemo::new(MEMO),
+            asking: false,
         }
+    }
+
+    /// Says what certificates are wanting, too.
+    pub fn asking(self) -> Self {
+        Self {
+            asking: true,
+            ..self
+        }
+    }
+
+    /// Judges by other credentials from now on.
+    pub fn handle_credentials(&mut self, credentials: Arc<Credentials>) {
+        self.credentials = credentials;
     }
 
     /// Judges one message.
@@ -66,19 +99,31 @@ impl Judge {
                 Err(Unjudged::Panicked)
             }
         };
+        let (facts, wants) = match facts {
+            Ok((facts, wants)) => (Ok(facts), wants),
+            Err(why) => (Err(why), SmallVec::new()),
+        };
+        let (seq, at, sensor) = (message.seq, message.at, message.sensor);
+        let (flow, wanting) = if wants.is_empty() {
+            (message.flow, None)
+        } else {
+            let flow = message.flow.clone();
+            (flow, Some(Box::new(Wanting { wants, message })))
+        };
         Judged {
-            seq: message.seq,
-            at: message.at,
-            flow: message.flow,
-            sensor: message.sensor,
+            seq,
+            at,
+            flow,
+            sensor,
             facts,
+            wanting,
         }
     }
 
-    fn facts(&mut self, message: &wire::Message) -> Result<Facts, Unjudged> {
+    fn facts(&mut self, message: &wire::Message) -> Result<(Facts, SmallVec<[Want; 1]>), Unjudged> {
         let sip = sip::Message::scan(&message.bytes).map_err(|_| Unjudged::NotSip)?;
         if !sip.start.is_method("INVITE") {
-            return Ok(Facts::of_other(&sip));
+            return Ok((Facts::of_other(&sip), SmallVec::new()));
         }
         // Identity inside a dialog is not judged (rule H1).
         // Whether the message is cut shows in its octets: a cut behind the blank line hides no header.
@@ -93,6 +138,11 @@ impl Judge {
         } else {
             CallVerdict::default()
         };
-        Ok(Facts::of_invite(&sip, verdict, &self.settings.plan))
+        let wants = if self.asking {
+            wanted_certificates(&verdict, &self.credentials)
+        } else {
+            SmallVec::new()
+        };
+        Ok((Facts::of_invite(&sip, verdict, &self.settings.plan), wants))
     }
 }

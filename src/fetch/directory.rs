@@ -10,10 +10,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::lists::Lists;
 use crate::base::Timestamp;
 use crate::stir::credential::{
-    CaList, Certificate, Credential, Credentials, Crl, MAX_BUNDLE, SkippedEntry, TrustStore,
-    anchors_of_pem,
+    CaList, Credential, Credentials, Crl, MAX_BUNDLE, SkippedEntry, anchors_of_pem,
 };
 
 /// Which files there are.
@@ -46,6 +46,10 @@ pub struct Loaded {
     pub authorities: usize,
     /// What could not be used, and what has run out.
     pub notes: Vec<String>,
+    /// What each certificate was prepared from, by URL.
+    pub bundles: Vec<(String, Vec<u8>)>,
+    /// What trust rests on.
+    pub lists: Lists,
 }
 
 /// Why no trust could be established.
@@ -78,8 +82,8 @@ pub enum LoadError {
 /// [`LoadError`], when a named file is missing or the list of authorities can't be believed.
 pub fn load(files: &CredentialFiles, now: Timestamp) -> Result<Loaded, LoadError> {
     let mut notes = Vec::new();
-    let anchors = anchors(files, now, &mut notes)?;
-    let authorities = anchors.len();
+    let mut lists = Lists::default();
+    anchors(files, now, &mut notes, &mut lists)?;
     let crl = match &files.crl {
         Some(path) => revocations(path, files, now, &mut notes)?,
         None if files.directory.is_none() => {
@@ -93,7 +97,11 @@ pub fn load(files: &CredentialFiles, now: Timestamp) -> Result<Loaded, LoadError
             None
         }
     };
-    let trust = TrustStore::new(anchors, crl);
+    lists.crl = crl;
+    lists.pins.crl_signer = optional(files.crl_signer.as_ref())?;
+    lists.pins.root = optional(files.sti_pa_root.as_ref())?;
+    let trust = lists.trust();
+    let mut bundles = Vec::new();
     let mut credentials = Credentials::default();
     if let Some(folder) = &files.directory {
         for (url, file) in index(folder)? {
@@ -108,6 +116,7 @@ pub fn load(files: &CredentialFiles, now: Timestamp) -> Result<Loaded, LoadError
                         ));
                     }
                     credentials.insert(&url, Arc::new(credential));
+                    bundles.push((url, bytes));
                 }
                 Err(e) => notes.push(format!(
                     "{}: {e}; calls that name {url} are undetermined",
@@ -119,8 +128,10 @@ pub fn load(files: &CredentialFiles, now: Timestamp) -> Result<Loaded, LoadError
     Ok(Loaded {
         certificates: credentials.len(),
         credentials,
-        authorities,
+        authorities: trust.anchor_count(),
         notes,
+        bundles,
+        lists,
     })
 }
 
@@ -128,12 +139,12 @@ fn anchors(
     files: &CredentialFiles,
     now: Timestamp,
     notes: &mut Vec<String>,
-) -> Result<Vec<Certificate>, LoadError> {
-    let mut out = Vec::new();
+    lists: &mut Lists,
+) -> Result<(), LoadError> {
     if let (Some(path), Some(root)) = (&files.ca_list, &files.sti_pa_root) {
         // Without a file of its own the signer may be the root itself.
-        let signer = files.ca_list_signer.as_ref().unwrap_or(root);
-        let list = CaList::verify_at(&read(path)?, &read(signer)?, &read(root)?, now).map_err(|e| LoadError::Wrong {
+        let signer = read(files.ca_list_signer.as_ref().unwrap_or(root))?;
+        let list = CaList::verify_at(&read(path)?, &signer, &read(root)?, now).map_err(|e| LoadError::Wrong {
             path: path.clone(),
             what: e.to_string(),
             remedy: "fetch the list and its signer's certificate again; compare the root's fingerprint (certs/README.md)",
@@ -146,8 +157,9 @@ fn anchors(
             ));
         }
         notes.extend(list.skipped.iter().map(|s| skipped(path, s)));
-        out.extend(list.anchors);
+        lists.ca_list = Some(list);
     }
+    lists.pins.ca_list_signer = optional(files.ca_list_signer.as_ref())?;
     if let Some(path) = &files.anchors {
         let (found, odd) = anchors_of_pem(&read(path)?);
         notes.extend(odd.iter().map(|s| skipped(path, s)));
@@ -158,9 +170,13 @@ fn anchors(
                 remedy: "write PEM certificates of authorities into it",
             });
         }
-        out.extend(found);
+        lists.anchors = found;
     }
-    Ok(out)
+    Ok(())
+}
+
+fn optional(path: Option<&PathBuf>) -> Result<Option<Vec<u8>>, LoadError> {
+    path.map(|path| read(path)).transpose()
 }
 
 fn skipped(path: &Path, s: &SkippedEntry) -> String {

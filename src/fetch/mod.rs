@@ -1,5 +1,33 @@
 //! Floor 5: where credentials come from.
 //!
 //! - [`directory`]: from files, for capture hosts without internet and for laboratories
+//!
+//! Over HTTPS, from the URLs that calls name (RFC 8226 §7, ATIS-1000074); whoever sends a call chooses them, so everything is guarded:
+//!
+//! ```text
+//! wish ─► desk: policy (may it be asked?) + cache (is it there?) ─► connect, http ─► desk ─► answer, credentials ─► disk
+//! ```
+//!
+//! - [`desk`]: all of it without sockets, files and clock; made of [`policy`], [`cache`] and [`outcome`]
+//! - [`address`]: where a name from outside may lead us
+//! - [`connect`], `http`: one guarded exchange, every octet of it capped
+//! - [`disk`]: what was fetched, over restarts
+//! - [`lists`], [`sti_pa`]: the lists that trust rests on, from the STI-PA
+//! - [`fetcher`]: the threads
 
+pub mod address;
+pub mod cache;
+pub mod connect;
+pub mod desk;
 pub mod directory;
+pub mod disk;
+pub mod fetcher;
+mod http;
+pub mod lists;
+pub mod outcome;
+pub mod policy;
+pub mod sti_pa;
+
+pub use desk::FetchReport;
+pub use fetcher::{Client, FetchSettings, Fetcher, StartError};
+pub use outcome::Outcome;

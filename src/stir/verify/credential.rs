@@ -2,9 +2,10 @@
 //! certificate was loaded; here are the URL, the times and the authority over the calling number.
 
 use memchr::{memchr, memrchr};
+use smallvec::SmallVec;
 
 use super::states::RuleStates;
-use super::{HeaderVerdict, Rule};
+use super::{CallVerdict, HeaderVerdict, Rule, Validation};
 use crate::base::Timestamp;
 use crate::number::Tn;
 use crate::stir::credential::crl::CrlWindow;
@@ -20,6 +21,58 @@ pub fn missing_certificate(header: &HeaderVerdict) -> Option<&str> {
     (header.failed.is_empty() && header.undetermined.contains(Rule::X2))
         .then_some(header.x5u.as_deref())
         .flatten()
+}
+
+/// The URL of a fetched certificate that a header disagrees with and with nothing else: its signature does not verify, or the
+/// certificate had ended. Another certificate may be there by now (rule N12).
+pub fn doubted_certificate<'a>(
+    header: &'a HeaderVerdict,
+    credentials: &Credentials,
+) -> Option<&'a str> {
+    let of_content = |r: Rule| matches!(r, Rule::S2 | Rule::X4E);
+    let url = header.x5u.as_deref()?;
+    let doubtful = !header.failed.is_empty() && header.failed.iter().all(of_content);
+    (doubtful && credentials.is_fetched(url)).then_some(url)
+}
+
+/// A certificate that would decide a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Want {
+    /// The one under this URL is not at hand.
+    Missing(Box<str>),
+    /// The one under this URL is, and another may be there by now.
+    Doubted(Box<str>),
+}
+
+impl Want {
+    /// The URL.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Missing(url) | Self::Doubted(url) => url,
+        }
+    }
+}
+
+/// Which certificates would decide a call: those of its headers, each once; none where the call passed without.
+pub fn wanted_certificates(
+    verdict: &CallVerdict,
+    credentials: &Credentials,
+) -> SmallVec<[Want; 1]> {
+    let mut out: SmallVec<[Want; 1]> = SmallVec::new();
+    if verdict.validation() == Validation::Passed {
+        return out;
+    }
+    for header in &verdict.headers {
+        let want = missing_certificate(header)
+            .map(|url| Want::Missing(url.into()))
+            .or_else(|| {
+                Some(Want::Doubted(
+                    doubted_certificate(header, credentials)?.into(),
+                ))
+            });
+        out.extend(want.filter(|w| out.iter().all(|o| o.url() != w.url())));
+    }
+    out
 }
 
 /// Judges the URL and looks its credential up.

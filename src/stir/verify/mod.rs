@@ -31,7 +31,7 @@ mod tests;
 pub mod token;
 pub mod verdict;
 
-pub use credential::missing_certificate;
+pub use credential::{Want, missing_certificate, wanted_certificates};
 pub use facts::CallFacts;
 pub use rule::{Rule, RuleSet};
 pub use signature::SignatureMemo;

@@ -1,0 +1,269 @@
+//! Where calls wait for certificates: judged as far as could be, and judged again at their capture time when the certificate comes.
+//!
+//! A call comes in by [`Park::handle_call`]; which certificates to ask for is polled, each URL once however many calls wait for it; what
+//! became of a wish goes in by [`Park::handle_answer`]. A call goes on when all its wishes are answered, or when it has waited for as long
+//! as it may. Here `now` is the time at which things happen, not that of the capture: servers answer in that.
+//!
+//! How many calls there may be is for [`super::collect`] to say, which holds their records meanwhile.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::base::Timestamp;
+use crate::call::attempt::{Facts, InviteFacts};
+use crate::engine::judge::{Judge, Wanting};
+use crate::stir::verify::Want;
+
+/// Bounds of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParkLimits {
+    /// Calls that wait at once.
+    pub calls: usize,
+    /// Octets of their messages, with what is kept beside each.
+    pub octets: usize,
+    /// How long a call waits (rule N10).
+    pub wait: Duration,
+}
+
+impl Default for ParkLimits {
+    /// 65,536 calls are 2,000 a second for all of 30 s; with messages of 1 KB to 2 KB they fit into 128 MB.
+    fn default() -> Self {
+        Self {
+            calls: 65_536,
+            octets: 128 << 20,
+            wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a call that lacked a certificate goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Why {
+    /// All that could be had is there: it was judged again.
+    Certificate,
+    /// The server could not be reached.
+    Unreachable,
+    /// The server gave no certificate, or may not be asked.
+    Refused,
+    /// Too many certificates were asked for at once.
+    QueueFull,
+    /// It waited for as long as it may.
+    TimedOut,
+    /// We ask nobody.
+    Offline,
+    /// Too many calls waited already: it did not wait at all.
+    RoomFull,
+}
+
+impl Why {
+    /// All of them, in the order of tables.
+    pub const ALL: [Self; 7] = [
+        Self::Certificate,
+        Self::Unreachable,
+        Self::Refused,
+        Self::QueueFull,
+        Self::TimedOut,
+        Self::Offline,
+        Self::RoomFull,
+    ];
+
+    /// Lower-case name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::QueueFull => "queue_full",
+            Self::TimedOut => "timed_out",
+            Self::Offline => "offline",
+            Self::RoomFull => "room_full",
+        }
+    }
+}
+
+/// Calls that lacked a certificate, and how each went on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParkCounters {
+    /// Calls that lacked one.
+    pub wanting: u64,
+    /// Of these, by [`Why::ALL`].
+    pub ended: [u64; Why::ALL.len()],
+    /// The most that waited at once.
+    pub most: usize,
+}
+
+impl ParkCounters {
+    pub(super) fn count(&mut self, why: Why) {
+        if let Some(n) = self.ended.get_mut(why as usize) {
+            *n += 1;
+        }
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Why::ALL.iter().map(|w| w.label()).zip(self.ended)
+    }
+
+    /// Calls that went on, for whatever reason.
+    pub fn total(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+}
+
+/// A call on its way into the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Its record.
+    pub uid: u64,
+    /// What it waits for.
+    pub wanting: Box<Wanting>,
+}
+
+/// A call on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// Its record.
+    pub uid: u64,
+    /// What it says now; `None` where nothing new is known.
+    pub facts: Option<Box<InviteFacts>>,
+    /// Why it goes on.
+    pub why: Why,
+}
+
+/// What became of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// There is a certificate that was not there.
+    News,
+    /// There is the one that was there.
+    Same,
+    /// There is none.
+    Nothing(Why),
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Park {
+    wait: Duration,
+    waiting: HashMap<u64, Waiting>,
+    /// Who waits for a URL. Those that went on meanwhile are not taken out one by one.
+    by_url: HashMap<Box<str>, Vec<u64>>,
+    due: VecDeque<(Timestamp, u64)>,
+    asks: VecDeque<Want>,
+    done: VecDeque<(u64, Waiting)>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    wanting: Box<Wanting>,
+    /// Wishes without an answer.
+    open: usize,
+    news: bool,
+    why: Why,
+}
+
+/// Below this, those that went on are not worth looking for.
+const FEW: usize = 64;
+
+impl Park {
+    /// Nobody waits.
+    pub fn new(wait: Duration) -> Self {
+        Self {
+            wait,
+            waiting: HashMap::new(),
+            by_url: HashMap::new(),
+            due: VecDeque::new(),
+            asks: VecDeque::new(),
+            done: VecDeque::new(),
+        }
+    }
+
+    /// A call begins to wait.
+    pub fn handle_call(&mut self, call: Parked, now: Timestamp) {
+        let Parked { uid, wanting } = call;
+        for want in &wanting.wants {
+            match self.by_url.get_mut(want.url()) {
+                Some(uids) => {
+                    if uids.len() > FEW && uids.len() > 2 * self.waiting.len() {
+                        uids.retain(|uid| self.waiting.contains_key(uid));
+                    }
+                    uids.push(uid);
+                }
+                None => {
+                    self.by_url.insert(want.url().into(), vec![uid]);
+                    self.asks.push_back(want.clone());
+                }
+            }
+        }
+        let waiting = Waiting {
+            open: wanting.wants.len(),
+            wanting,
+            news: false,
+            why: Why::Certificate,
+        };
+        self.due.push_back((now.plus(self.wait), uid));
+        self.waiting.insert(uid, waiting);
+    }
+
+    /// What became of the wish for a URL.
+    pub fn handle_answer(&mut self, url: &str, answer: Answer) {
+        for uid in self.by_url.remove(url).unwrap_or_default() {
+            let Some(call) = self.waiting.get_mut(&uid) else {
+                continue;
+            };
+            call.open = call.open.saturating_sub(1);
+            match answer {
+                Answer::News => call.news = true,
+                Answer::Same => {}
+                Answer::Nothing(why) => call.why = why,
+            }
+            if call.open == 0
+                && let Some(call) = self.waiting.remove(&uid)
+            {
+                self.done.push_back((uid, call));
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        while let Some((_, uid)) = self.due.pop_front_if(|(due, _)| *due <= now) {
+            if let Some(mut call) = self.waiting.remove(&uid) {
+                call.why = Why::TimedOut;
+                self.done.push_back((uid, call));
+            }
+        }
+    }
+
+    /// A certificate to ask for.
+    pub fn poll_ask(&mut self) -> Option<Want> {
+        self.asks.pop_front()
+    }
+
+    /// A call that goes on, judged again by `judge` where there is something new to judge by.
+    pub fn poll_released(&mut self, judge: &mut Judge) -> Option<Released> {
+        let (uid, call) = self.done.pop_front()?;
+        let facts = call
+            .news
+            .then(|| judge.judge(call.wanting.message).facts)
+            .and_then(|facts| match facts {
+                Ok(Facts::Invite(invite)) => Some(invite),
+                Ok(Facts::Response(_) | Facts::Request(_)) | Err(_) => None,
+            });
+        Some(Released {
+            uid,
+            facts,
+            why: call.why,
+        })
+    }
+
+    /// How many calls wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}

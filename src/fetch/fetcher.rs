@@ -1,0 +1,525 @@
+//! The thread that fetches: a tokio runtime of its own around [`Desk`], and a second thread that writes the disk cache.
+//!
+//! Wishes and answers go over bounded channels; credentials and counts are published by swapping a pointer, so that nobody who judges
+//! ever waits for anybody who fetches.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel as queue;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{self, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::cache::{Body, Cache, CacheLimits};
+use super::connect::{Connector, ConnectorError, Everywhere, Proxy, Resolve, System};
+use super::desk::{Desk, FetchReport};
+use super::directory::Loaded;
+use super::disk::{Disk, Kept, ListFile};
+use super::http;
+use super::lists::Lists;
+use super::outcome::Outcome;
+use super::policy::{HostList, Limits, Policy};
+use super::sti_pa::{CaListFound, StiPa};
+use crate::engine::park::{Answer, ParkLimits};
+use crate::host::clock;
+use crate::stir::credential::Credentials;
+use crate::stir::verify::Want;
+
+/// Wishes between two threads: twice what may wait behind them. Beyond it a wish is refused as [`Outcome::QueueFull`].
+const WISHES: usize = 4096;
+
+/// Answers between two threads: more than can be asked before one is taken, with as many calls waiting as may.
+const ANSWERS: usize = 131_072;
+
+/// Wishes taken at a time before requests are looked after again.
+const WISHES_AT_ONCE: usize = 256;
+
+/// How often time passes at the desk: a request that was held back by a rate goes that much later at most.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Certificates between memory and disk. Beyond it one is not kept, and counted.
+const WRITES: usize = 256;
+
+/// How long a start waits for the STI-PA's lists: log-in, list, its signer and the revocation list, each within its deadline of 5 s.
+const FIRST_LISTS: Duration = Duration::from_secs(25);
+
+/// What fetching is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct FetchSettings {
+    /// What may be under way.
+    pub limits: Limits,
+    /// Which hosts may be asked; empty: all.
+    pub hosts: HostList,
+    /// Bounds of the memory.
+    pub cache: CacheLimits,
+    /// Folder of the disk cache.
+    pub folder: Option<PathBuf>,
+    /// Most octets in it.
+    pub disk_octets: u64,
+    /// Ask nobody; use what is on disk, however old.
+    pub offline: bool,
+    /// Let names lead to inside addresses: for laboratories.
+    pub allow_private: bool,
+    /// More roots of the web, PEM.
+    pub extra_roots: Option<PathBuf>,
+    /// Proxy.
+    pub proxy: Option<Proxy>,
+    /// Take every name for this address: for laboratories.
+    pub connect_to: Option<std::net::SocketAddr>,
+    /// Where the lists are.
+    pub sti_pa: StiPa,
+    /// How calls wait.
+    pub park: ParkLimits,
+}
+
+/// Why fetching can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The disk cache, or a file of roots.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// TLS.
+    #[error("fetch: {0}")]
+    Connector(#[from] ConnectorError),
+    /// No thread, or no runtime.
+    #[error("can't start a thread: {0}")]
+    NoThread(std::io::Error),
+    /// No authority to trust, and none came.
+    #[error(
+        "no authority to hold certificates against{}\n    write ca_list or anchors in [credentials], or mend what is said above",
+        .0.iter().map(|n| format!("\n    {n}")).collect::<String>()
+    )]
+    NoTrust(Vec<String>),
+}
+
+/// What the stages need of a fetcher.
+#[derive(Clone, Debug)]
+pub struct Client {
+    wishes: mpsc::Sender<Want>,
+    answers: queue::Receiver<(Box<str>, Answer)>,
+    credentials: Arc<ArcSwap<Credentials>>,
+    report: Arc<ArcSwap<FetchReport>>,
+}
+
+impl Client {
+    /// Asks for a certificate; `false` where there is no room for the wish. One answer follows on [`Client::answers`].
+    pub fn ask(&self, want: Want) -> bool {
+        self.wishes.try_send(want).is_ok()
+    }
+
+    /// Answers to wishes, by URL. Credentials that an answer speaks of are published before it.
+    pub fn answers(&self) -> &queue::Receiver<(Box<str>, Answer)> {
+        &self.answers
+    }
+
+    /// Credentials as they are now.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.load_full()
+    }
+
+    /// Counts as they are now.
+    pub fn report(&self) -> FetchReport {
+        FetchReport::clone(&self.report.load())
+    }
+}
+
+/// A running fetcher. Ends when dropped; requests under way are let go.
+#[derive(Debug)]
+pub struct Fetcher {
+    client: Client,
+    stop: Option<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+    /// What the start found.
+    pub notes: Vec<String>,
+}
+
+impl Fetcher {
+    /// Starts with what is in files. Where lists of the STI-PA are to be had over HTTPS, waits for the first of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub fn start(settings: &FetchSettings, loaded: Loaded) -> Result<Self, StartError> {
+        let resolver: Arc<dyn Resolve> = match settings.connect_to {
+            Some(at) => Arc::new(Everywhere(at)),
+            None => Arc::new(System),
+        };
+        Self::start_with(settings, loaded, resolver)
+    }
+
+    /// [`Fetcher::start`] with another resolver.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub fn start_with(
+        settings: &FetchSettings,
+        loaded: Loaded,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, StartError> {
+        let roots = settings.extra_roots.as_deref().map(read).transpose()?;
+        let connector = Connector::new(
+            resolver,
+            settings.allow_private,
+            settings.proxy.clone(),
+            roots.as_deref(),
+        )?;
+        let now = clock::now();
+        let mut lists = loaded.lists;
+        let mut notes = Vec::new();
+        let (disk, kept) = match &settings.folder {
+            Some(folder) => {
+                let opened = Disk::open(folder, settings.disk_octets, settings.cache.entries);
+                let (disk, opened) = opened.map_err(|source| StartError::File {
+                    path: folder.clone(),
+                    source,
+                })?;
+                notes.extend(opened.notes);
+                kept_lists(&disk, &mut lists);
+                (Some(disk), opened.kept)
+            }
+            None => (None, Vec::new()),
+        };
+        let mut desk = Desk::new(
+            Policy::new(settings.limits.clone(), settings.hosts.clone()),
+            Cache::new(settings.cache, settings.offline),
+            Arc::new(lists.trust()),
+            loaded.credentials,
+            loaded.bundles,
+            settings.offline,
+        );
+        // The oldest first, so that what leaves for want of room is that.
+        for kept in kept.into_iter().rev() {
+            desk.handle_kept(kept, now);
+        }
+
+        let (wishes, from_park) = mpsc::channel(WISHES);
+        let (to_park, answers) = queue::bounded(ANSWERS);
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = queue::bounded(1);
+        let (writes, to_write) = queue::bounded(WRITES);
+        let client = Client {
+            wishes,
+            answers,
+            credentials: Arc::new(ArcSwap::from(
+                desk.poll_credentials(now).unwrap_or_default(),
+            )),
+            report: Arc::default(),
+        };
+        let sti_pa = if settings.offline {
+            StiPa::default()
+        } else {
+            settings.sti_pa.clone()
+        };
+        let waits = sti_pa.ca_list_url.is_some() || sti_pa.crl_url.is_some();
+        let authorities = lists.trust().anchor_count();
+        let thread = Thread {
+            desk,
+            lists,
+            sti_pa,
+            connector,
+            asking_lists: (false, false),
+            to_park,
+            credentials: client.credentials.clone(),
+            report: client.report.clone(),
+            writes: disk.is_some().then_some(writes),
+            ready: Some(ready),
+        };
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.to_owned()).spawn(run)
+        };
+        let mut threads = Vec::new();
+        if let Some(disk) = disk {
+            let report = client.report.clone();
+            let run = Box::new(move || write(disk, &to_write, &report));
+            threads.push(spawn("fetch-disk", run).map_err(StartError::NoThread)?);
+        }
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(settings.limits.in_flight.max(1))
+            .build()
+            .map_err(StartError::NoThread)?;
+        let run = Box::new(move || {
+            runtime.block_on(thread.run(from_park, stopped));
+            // A resolver may hang for longer than anybody wants to wait.
+            runtime.shutdown_background();
+        });
+        threads.push(spawn("fetch", run).map_err(StartError::NoThread)?);
+        let mut fetcher = Self {
+            client,
+            stop: Some(stop),
+            threads,
+            notes,
+        };
+        let mut trusted = authorities > 0;
+        if waits {
+            trusted = is_ready.recv_timeout(FIRST_LISTS).unwrap_or(trusted);
+            fetcher.notes.extend(fetcher.client.report().notes);
+        }
+        if !trusted {
+            let notes = std::mem::take(&mut fetcher.notes);
+            return Err(StartError::NoTrust(notes));
+        }
+        Ok(fetcher)
+    }
+
+    /// What the stages need.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Ends the threads; everything fetched is on disk then.
+    pub fn stop(mut self) -> FetchReport {
+        self.end();
+        self.client.report()
+    }
+
+    fn end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // It may have ended by itself.
+            let _ = stop.send(());
+        }
+        // The fetching thread holds the writer's queue: it ends first.
+        for thread in self.threads.drain(..).rev() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    std::fs::read(path).map_err(|source| StartError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Lists of an earlier run, where they are better than those in files.
+fn kept_lists(disk: &Disk, lists: &mut Lists) {
+    let now = clock::now();
+    let before = lists.next;
+    // Why one is not used is of no matter: the one at hand is.
+    if let Some(jws) = disk.list(ListFile::CaList) {
+        let signer = disk.list(ListFile::CaListSigner);
+        let _ = lists.handle_ca_list(&jws, signer.as_deref(), now);
+    }
+    if let Some(der) = disk.list(ListFile::Crl) {
+        let _ = lists.handle_crl(&der, now);
+    }
+    lists.next = before;
+}
+
+enum Write {
+    Certificate(Kept),
+    List(ListFile, Vec<u8>),
+}
+
+fn write(mut disk: Disk, queue: &queue::Receiver<Write>, report: &ArcSwap<FetchReport>) {
+    let mut failed = 0u64;
+    let mut one = |disk: &mut Disk, write: Write| {
+        let done = match write {
+            Write::Certificate(kept) => disk.put(&kept),
+            Write::List(list, bytes) => disk.put_list(list, &bytes),
+        };
+        failed += u64::from(done.is_err());
+    };
+    while let Ok(first) = queue.recv() {
+        one(&mut disk, first);
+        // One index for all that came meanwhile.
+        for next in queue.try_iter().take(WRITES) {
+            one(&mut disk, next);
+        }
+        // The next one writes it again.
+        let _ = disk.sync();
+    }
+    if disk.sync().is_err() {
+        failed += 1;
+    }
+    if failed > 0 {
+        // The fetching thread has ended: nobody else publishes.
+        let mut last = FetchReport::clone(&report.load());
+        last.not_kept += failed;
+        report.store(Arc::new(last));
+    }
+}
+
+enum Done {
+    Certificate(Result<Body, Outcome>),
+    CaList(Result<CaListFound, String>),
+    Crl(Result<Vec<u8>, String>),
+}
+
+struct Thread {
+    desk: Desk,
+    lists: Lists,
+    sti_pa: StiPa,
+    connector: Connector,
+    /// The list of authorities and the revocation list are being asked for.
+    asking_lists: (bool, bool),
+    to_park: queue::Sender<(Box<str>, Answer)>,
+    credentials: Arc<ArcSwap<Credentials>>,
+    report: Arc<ArcSwap<FetchReport>>,
+    writes: Option<queue::Sender<Write>>,
+    /// Told once, when the first lists came or did not: whether there is an authority.
+    ready: Option<queue::Sender<bool>>,
+}
+
+impl Thread {
+    async fn run(mut self, mut wishes: mpsc::Receiver<Want>, mut stop: oneshot::Receiver<()>) {
+        let mut tasks = JoinSet::new();
+        let mut urls: HashMap<task::Id, Arc<str>> = HashMap::new();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                _ = &mut stop => break,
+                Some(want) = wishes.recv() => {
+                    let now = clock::now();
+                    self.desk.handle_want(&want, now);
+                    for _ in 0..WISHES_AT_ONCE {
+                        let Ok(want) = wishes.try_recv() else { break };
+                        self.desk.handle_want(&want, now);
+                    }
+                }
+                Some(done) = tasks.join_next_with_id() => {
+                    let (id, done) = match done {
+                        Ok((id, done)) => (id, Some(done)),
+                        // It panicked: a defect of ours, which costs this one request.
+                        Err(e) => (e.id(), None),
+                    };
+                    self.ended(urls.remove(&id), done);
+                }
+                _ = tick.tick() => self.desk.handle_timeout(clock::now()),
+            }
+            self.start_lists(&mut tasks);
+            while let Some(url) = self.desk.poll_start(clock::now()) {
+                let (connector, asked) = (self.connector.clone(), url.clone());
+                let task = tasks.spawn(async move {
+                    Done::Certificate(http::certificate(&connector, &asked).await)
+                });
+                urls.insert(task.id(), url);
+            }
+            self.publish();
+        }
+        tasks.abort_all();
+    }
+
+    fn ended(&mut self, url: Option<Arc<str>>, done: Option<Done>) {
+        let now = clock::now();
+        match (url, done) {
+            (Some(url), Some(Done::Certificate(end))) => self.desk.handle_end(&url, end, now),
+            (Some(url), _) => self.desk.handle_end(&url, Err(Outcome::Interrupted), now),
+            (None, Some(Done::CaList(end))) => {
+                self.asking_lists.0 = false;
+                self.ca_list(end);
+            }
+            (None, Some(Done::Crl(end))) => {
+                self.asking_lists.1 = false;
+                self.crl(end);
+            }
+            (None, _) => self.asking_lists = (false, false),
+        }
+    }
+
+    /// Asks for lists that are due.
+    fn start_lists(&mut self, tasks: &mut JoinSet<Done>) {
+        let now = clock::now();
+        let due = self.lists.next;
+        if self.sti_pa.ca_list_url.is_some() && !self.asking_lists.0 && due.ca_list <= now {
+            self.asking_lists.0 = true;
+            let (pa, connector) = (self.sti_pa.clone(), self.connector.clone());
+            let pinned = self.lists.pins.ca_list_signer.is_some();
+            tasks.spawn(async move { Done::CaList(pa.ca_list(&connector, pinned).await) });
+        }
+        if self.sti_pa.crl_url.is_some() && !self.asking_lists.1 && due.crl <= now {
+            self.asking_lists.1 = true;
+            let (pa, connector) = (self.sti_pa.clone(), self.connector.clone());
+            tasks.spawn(async move { Done::Crl(pa.crl(&connector).await) });
+        }
+        if self.asking_lists == (false, false)
+            && let Some(ready) = self.ready.take()
+        {
+            // Whoever started us may be gone.
+            let _ = ready.send(self.lists.trust().anchor_count() > 0);
+        }
+    }
+
+    fn ca_list(&mut self, end: Result<CaListFound, String>) {
+        let now = clock::now();
+        let done = end.and_then(|(jws, signer)| {
+            self.lists.handle_ca_list(&jws, signer.as_deref(), now)?;
+            Ok((jws, signer))
+        });
+        match done {
+            Ok((jws, signer)) => {
+                self.keep(Write::List(ListFile::CaList, jws));
+                if let Some(signer) = signer {
+                    self.keep(Write::List(ListFile::CaListSigner, signer));
+                }
+                self.desk.handle_trust(Arc::new(self.lists.trust()));
+            }
+            Err(why) => {
+                self.lists.handle_no_ca_list(now);
+                self.desk.handle_note(format!("CA list: {why}"));
+            }
+        }
+    }
+
+    fn crl(&mut self, end: Result<Vec<u8>, String>) {
+        let now = clock::now();
+        let done = end.and_then(|der| {
+            self.lists.handle_crl(&der, now)?;
+            Ok(der)
+        });
+        match done {
+            Ok(der) => {
+                self.keep(Write::List(ListFile::Crl, der));
+                self.desk.handle_trust(Arc::new(self.lists.trust()));
+            }
+            Err(why) => {
+                self.lists.handle_no_crl(now);
+                self.desk.handle_note(format!("revocation list: {why}"));
+            }
+        }
+    }
+
+    fn keep(&mut self, write: Write) {
+        if let Some(writes) = &self.writes
+            && writes.try_send(write).is_err()
+        {
+            self.desk.handle_not_kept();
+        }
+    }
+
+    /// Credentials before the answers that speak of them, counts before either is acted on.
+    fn publish(&mut self) {
+        if let Some(credentials) = self.desk.poll_credentials(clock::now()) {
+            self.credentials.store(credentials);
+        }
+        while let Some(kept) = self.desk.poll_kept() {
+            self.keep(Write::Certificate(kept));
+        }
+        self.report.store(Arc::new(self.desk.report()));
+        while let Some(answer) = self.desk.poll_answer() {
+            // Without room the call waits its time out.
+            let _ = self.to_park.try_send(answer);
+        }
+    }
+}
