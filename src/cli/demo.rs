@@ -65,7 +65,7 @@ impl Demo {
         );
         let config = load(&dir.join("tracehop.toml"))?;
         let captures = captures(&dir)?;
-        let done = replay::replay(&config, &captures, None, true)?;
+        let done = replay::replay(&config, &captures, None, config.fetch_enabled, true)?;
         done.print(&config);
 
         say!("\n3. Three questions of a traceback portal");

@@ -267,3 +267,142 @@ impl Park {
         self.waiting.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::stir::credential::Credentials;
+    use crate::stir::verify::VerifySettings;
+    use crate::wire::{Flow, Message, Transport};
+
+    const A: &str = "https://a.example/sp.pem";
+    const B: &str = "https://b.example/sp.pem";
+    const NOTHING: Answer = Answer::Nothing(Why::Refused);
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn call(uid: u64, urls: &[&str]) -> Parked {
+        let source = "192.0.2.1:5060".parse().unwrap();
+        let message = Message {
+            seq: uid,
+            at: at(0),
+            flow: Flow {
+                source,
+                destination: source,
+                transport: Transport::Udp,
+                vlans: Default::default(),
+            },
+            sensor: 0,
+            bytes: b"INVITE sip:a SIP/2.0\r\n\r\n".to_vec(),
+            cut: None,
+        };
+        let wants = urls.iter().map(|u| Want::Missing((*u).into())).collect();
+        Parked {
+            uid,
+            wanting: Box::new(Wanting { wants, message }),
+        }
+    }
+
+    fn park() -> Park {
+        Park::new(Duration::from_secs(30))
+    }
+
+    fn asks(p: &mut Park) -> Vec<String> {
+        let asks = std::iter::from_fn(|| p.poll_ask());
+        asks.map(|w| w.url().to_owned()).collect()
+    }
+
+    /// Who goes on, whether judged again, and why.
+    fn released(p: &mut Park) -> Vec<(u64, bool, Why)> {
+        let mut judge = Judge::new(
+            Arc::new(Credentials::default()),
+            Arc::new(VerifySettings::default()),
+        );
+        let out = std::iter::from_fn(|| p.poll_released(&mut judge));
+        out.map(|r| (r.uid, r.facts.is_some(), r.why)).collect()
+    }
+
+    #[test]
+    fn n10_one_wish_for_a_url_however_many_calls_wait_for_it() {
+        let mut p = park();
+        for uid in 1..=1_000 {
+            p.handle_call(call(uid, &[A]), at(0));
+        }
+        assert_eq!(asks(&mut p), [A]);
+        p.handle_answer(A, Answer::News);
+        let out = released(&mut p);
+        assert_eq!(out.len(), 1_000);
+        assert!(out.iter().all(|o| (o.1, o.2) == (true, Why::Certificate)));
+        // The next one asks anew.
+        p.handle_call(call(1_001, &[A]), at(1));
+        assert_eq!(asks(&mut p), [A]);
+    }
+
+    #[test]
+    fn a_call_goes_on_when_all_of_its_wishes_are_answered() {
+        let mut p = park();
+        p.handle_call(call(1, &[A, B]), at(0));
+        p.handle_call(call(2, &[B]), at(0));
+        assert_eq!(asks(&mut p), [A, B]);
+        p.handle_answer(B, NOTHING);
+        assert_eq!(released(&mut p), [(2, false, Why::Refused)]);
+        p.handle_answer(A, Answer::News);
+        assert_eq!(
+            released(&mut p),
+            [(1, true, Why::Refused)],
+            "one of two came"
+        );
+        p.handle_call(call(3, &[A]), at(0));
+        p.handle_answer(A, Answer::Same);
+        assert_eq!(
+            released(&mut p),
+            [(3, false, Why::Certificate)],
+            "nothing new to judge by"
+        );
+    }
+
+    #[test]
+    fn n10_nobody_waits_for_longer_than_half_a_minute() {
+        let mut p = park();
+        p.handle_call(call(1, &[A]), at(0));
+        p.handle_call(call(2, &[A]), at(10));
+        p.handle_timeout(at(29));
+        assert_eq!(released(&mut p), []);
+        p.handle_timeout(at(30));
+        assert_eq!(released(&mut p), [(1, false, Why::TimedOut)]);
+        // The wish is still open: it is not made twice, and who still waits gets its answer.
+        p.handle_call(call(3, &[A]), at(31));
+        assert_eq!(asks(&mut p), [A]);
+        p.handle_answer(A, Answer::News);
+        assert_eq!(
+            released(&mut p).iter().map(|r| r.0).collect::<Vec<_>>(),
+            [2, 3]
+        );
+        p.handle_timeout(at(100));
+        assert_eq!(released(&mut p), []);
+        assert!(p.is_empty() && p.by_url.is_empty() && p.due.is_empty());
+    }
+
+    #[test]
+    fn a_wish_without_an_answer_gathers_no_dead_calls() {
+        let mut p = park();
+        for i in 0..100_000 {
+            p.handle_call(call(i, &[A]), at(i as i64 / 10));
+            p.handle_timeout(at(i as i64 / 10));
+            released(&mut p);
+        }
+        assert!(p.len() <= 310);
+        assert!(p.by_url[A].len() <= 700, "{}", p.by_url[A].len());
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_changes_nothing() {
+        let mut p = park();
+        p.handle_answer(A, Answer::News);
+        assert_eq!(released(&mut p), []);
+    }
+}

@@ -178,6 +178,7 @@ impl Fetcher {
         let now = clock::now();
         let mut lists = loaded.lists;
         let mut notes = Vec::new();
+        let mut lists_changed = false;
         let (disk, kept) = match &settings.folder {
             Some(folder) => {
                 let opened = Disk::open(folder, settings.disk_octets, settings.cache.entries);
@@ -186,7 +187,7 @@ impl Fetcher {
                     source,
                 })?;
                 notes.extend(opened.notes);
-                kept_lists(&disk, &mut lists);
+                lists_changed = kept_lists(&disk, &mut lists);
                 (Some(disk), opened.kept)
             }
             None => (None, Vec::new()),
@@ -199,6 +200,9 @@ impl Fetcher {
             loaded.bundles,
             settings.offline,
         );
+        if lists_changed {
+            desk.handle_trust(Arc::new(lists.trust()));
+        }
         // The oldest first, so that what leaves for want of room is that.
         for kept in kept.into_iter().rev() {
             desk.handle_kept(kept, now);
@@ -311,19 +315,21 @@ fn read(path: &Path) -> Result<Vec<u8>, StartError> {
     })
 }
 
-/// Lists of an earlier run, where they are better than those in files.
-fn kept_lists(disk: &Disk, lists: &mut Lists) {
+/// Takes lists of an earlier run, where they are better than those in files, and says whether there was one.
+fn kept_lists(disk: &Disk, lists: &mut Lists) -> bool {
     let now = clock::now();
     let before = lists.next;
+    let mut changed = false;
     // Why one is not used is of no matter: the one at hand is.
     if let Some(jws) = disk.list(ListFile::CaList) {
         let signer = disk.list(ListFile::CaListSigner);
-        let _ = lists.handle_ca_list(&jws, signer.as_deref(), now);
+        changed |= lists.handle_ca_list(&jws, signer.as_deref(), now).is_ok();
     }
     if let Some(der) = disk.list(ListFile::Crl) {
-        let _ = lists.handle_crl(&der, now);
+        changed |= lists.handle_crl(&der, now).is_ok();
     }
     lists.next = before;
+    changed
 }
 
 enum Write {
@@ -453,12 +459,6 @@ impl Thread {
             let (pa, connector) = (self.sti_pa.clone(), self.connector.clone());
             tasks.spawn(async move { Done::Crl(pa.crl(&connector).await) });
         }
-        if self.asking_lists == (false, false)
-            && let Some(ready) = self.ready.take()
-        {
-            // Whoever started us may be gone.
-            let _ = ready.send(self.lists.trust().anchor_count() > 0);
-        }
     }
 
     fn ca_list(&mut self, end: Result<CaListFound, String>) {
@@ -520,6 +520,12 @@ impl Thread {
         while let Some(answer) = self.desk.poll_answer() {
             // Without room the call waits its time out.
             let _ = self.to_park.try_send(answer);
+        }
+        if self.asking_lists == (false, false)
+            && let Some(ready) = self.ready.take()
+        {
+            // Whoever started us may be gone.
+            let _ = ready.send(self.lists.trust().anchor_count() > 0);
         }
     }
 }

@@ -160,7 +160,7 @@ fn x3_intermediates_stay_with_their_leaf() {
     let has_path = |d: &mut Desk, now| {
         d.changed = true;
         let shown = d.poll_credentials(now).unwrap();
-        shown.get(URL).is_some_and(|c| !c.paths.is_empty())
+        shown.get(URL).is_some_and(|c| c.path_count() > 0)
     };
     assert!(has_path(&mut d, at(0)));
     // The second call, the disk, other trust.
