@@ -7,6 +7,7 @@ use tracehop::call::record::Begin;
 use tracehop::capture::Merge;
 use tracehop::daemon::pipeline::{self, FetchLink, PipelineSettings, Report, WhenFull};
 use tracehop::engine::park::ParkLimits;
+use tracehop::fetch::Outcome;
 use tracehop::stir::credential::Credentials;
 use tracehop::stir::verify::{Rule, Validation};
 
@@ -31,7 +32,6 @@ fn replay(
         pipeline::run_files(&settings, &mut store, &mut source, |_, _| ()).unwrap();
     assert!(troubles.is_empty());
     assert_eq!(report.imbalances(), Vec::<String>::new());
-    // The second half of a record never goes before the first.
     assert_eq!(report.begins, store.begins.len() as u64);
     (store, report)
 }
@@ -102,6 +102,49 @@ fn verdicts_over_https_are_those_of_the_directory() {
         "{:?}",
         server.asked()
     );
+}
+
+#[test]
+fn n12_a_certificate_renewed_at_the_same_url_is_found_by_the_next_call() {
+    let lab = Lab::new(7, 600);
+    let mut directory = Recorder::default();
+    lab.replay(&mut directory, 2);
+    let ca = WebCa::new();
+    let all = pages(&lab);
+    let names: Vec<String> = hosts(&all).iter().map(|h| (*h).to_owned()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // At first every provider's URL has one and the same certificate: that of somebody else.
+    let old = std::fs::read(lab.path("certs/x5u/sp-5678.pem")).unwrap();
+    let server = Server::start(ca.tls(&names, |_| ()), {
+        let all = all.clone();
+        move |asked| match all.get(&asked.place) {
+            Some(_) if asked.before == 0 && !asked.place.contains("flawed") => ok(&old),
+            Some(page) => ok(page),
+            None => respond("404 Not Found", "", b""),
+        }
+    });
+    let mut settings = settings(&ca, server.at, lab.dir.path());
+    settings.cache.settled = Duration::ZERO;
+    let fetcher = start(&settings, &lab);
+    for place in all.keys().filter(|p| !p.contains("flawed")) {
+        assert_eq!(
+            ask(&fetcher.client(), &format!("https://{place}")),
+            Answer::News
+        );
+    }
+    let (fetched, _) = replay(&lab, &fetcher, ParkLimits::default(), WhenFull::Wait, 2);
+    for (a, b) in directory.begins.iter().zip(by_uid(&fetched)) {
+        let of = |b: &Begin| {
+            (
+                b.uid,
+                b.verdict.validation,
+                b.verdict.decided_by,
+                b.verdict.failed,
+            )
+        };
+        assert_eq!(of(a), of(b));
+    }
+    assert!(fetcher.stop().of(Outcome::Renewed) > 3);
 }
 
 #[test]

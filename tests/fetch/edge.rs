@@ -105,7 +105,8 @@ fn n4_n6_n7_servers_that_answer_badly() {
         }
         out
     };
-    let acts: Vec<(&str, Outcome, Box<dyn Fn() -> Act + Send + Sync>)> = vec![
+    type Case = (&'static str, Outcome, Box<dyn Fn() -> Act + Send + Sync>);
+    let acts: Vec<Case> = vec![
         (
             "301",
             Outcome::Redirect,
@@ -204,8 +205,8 @@ fn n4_n6_n7_servers_that_answer_badly() {
 
 #[test]
 fn n6_servers_that_hang_or_drip_hold_us_five_seconds() {
-    let head = || b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n".to_vec();
-    let acts: [(&str, fn() -> Act); 4] = [
+    type Case = (&'static str, fn() -> Act);
+    let acts: [Case; 4] = [
         ("before headers", || Act::Hang(Vec::new())),
         ("in headers", || {
             Act::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec())
@@ -217,7 +218,6 @@ fn n6_servers_that_hang_or_drip_hold_us_five_seconds() {
             Act::Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n".to_vec())
         }),
     ];
-    let _ = head;
     std::thread::scope(|scope| {
         for (name, act) in acts {
             scope.spawn(move || {
@@ -318,8 +318,7 @@ fn n3_a_name_that_leads_inside_is_never_connected_to() {
 }
 
 #[test]
-fn n12_other_content_at_the_same_url_is_found_by_a_doubt() {
-    // The minute of rule N12 is the desk's, and tested there; here: that a doubt is answered at all, and at once.
+fn n12_a_doubt_about_a_young_certificate_is_answered_at_once() {
     let (lab, ca) = (some_lab(), WebCa::new());
     let page = bundle(&lab);
     let server = Server::start(ca.tls(&[HOST], |_| ()), move |_| ok(&page));
