@@ -195,6 +195,9 @@ struct Held {
 /// What is kept of a waiting call beside its message: facts, flow, places in tables.
 const HELD_BESIDE: usize = 1_024;
 
+/// How often the URL of a certificate is kept while a call waits for it: with the call, in the park, at the fetcher's desk and in its queue.
+const URL_COPIES: usize = 4;
+
 impl Collector {
     /// Starts with `next_uid` for the first record.
     pub fn new(settings: CollectSettings, next_uid: u64) -> Self {
@@ -374,7 +377,8 @@ impl Collector {
             self.park_counters.count(Why::RoomFull);
             return None;
         }
-        let octets = wanting.message.bytes.len() + HELD_BESIDE;
+        let urls: usize = wanting.wants.iter().map(|w| w.url().len()).sum();
+        let octets = wanting.message.bytes.len() + URL_COPIES * urls + HELD_BESIDE;
         self.parked.push_back(Parked { uid, wanting });
         Some(octets)
     }

@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -41,13 +43,34 @@ pub trait Resolve: Send + Sync + 'static {
 /// What [`Resolve::resolve`] gives.
 pub type Resolved<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
 
-/// The system's resolver.
-#[derive(Clone, Copy, Debug)]
-pub struct System;
+/// The system's resolver, which blocks a thread for as long as it likes.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// Threads that are left. Where none is, nobody waits: a resolver that hangs must not gather work without end.
+    threads: Arc<Semaphore>,
+}
+
+impl System {
+    /// On so many threads at most.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            threads: Arc::new(Semaphore::new(threads)),
+        }
+    }
+}
 
 impl Resolve for System {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolved<'a> {
-        Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
+        let (host, thread) = (host.to_owned(), self.threads.clone().try_acquire_owned());
+        Box::pin(async move {
+            let thread = thread.map_err(io::Error::other)?;
+            let look_up = spawn_blocking(move || {
+                let found = (host.as_str(), port).to_socket_addrs();
+                drop(thread);
+                found.map(Iterator::collect)
+            });
+            look_up.await.map_err(io::Error::other)?
+        })
     }
 }
 

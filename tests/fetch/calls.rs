@@ -44,13 +44,35 @@ fn by_uid(store: &Recorder) -> Vec<&Begin> {
 
 #[test]
 fn verdicts_over_https_are_those_of_the_directory() {
-    let lab = Lab::new(7, 1_000);
+    fetched_is_as_from_the_directory(&Lab::new(7, 1_000));
+}
+
+#[test]
+fn n8_a_capture_of_years_ago_gets_the_verdicts_of_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("lab");
+    let options = lab::LabOptions {
+        base: lab::DEFAULT_BASE.minus(Duration::from_secs(5 * 365 * 86_400)),
+        seed: 7,
+        calls: 1_000,
+        ..lab::LabOptions::new(&out)
+    };
+    lab::generate(&options).unwrap();
+    let config = tracehop_config(&out);
+    fetched_is_as_from_the_directory(&Lab { dir, config });
+}
+
+fn tracehop_config(out: &Path) -> tracehop::config::Config {
+    tracehop::config::Config::load(&out.join("tracehop.toml")).unwrap()
+}
+
+fn fetched_is_as_from_the_directory(lab: &Lab) {
     let mut directory = Recorder::default();
     lab.replay(&mut directory, 2);
     let ca = WebCa::new();
-    let server = serving(&ca, pages(&lab));
-    let fetcher = start(&settings(&ca, server.at, lab.dir.path()), &lab);
-    let (fetched, report) = replay(&lab, &fetcher, ParkLimits::default(), WhenFull::Wait, 2);
+    let server = serving(&ca, pages(lab));
+    let fetcher = start(&settings(&ca, server.at, lab.dir.path()), lab);
+    let (fetched, report) = replay(lab, &fetcher, ParkLimits::default(), WhenFull::Wait, 2);
     assert_eq!(fetched.begins.len(), directory.begins.len());
     let (mut same, mut passed) = (0, 0);
     for (a, b) in directory.begins.iter().zip(by_uid(&fetched)) {
@@ -95,7 +117,7 @@ fn verdicts_over_https_are_those_of_the_directory() {
     );
     assert!(report.parked.wanting > 0);
     // And again, with everything at hand: nobody waits but for what is not to be had.
-    let (again, _) = replay(&lab, &fetcher, ParkLimits::default(), WhenFull::Wait, 3);
+    let (again, _) = replay(lab, &fetcher, ParkLimits::default(), WhenFull::Wait, 3);
     assert_eq!(again.begins.len(), directory.begins.len());
     assert!(
         server.asked().values().all(|n| *n == 1),
@@ -134,14 +156,8 @@ fn n12_a_certificate_renewed_at_the_same_url_is_found_by_the_next_call() {
     }
     let (fetched, _) = replay(&lab, &fetcher, ParkLimits::default(), WhenFull::Wait, 2);
     for (a, b) in directory.begins.iter().zip(by_uid(&fetched)) {
-        let of = |b: &Begin| {
-            (
-                b.uid,
-                b.verdict.validation,
-                b.verdict.decided_by,
-                b.verdict.failed,
-            )
-        };
+        // A call that fails anyway asks nobody, and the old certificate adds to its faults: what decides it is the same.
+        let of = |b: &Begin| (b.uid, b.verdict.validation, b.verdict.decided_by);
         assert_eq!(of(a), of(b));
     }
     assert!(fetcher.stop().of(Outcome::Renewed) > 3);

@@ -2,7 +2,8 @@
 //!
 //! A certificate is fresh for as long as its server says, but for a day at least (ATIS-1000074) and never beyond its own end. After that
 //! judges don't get it until it was asked for again; if that fails, one that has not ended is used on. One that a server does not want
-//! kept, or that has ended already (an old capture is replayed), is used for the calls in hand and never goes to disk.
+//! kept is used for the calls in hand and never goes to disk; so is one that has ended already, for an old capture is replayed then, but it
+//! does go to disk: it judges the calls of its time, offline.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -181,7 +182,7 @@ impl Cache {
         Put {
             renewed,
             confirmed,
-            keep: !in_hand,
+            keep: !body.keeping.no_store && hold.is_none(),
             fresh_until,
         }
     }

@@ -76,13 +76,10 @@ fn n8_no_store_and_one_that_has_ended_are_for_the_calls_in_hand() {
         no_store: true,
         ..max_age(100_000)
     };
-    for b in [
-        body("709J", no_store),
-        body_until("709J", Keeping::default(), pki::NOW - 1),
-    ] {
+    let ended = body_until("709J", Keeping::default(), pki::NOW - 1);
+    for (b, keep) in [(body("709J", no_store), false), (ended, true)] {
         let mut c = cache();
-        let put = put(&mut c, &b, at(0));
-        assert!(!put.keep);
+        assert_eq!(put(&mut c, &b, at(0)).keep, keep);
         assert!(c.is_at_hand(URL, at(59)) && !c.is_at_hand(URL, at(60)));
         assert!(!c.handle_failure(URL, at(500), at(60)), "not used on");
         c.handle_timeout(at(61));

@@ -145,7 +145,7 @@ impl Fetcher {
     pub fn start(settings: &FetchSettings, loaded: Loaded) -> Result<Self, StartError> {
         let resolver: Arc<dyn Resolve> = match settings.connect_to {
             Some(at) => Arc::new(Everywhere(at)),
-            None => Arc::new(System),
+            None => Arc::new(System::new(settings.limits.in_flight)),
         };
         Self::start_with(settings, loaded, resolver)
     }
@@ -244,6 +244,7 @@ impl Fetcher {
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            // For the resolver alone.
             .max_blocking_threads(settings.limits.in_flight.max(1))
             .build()
             .map_err(StartError::NoThread)?;
