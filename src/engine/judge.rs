@@ -84,6 +84,11 @@ impl Judge {
         }
     }
 
+    /// Whether a certificate that was wanting is there now.
+    pub fn is_met(&self, want: &Want) -> bool {
+        want.is_met(&self.credentials)
+    }
+
     /// Judges by other credentials from now on.
     pub fn handle_credentials(&mut self, credentials: Arc<Credentials>) {
         self.credentials = credentials;

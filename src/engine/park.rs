@@ -243,8 +243,9 @@ impl Park {
     /// A call that goes on, judged again by `judge` where there is something new to judge by.
     pub fn poll_released(&mut self, judge: &mut Judge) -> Option<Released> {
         let (uid, call) = self.done.pop_front()?;
-        let facts = call
-            .news
+        // It may have been judged by what was there before the last certificate but one came: what counts is what is there now.
+        let again = call.news || call.wanting.wants.iter().any(|w| judge.is_met(w));
+        let facts = again
             .then(|| judge.judge(call.wanting.message).facts)
             .and_then(|facts| match facts {
                 Ok(Facts::Invite(invite)) => Some(invite),

@@ -325,7 +325,8 @@ fn n12_a_doubt_about_a_young_certificate_is_answered_at_once() {
     let fetcher = start(&settings(&ca, server.at, lab.dir.path()), &lab);
     let client = fetcher.client();
     ask(&client, &url("/sp.pem"));
-    assert!(client.ask(Want::Doubted(url("/sp.pem").into())));
+    let digest = client.credentials().get(&url("/sp.pem")).unwrap().digest();
+    assert!(client.ask(Want::Doubted(url("/sp.pem").into(), digest)));
     assert_eq!(answer(&client), Answer::Same);
     assert_eq!(server.total(), 1);
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Timestamp;
+use crate::base::digest::Digest128;
 use crate::stir::credential::{Credential, Credentials, Mark, TrustStore};
 
 /// Shortest time for which a certificate is fresh (ATIS-1000074: at least 24 hours).
@@ -241,6 +242,11 @@ impl Cache {
 
     fn is_shown(&self, entry: &Entry, now: Timestamp) -> bool {
         self.offline || now < entry.fresh_until
+    }
+
+    /// Names the certificate of a URL.
+    pub fn digest(&self, url: &str) -> Option<Digest128> {
+        Some(self.entries.get(url)?.credential.digest())
     }
 
     /// Whether a certificate that a signature disagrees with is old enough to be asked for once more (rule N12).

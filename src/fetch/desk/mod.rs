@@ -12,6 +12,7 @@ use super::disk::Kept;
 use super::outcome::{NO_SUCH, Outcome};
 use super::policy::{Place, Policy, Refusal};
 use crate::base::Timestamp;
+use crate::base::digest::Digest128;
 use crate::engine::park::{Answer, Why};
 use crate::stir::credential::{Credential, Credentials, TrustStore};
 use crate::stir::verify::Want;
@@ -132,7 +133,7 @@ impl Desk {
         self.wanted.insert(want.url().into());
         match want {
             Want::Missing(url) => self.want_missing(url, now),
-            Want::Doubted(url) => self.want_doubted(url, now),
+            Want::Doubted(url, judged_by) => self.want_doubted(url, *judged_by, now),
         }
     }
 
@@ -165,7 +166,13 @@ impl Desk {
         }
     }
 
-    fn want_doubted(&mut self, url: &str, now: Timestamp) {
+    fn want_doubted(&mut self, url: &str, judged_by: Digest128, now: Timestamp) {
+        if self.cache.digest(url).is_some_and(|d| d != judged_by) {
+            // Another came since the call was judged.
+            self.report.count(Outcome::AtHand);
+            self.answer(url, Answer::News);
+            return;
+        }
         let worth_it = !self.offline && self.cache.is_doubtful(url, now);
         if !worth_it || self.policy.ask(url, now).is_err() {
             self.report.count(Outcome::AtHand);

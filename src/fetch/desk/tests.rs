@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::base::digest::Digest128;
 use crate::fetch::cache::{CacheLimits, Keeping};
 use crate::fetch::policy::{HostList, Limits};
 use crate::stir::credential::testpki as pki;
@@ -38,8 +39,9 @@ fn missing() -> Want {
     Want::Missing(URL.into())
 }
 
-fn doubted() -> Want {
-    Want::Doubted(URL.into())
+/// Of a call that was judged by this provider's certificate.
+fn doubted(spc: &str) -> Want {
+    Want::Doubted(URL.into(), Digest128::of(&body(spc).bytes))
 }
 
 /// What was answered, and under which code of a provider judges find the URL now.
@@ -134,7 +136,7 @@ fn n7_what_cannot_be_read_is_not_kept_and_fails_x3_for_ten_minutes() {
     d.handle_end(URL, Ok(body("709J")), at(722));
     assert_eq!(state(&mut d, at(722)).1, Some("709J".into()));
     // And it never takes the place of one that can be read.
-    d.handle_want(&doubted(), at(800));
+    d.handle_want(&doubted("709J"), at(800));
     assert_eq!(started(&mut d, at(800)), 1);
     d.handle_end(URL, Ok(html), at(801));
     assert_eq!(state(&mut d, at(801)).1, Some("709J".into()));
@@ -183,12 +185,12 @@ fn n12_a_doubted_certificate_is_asked_for_once_a_minute() {
     let mut d = desk();
     fetched(&mut d, "709J", at(0));
     state(&mut d, at(0));
-    d.handle_want(&doubted(), at(59));
+    d.handle_want(&doubted("709J"), at(59));
     assert_eq!(
         (started(&mut d, at(59)), state(&mut d, at(59)).0),
         (0, vec![Answer::Same])
     );
-    d.handle_want(&doubted(), at(61));
+    d.handle_want(&doubted("709J"), at(61));
     assert_eq!(started(&mut d, at(61)), 1);
     d.handle_end(URL, Ok(body("709J")), at(62));
     assert_eq!(
@@ -196,9 +198,9 @@ fn n12_a_doubted_certificate_is_asked_for_once_a_minute() {
         [Answer::Same],
         "the same certificate"
     );
-    d.handle_want(&doubted(), at(100));
+    d.handle_want(&doubted("709J"), at(100));
     assert_eq!(started(&mut d, at(100)), 0);
-    d.handle_want(&doubted(), at(130));
+    d.handle_want(&doubted("709J"), at(130));
     assert_eq!(started(&mut d, at(130)), 1);
     d.handle_end(URL, Ok(body("710J")), at(131));
     let last = state(&mut d, at(131));
@@ -214,11 +216,26 @@ fn n12_a_doubted_certificate_is_asked_for_once_a_minute() {
 }
 
 #[test]
+fn n12_a_call_judged_just_before_the_renewal_is_judged_again_without_a_request() {
+    let mut d = desk();
+    fetched(&mut d, "709J", at(0));
+    d.handle_want(&doubted("709J"), at(100));
+    started(&mut d, at(100));
+    d.handle_end(URL, Ok(body("710J")), at(101));
+    state(&mut d, at(101));
+    d.handle_want(&doubted("709J"), at(101));
+    assert_eq!(started(&mut d, at(101)), 0);
+    assert_eq!(state(&mut d, at(101)).0, [Answer::News]);
+    d.handle_want(&doubted("710J"), at(101));
+    assert_eq!(state(&mut d, at(101)).0, [Answer::Same]);
+}
+
+#[test]
 fn n12_in_vain_the_one_at_hand_decides() {
     let mut d = desk();
     fetched(&mut d, "709J", at(0));
     state(&mut d, at(0));
-    d.handle_want(&doubted(), at(100));
+    d.handle_want(&doubted("709J"), at(100));
     started(&mut d, at(100));
     d.handle_end(URL, Err(Outcome::Status), at(101));
     assert_eq!(
@@ -296,7 +313,7 @@ fn n14_the_directory_comes_first_and_is_never_asked_for() {
     );
     let mut d = desk_with(base, false);
     d.handle_want(&missing(), at(0));
-    d.handle_want(&doubted(), at(1_000));
+    d.handle_want(&doubted("709J"), at(1_000));
     assert_eq!(started(&mut d, at(1_000)), 0);
     assert_eq!(state(&mut d, at(0)).1, Some("710J".into()));
 }

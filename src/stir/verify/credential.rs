@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::states::RuleStates;
 use super::{CallVerdict, HeaderVerdict, Rule, Validation};
 use crate::base::Timestamp;
+use crate::base::digest::Digest128;
 use crate::number::Tn;
 use crate::stir::credential::crl::CrlWindow;
 use crate::stir::credential::prepared::PathFacts;
@@ -28,11 +29,15 @@ pub fn missing_certificate(header: &HeaderVerdict) -> Option<&str> {
 pub fn doubted_certificate<'a>(
     header: &'a HeaderVerdict,
     credentials: &Credentials,
-) -> Option<&'a str> {
+) -> Option<(&'a str, Digest128)> {
     let of_content = |r: Rule| matches!(r, Rule::S2 | Rule::X4E);
     let url = header.x5u.as_deref()?;
     let doubtful = !header.failed.is_empty() && header.failed.iter().all(of_content);
-    (doubtful && credentials.is_fetched(url)).then_some(url)
+    let fetched = doubtful && credentials.is_fetched(url);
+    fetched
+        .then(|| credentials.get(url))
+        .flatten()
+        .map(|c| (url, c.digest()))
 }
 
 /// A certificate that would decide a call.
@@ -40,15 +45,24 @@ pub fn doubted_certificate<'a>(
 pub enum Want {
     /// The one under this URL is not at hand.
     Missing(Box<str>),
-    /// The one under this URL is, and another may be there by now.
-    Doubted(Box<str>),
+    /// The one under this URL is, and another may be there by now; with [`Credential::digest`] of the one that was judged by.
+    Doubted(Box<str>, Digest128),
 }
 
 impl Want {
     /// The URL.
     pub fn url(&self) -> &str {
         match self {
-            Self::Missing(url) | Self::Doubted(url) => url,
+            Self::Missing(url) | Self::Doubted(url, _) => url,
+        }
+    }
+
+    /// Whether there is a certificate among `credentials` that would say something new.
+    pub fn is_met(&self, credentials: &Credentials) -> bool {
+        let at_hand = credentials.get(self.url());
+        match self {
+            Self::Missing(_) => at_hand.is_some(),
+            Self::Doubted(_, judged_by) => at_hand.is_some_and(|c| c.digest() != *judged_by),
         }
     }
 }
@@ -66,9 +80,8 @@ pub fn wanted_certificates(
         let want = missing_certificate(header)
             .map(|url| Want::Missing(url.into()))
             .or_else(|| {
-                Some(Want::Doubted(
-                    doubted_certificate(header, credentials)?.into(),
-                ))
+                let (url, judged_by) = doubted_certificate(header, credentials)?;
+                Some(Want::Doubted(url.into(), judged_by))
             });
         out.extend(want.filter(|w| out.iter().all(|o| o.url() != w.url())));
     }

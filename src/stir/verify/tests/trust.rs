@@ -31,7 +31,8 @@ fn x2_an_unknown_certificate_is_undetermined_and_asked_for_only_by_sane_calls() 
 
 #[test]
 fn n12_a_fetched_certificate_is_doubted_when_its_content_alone_disagrees() {
-    use crate::stir::credential::{Credential, Mark};
+    use crate::base::digest::Digest128;
+    use crate::stir::credential::Mark;
     let doubted = |c: &Call, fetched: bool| {
         let mut credentials = Credentials::default();
         let trust = TrustStore::new(vec![pki::root().certificate()], None);
@@ -47,7 +48,8 @@ fn n12_a_fetched_certificate_is_doubted_when_its_content_alone_disagrees() {
         let verdict = verify_call_at(&message, c.at, &credentials, &VerifySettings::default());
         wanted_certificates(&verdict, &credentials).to_vec()
     };
-    let want = [Want::Doubted(URL.into())];
+    let bundle = pki::pem(&[&pki::leaf(&pki::root(), "709J").build()]);
+    let want = [Want::Doubted(URL.into(), Digest128::of(&bundle))];
     assert_eq!(doubted(&call(), true), []);
     let foreign = call().with(|c| c.key = pki::key(7));
     assert_eq!(doubted(&foreign, true), want);
