@@ -9,8 +9,8 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 6 | [`cli`] the commands · [`config`] TOML to checked values · [`daemon`] threads and queues · [`lab`] keys, signed calls and their truth |
-//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory · [`host`] the clock · [`store`] call records and coverage · [`responder`] look up and answer |
-//! | 4 | [`engine`] the three stages as machines: assemble, judge, collect |
+//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory and over HTTPS · [`host`] the clock · [`store`] call records and coverage · [`responder`] look up and answer |
+//! | 4 | [`engine`] the three stages as machines: assemble, judge, collect, and where calls wait |
 //! | 3 | [`call`] attempts, neighbours, flags, the record · [`traceback`] request, candidates, match, answer |
 //! | 2 | [`stir`] PASSporT, credential, the rules of verification |
 //! | 1 | [`wire`] layers, fragments, streams, SIP · [`number`] telephone numbers |
@@ -21,6 +21,7 @@
 //! ```text
 //! capture ─► engine::assemble ─► engine::judge ─► engine::collect ─► store
 //!   frames      wire: messages      stir: verdict     call: record       │
+//!                             fetch ─► park ─► judged again ─┘            │
 //! traceback request ─► responder ─► traceback: match ─► answer  ◄────────┘
 //! ```
 

@@ -67,7 +67,7 @@ impl Demo {
         );
         let config = load(&dir.join("tracehop.toml"))?;
         let captures = captures(&dir)?;
-        let done = replay::replay(&config, &captures, None, true)?;
+        let done = replay::replay(&config, &captures, None, config.fetch_enabled, true)?;
         for capture in &captures {
             replayed::remember(&config.store, capture, clock::now())
                 .map_err(|e| Failure::io(format!("{}: {e}", capture.display())))?;

@@ -12,8 +12,8 @@ use super::{Failure, Outcome, load, output};
 use crate::capture::{CaptureError, Ending, Merge};
 use crate::config::Config;
 use crate::daemon::metrics;
-use crate::daemon::pipeline::{self, PipelineSettings, Report};
-use crate::fetch::directory;
+use crate::daemon::pipeline::{self, FetchLink, PipelineSettings, Report, WhenFull};
+use crate::fetch::{Fetcher, directory};
 use crate::host::clock;
 use crate::store::embedded::{EmbeddedStore, StoreSettings};
 
@@ -32,6 +32,9 @@ pub struct Replay {
     /// Replay captures that are in the store already; their calls are stored twice
     #[arg(long)]
     again: bool,
+    /// Fetch certificates that are not at hand, as [fetch] says, whether or not it is enabled there
+    #[arg(long)]
+    fetch: bool,
     /// Write metrics in Prometheus' text format to this file
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
@@ -60,7 +63,8 @@ impl Replay {
             }
             fingerprints.push(print);
         }
-        let done = replay(&config, &self.files, self.judges, !self.json)?;
+        let fetch = self.fetch || config.fetch_enabled;
+        let done = replay(&config, &self.files, self.judges, fetch, !self.json)?;
         for (file, print) in self.files.iter().zip(fingerprints) {
             list.add(file, print, clock::now())
                 .map_err(|e| unreadable(&config.store, e))?;
@@ -101,22 +105,38 @@ pub(super) fn replay(
     config: &Config,
     files: &[PathBuf],
     judges: Option<usize>,
+    fetch: bool,
     progress: bool,
 ) -> Result<Done, Failure> {
-    let loaded = directory::load(&config.credentials, clock::now()).map_err(Failure::config)?;
+    let mut loaded = directory::load(&config.credentials, clock::now()).map_err(Failure::config)?;
+    let mut notes = std::mem::take(&mut loaded.notes);
+    let at_hand = loaded.credentials.clone();
+    let fetcher = match fetch {
+        true => Some(Fetcher::start(&config.fetch, loaded).map_err(Failure::config)?),
+        false => None,
+    };
+    if let Some(fetcher) = &fetcher {
+        notes.extend(fetcher.notes.iter().cloned());
+    }
     let mut source =
         Merge::open(files.iter().map(|f| (f.clone(), 0))).map_err(Failure::no_input)?;
     let bar = bar(source.progress().1, progress);
     let mut store = open_store(config)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let settings = PipelineSettings::new(config, loaded.credentials, judges.unwrap_or(cores));
+    let mut settings = PipelineSettings::new(config, at_hand, judges.unwrap_or(cores));
+    settings.fetch = fetcher.as_ref().map(|f| FetchLink {
+        client: f.client(),
+        limits: config.fetch.park,
+        when_full: WhenFull::Wait,
+    });
     let run = pipeline::run_files(&settings, &mut store, &mut source, |done, _| {
         bar.set_position(done)
     });
     bar.finish_and_clear();
-    let (report, troubles) = run.map_err(Failure::io)?;
+    let (mut report, troubles) = run.map_err(Failure::io)?;
+    // What came after the last call still goes to disk.
+    report.fetch = fetcher.map(Fetcher::stop);
     // Retention goes by capture time: an old capture is not gone the moment it is read.
-    let mut notes = loaded.notes;
     if let Some((_, last)) = report.span {
         let dropped = store.retain(last).map_err(Failure::io)?;
         if dropped.hours > 0 {

@@ -85,6 +85,7 @@ impl Done {
         self.print_replays();
         self.print_skews();
         self.print_disagreements(config);
+        self.print_fetches();
         say!("\nrecords are in {}", config.store.display());
     }
 
@@ -166,6 +167,40 @@ impl Done {
         }
     }
 
+    /// What was asked for over HTTPS, and how calls that lacked a certificate went on.
+    fn print_fetches(&self) {
+        let Some(fetch) = &self.report.fetch else {
+            return;
+        };
+        let rows = |counts: Vec<(&'static str, u64)>| -> Vec<Vec<String>> {
+            let some = counts.into_iter().filter(|(_, n)| *n > 0);
+            some.map(|(label, n)| vec![label.to_owned(), n.to_string()])
+                .collect()
+        };
+        for note in &fetch.notes {
+            say!("note: {note}");
+        }
+        say!(
+            "\nCertificates over HTTPS: {} requests, {} certificates in memory",
+            fetch.requests(),
+            fetch.cached
+        );
+        let outcomes = rows(fetch.iter().map(|(o, n)| (o.label(), n)).collect());
+        if !outcomes.is_empty() {
+            say!("{}", output::table(&["outcome", "wishes"], outcomes, 1));
+        }
+        let parked = &self.report.parked;
+        if parked.wanting > 0 {
+            say!(
+                "\n{} calls lacked a certificate, {} at once at most",
+                parked.wanting,
+                parked.most
+            );
+            let ended = rows(parked.iter().collect());
+            say!("{}", output::table(&["went on by", "calls"], ended, 1));
+        }
+    }
+
     /// The summary as JSON.
     pub(super) fn as_json(&self) -> Value {
         let r = &self.report;
@@ -186,6 +221,17 @@ impl Done {
             "assembled": counts(r.assemble.iter().collect()),
             "imbalances": r.imbalances(),
             "messages": counts(r.collect.iter().collect()),
+            "fetch": r.fetch.as_ref().map(|f| json!({
+                "requests": f.requests(),
+                "outcomes": counts(f.iter().map(|(o, n)| (o.label(), n)).collect()),
+                "refreshes": f.refreshes,
+                "cached": f.cached,
+                "not_kept": f.not_kept,
+                "notes": f.notes,
+                "calls_wanting": r.parked.wanting,
+                "calls_waiting_at_most": r.parked.most,
+                "calls": counts(r.parked.iter().collect()),
+            })),
             "records": r.begins,
             "evidence": r.evidence,
             "passports": counts(r.replays.iter().collect()),

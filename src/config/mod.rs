@@ -2,6 +2,7 @@
 //!
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
+mod fetch;
 mod peers;
 mod reader;
 
@@ -17,6 +18,7 @@ use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
+use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::number::NumberPlan;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
@@ -48,6 +50,10 @@ pub struct Config {
     pub crl: CrlPolicy,
     /// Where certificates, the list of authorities and the revocation list are.
     pub credentials: CredentialFiles,
+    /// How certificates are fetched.
+    pub fetch: FetchSettings,
+    /// Whether they are, unless a command says so.
+    pub fetch_enabled: bool,
     /// Folder of the store.
     pub store: PathBuf,
     /// How long records are kept.
@@ -117,6 +123,7 @@ impl Config {
             .collect();
         let crl = crl_policy(&verify);
         let credentials = credentials(root.section("credentials"), folder);
+        let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
         // 18 months: 47 CFR 42.6 asks as much of toll records.
@@ -176,6 +183,8 @@ impl Config {
                 priority_signers,
                 crl,
                 credentials,
+                fetch,
+                fetch_enabled,
                 store: store_path,
                 retention: Duration::from_secs(retention_days * 86_400),
                 evidence,

@@ -254,6 +254,20 @@ impl<'r, 't> Section<'r, 't> {
         None
     }
 
+    /// `true` or `false`, or the default.
+    pub fn flag(&self, key: &'static str, default: bool) -> bool {
+        let Some(v) = self.value(key) else {
+            return default;
+        };
+        match v.get_ref().as_bool() {
+            Some(flag) => flag,
+            None => {
+                self.wrong_type(v, key, "true or false", &format!("{key} = {default}"));
+                default
+            }
+        }
+    }
+
     /// A number from `low` to `high`, or the default.
     pub fn number(&self, key: &'static str, default: f64, low: f64, high: f64) -> f64 {
         let Some(v) = self.value(key) else {

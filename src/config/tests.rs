@@ -213,3 +213,81 @@ fn further_lists_need_a_file_and_a_root_that_are_there() {
         assert!(found[0].contains(expected), "{found:?}");
     }
 }
+
+#[test]
+fn what_the_section_on_fetching_gets_wrong() {
+    let with = |line: &str| {
+        let line = format!("enabled = false\n{line}");
+        problems(|t| t.replacen("enabled = false", &line, 1)).join("\n")
+    };
+    let one = |from: &str, to: &str| {
+        let found = problems(|t| {
+            assert!(t.contains(from), "{from}");
+            t.replacen(from, to, 1)
+        });
+        found.join("\n")
+    };
+    assert_eq!(one("enabled = false", "enabled = true"), "");
+    assert!(
+        one("enabled = false", "enabled = \"yes\"").contains("fetch.enabled is not true or false")
+    );
+    assert!(one("hosts = []", "hosts = [\"https://a.example/\"]").contains("is no name of a host"));
+    assert_eq!(
+        one(
+            "hosts = []",
+            "hosts = [\"Cert.example.net\", \".example.org\"]"
+        ),
+        ""
+    );
+    assert!(
+        one("per_host = 2", "per_host = 0")
+            .contains("fetch.per_host is not a whole number from 1 to 64")
+    );
+    assert!(one("wait_seconds = 30", "wait_secs = 30").contains("did you mean wait_seconds?"));
+    for good in [
+        "http://proxy.example.net:3128",
+        "http://192.0.2.1:80/",
+        "http://[2001:db8::1]:3128",
+    ] {
+        assert_eq!(with(&format!("proxy = \"{good}\"")), "", "{good}");
+    }
+    for bad in [
+        "proxy.example.net:3128",
+        "http://proxy.example.net",
+        "http://me@proxy.example.net:1",
+        "http://:1",
+    ] {
+        assert!(
+            with(&format!("proxy = \"{bad}\"")).contains("is no proxy"),
+            "{bad}"
+        );
+    }
+    assert!(with("connect_to = \"127.0.0.1:8443\"").contains("goes with allow_private"));
+    assert_eq!(
+        with("connect_to = \"127.0.0.1:8443\"\nallow_private = true"),
+        ""
+    );
+    assert!(with("extra_roots = \"nowhere.pem\"").contains("nowhere.pem does not exist"));
+    assert!(
+        problems(|t| t
+            .replace("enabled = false                    #", "enabled = true #")
+            .replace("offline = false", "offline = true")
+            .replace("cache = ", "#cache = "))
+        .join("\n")
+        .contains("fetch.offline without fetch.cache")
+    );
+}
+
+#[test]
+fn where_the_lists_are() {
+    let with = |lines: &str| {
+        problems(|t| t.replace("[store]", &format!("[fetch.sti_pa]\n{lines}\n[store]"))).join("\n")
+    };
+    assert_eq!(with("crl_url = \"https://sti-pa.example/crl\""), "");
+    assert!(with("crl_url = \"http://sti-pa.example/crl\"").contains("is no URL with https"));
+    assert!(
+        with("login_url = \"https://sti-pa.example/login\"")
+            .contains("login_url without secret_file")
+    );
+    assert!(with("secret_file = \"nowhere.toml\"").contains("nowhere.toml"));
+}

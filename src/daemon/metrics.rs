@@ -1,7 +1,7 @@
 //! Metrics in Prometheus' text format. Labels come from enums and from peers.toml only, never from the wire.
 //! docs/METRICS.md lists them.
 
-use prometheus::{IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::pipeline::Report;
 use crate::call::classify::Flag;
@@ -120,6 +120,63 @@ pub fn render(report: &Report) -> String {
                 tally.flagged(*flag),
             );
         }
+    }
+    if let Some(fetch) = &report.fetch {
+        let wishes = counter(
+            "tracehop_fetch_total",
+            "Wishes for a certificate, by what became of them.",
+            &["outcome"],
+        );
+        for (outcome, n) in fetch.iter() {
+            add(&wishes, &[outcome.label()], n);
+        }
+        let parked = counter(
+            "tracehop_parked_total",
+            "Calls that lacked a certificate, by how they went on.",
+            &["why"],
+        );
+        for (why, n) in report.parked.iter() {
+            add(&parked, &[why], n);
+        }
+        let gauge = |name: &str, help: &str, n: u64| {
+            let g = IntGauge::new(name, help).ok()?;
+            g.set(i64::try_from(n).unwrap_or(i64::MAX));
+            registry.register(Box::new(g)).ok()
+        };
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        // A name that is taken is a defect of this file, and shows in its test.
+        let _ = [
+            gauge(
+                "tracehop_fetch_in_flight",
+                "Requests for certificates under way.",
+                count(fetch.in_flight),
+            ),
+            gauge(
+                "tracehop_fetch_waiting",
+                "Certificates that wait to be asked for.",
+                count(fetch.waiting),
+            ),
+            gauge(
+                "tracehop_fetch_cached",
+                "Fetched certificates in memory.",
+                count(fetch.cached),
+            ),
+            gauge(
+                "tracehop_fetch_cached_bytes",
+                "Octets of fetched certificates in memory.",
+                count(fetch.cached_octets),
+            ),
+            gauge(
+                "tracehop_fetch_not_kept",
+                "Certificates that could not be written to disk.",
+                fetch.not_kept,
+            ),
+            gauge(
+                "tracehop_parked_most",
+                "The most calls that waited for a certificate at once.",
+                count(report.parked.most),
+            ),
+        ];
     }
     TextEncoder::new()
         .encode_to_string(&registry.gather())

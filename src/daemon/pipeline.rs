@@ -8,12 +8,15 @@
 //!
 //! Batches carry a running number; collect takes them in that order whatever judge was faster, so the records are the same for
 //! any number of judges. A full queue makes the stage before it wait: a file can wait. A thread that dies ends the run with an error.
+//!
+//! With a fetcher ([`PipelineSettings::fetch`]) calls that lack a certificate wait beside collect, in [`super::park`], and their records go
+//! out when they go on: the others don't wait for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
@@ -28,10 +31,14 @@ use crate::engine::collect::{
     CollectCounters, CollectSettings, Collector, Output, Tally, TallyKey,
 };
 use crate::engine::judge::{Judge, Judged};
+use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released};
+use crate::fetch::{Client, FetchReport};
 use crate::stir::credential::Credentials;
 use crate::stir::verify::VerifySettings;
 use crate::store::{Store, StoreError};
 use crate::wire::Message;
+
+use super::park;
 
 /// Messages in a batch: the hand-over between threads costs less than a microsecond, shared by so many.
 const BATCH: usize = 64;
@@ -60,6 +67,28 @@ pub struct PipelineSettings {
     pub assemble: AssembleLimits,
     /// Of which calls evidence is kept.
     pub evidence: EvidenceKept,
+    /// Where certificates that are not at hand are asked for; without one, calls never wait.
+    pub fetch: Option<FetchLink>,
+}
+
+/// How the stages use a fetcher.
+#[derive(Clone, Debug)]
+pub struct FetchLink {
+    /// The fetcher. Its credentials take the place of [`PipelineSettings::credentials`].
+    pub client: Client,
+    /// How many calls may wait, and for how long.
+    pub limits: ParkLimits,
+    /// What becomes of the source when no more calls may wait.
+    pub when_full: WhenFull,
+}
+
+/// What becomes of the source when no more calls may wait for certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It waits as well: a file can.
+    Wait,
+    /// It goes on, and calls that find no room are undetermined at once: a live edge can't be held up.
+    GoOn,
 }
 
 impl PipelineSettings {
@@ -80,6 +109,7 @@ impl PipelineSettings {
             },
             assemble: AssembleLimits::default(),
             evidence: config.evidence,
+            fetch: None,
         }
     }
 }
@@ -107,6 +137,10 @@ pub struct Report {
     pub ends: u64,
     /// First and last capture time of a record.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Calls that lacked a certificate, and how each went on.
+    pub parked: ParkCounters,
+    /// What the fetcher did, up to the end of the run.
+    pub fetch: Option<FetchReport>,
 }
 
 /// Why a run ended early. What was committed before stays.
@@ -131,6 +165,7 @@ impl Report {
             ("messages", self.assemble.messages_out, self.collect.total()),
             ("attempts", self.collect.attempts, self.begins),
             ("neighbours", self.begins, records),
+            ("parked", self.parked.wanting, self.parked.total()),
         ];
         let assemble = self.assemble.imbalance().map(str::to_owned);
         let later = levels
@@ -195,23 +230,47 @@ pub fn run(
     let (to_judges, from_assemble) = bounded::<Batch<Message>>(QUEUE);
     let (to_collect, from_judges) = bounded::<Batch<Judged>>(QUEUE);
     thread::scope(|scope| {
+        let fetch = settings.fetch.as_ref();
         let judges: Vec<_> = (0..settings.judges.max(1))
             .map(|_| {
                 let (input, output) = (from_assemble.clone(), to_collect.clone());
                 let judge = Judge::new(settings.credentials.clone(), settings.verify.clone())
                     .with_evidence(settings.evidence);
+                let judge = match fetch {
+                    Some(_) => judge.asking(),
+                    None => judge,
+                };
                 thread::Builder::new()
                     .name("judge".to_owned())
-                    .spawn_scoped(scope, move || judge_batches(judge, &input, &output))
+                    .spawn_scoped(scope, move || judge_batches(judge, fetch, &input, &output))
             })
             .collect::<Result<_, _>>()?;
         // The stages end when nobody holds the sending end of their queue.
         drop((from_assemble, to_collect));
-        let collector = Collector::new(settings.collect.clone(), store.last_uid() + 1);
+        let mut collector = Collector::new(settings.collect.clone(), store.last_uid() + 1);
+        let mut waiting = None;
+        if let Some(link) = fetch {
+            collector = collector.parking(link.limits);
+            // No more than may wait are ever in either, so nobody waits for room in them.
+            let (to_park, from_collect) = bounded::<Parked>(link.limits.calls.max(1));
+            let (to_collect, released) = bounded::<Released>(link.limits.calls.max(1));
+            let judge = Judge::new(link.client.credentials(), settings.verify.clone())
+                .with_evidence(settings.evidence);
+            thread::Builder::new()
+                .name("park".to_owned())
+                .spawn_scoped(scope, move || {
+                    park::run(judge, link, &from_collect, &to_collect)
+                })?;
+            waiting = Some(WaitingRoom {
+                to_park,
+                released,
+                when_full: link.when_full,
+            });
+        }
         let collect = thread::Builder::new()
             .name("collect".to_owned())
             .spawn_scoped(scope, move || {
-                collect_batches(collector, store, &from_judges)
+                collect_batches(collector, store, &from_judges, waiting)
             })?;
 
         let assembler = Assembler::new(settings.assemble)
@@ -226,6 +285,7 @@ pub fn run(
             return Err(PipelineError::Died("judge"));
         }
         report.assemble = assemble;
+        report.fetch = fetch.map(|link| link.client.report());
         Ok(report)
     })
 }
@@ -267,10 +327,14 @@ fn assemble_batches(
 
 fn judge_batches(
     mut judge: Judge,
+    fetch: Option<&FetchLink>,
     input: &Receiver<Batch<Message>>,
     output: &Sender<Batch<Judged>>,
 ) {
     for batch in input {
+        if let Some(link) = fetch {
+            judge.handle_credentials(link.client.credentials());
+        }
         let judged = Batch {
             number: batch.number,
             items: batch.items.into_iter().map(|m| judge.judge(m)).collect(),
@@ -282,24 +346,46 @@ fn judge_batches(
     }
 }
 
+/// Collect's side of the room in which calls wait.
+struct WaitingRoom {
+    to_park: Sender<Parked>,
+    released: Receiver<Released>,
+    when_full: WhenFull,
+}
+
 fn collect_batches(
     mut collector: Collector,
     store: &mut (dyn Store + Send),
     input: &Receiver<Batch<Judged>>,
+    room: Option<WaitingRoom>,
 ) -> Result<Report, PipelineError> {
     let mut report = Report::default();
-    let mut waiting = BTreeMap::new();
+    let mut early = BTreeMap::new();
     let mut next = 0;
-    for batch in input {
-        waiting.insert(batch.number, batch);
-        if waiting.len() > WAITING {
+    let nobody = never();
+    let released = room.as_ref().map_or(&nobody, |r| &r.released);
+    loop {
+        let batch = select! {
+            recv(input) -> batch => batch.ok(),
+            recv(released) -> call => {
+                collector.handle_released(call.map_err(|_| PipelineError::Died("park"))?);
+                write(&mut collector, store, &mut report)?;
+                continue;
+            }
+        };
+        let Some(batch) = batch else { break };
+        early.insert(batch.number, batch);
+        if early.len() > WAITING {
             // A batch that should have come long ago: its judge is dead.
             return Err(PipelineError::Died("judge"));
         }
-        while let Some(batch) = waiting.remove(&next) {
+        while let Some(batch) = early.remove(&next) {
             next += 1;
             for judged in batch.items {
                 collector.handle(judged);
+                if let Some(room) = &room {
+                    room.take(&mut collector)?;
+                }
                 write(&mut collector, store, &mut report)?;
             }
             for row in &batch.coverage {
@@ -309,13 +395,34 @@ fn collect_batches(
     }
     collector.finish();
     write(&mut collector, store, &mut report)?;
+    // The source has ended; who waits still goes on by himself.
+    while collector.held() > 0 {
+        let call = released.recv().map_err(|_| PipelineError::Died("park"))?;
+        collector.handle_released(call);
+        write(&mut collector, store, &mut report)?;
+    }
     store.commit()?;
     report.collect = collector.counters();
     report.attempts = collector.attempt_counters();
     report.replays = collector.replay_counters();
     report.skews = collector.skews().clone();
     report.tallies = collector.tallies().clone();
+    report.parked = collector.park_counters();
     Ok(report)
+}
+
+impl WaitingRoom {
+    /// Sends calls to wait, and waits for one to leave where there is no more room.
+    fn take(&self, collector: &mut Collector) -> Result<(), PipelineError> {
+        let died = || PipelineError::Died("park");
+        while let Some(parked) = collector.poll_parked() {
+            self.to_park.send(parked).map_err(|_| died())?;
+        }
+        while self.when_full == WhenFull::Wait && collector.is_full() {
+            collector.handle_released(self.released.recv().map_err(|_| died())?);
+        }
+        Ok(())
+    }
 }
 
 fn write(

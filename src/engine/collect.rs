@@ -1,6 +1,6 @@
 //! The last stage: judged messages, in the order of capture, become records.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use crate::base::Timestamp;
 use crate::call::attempt::{
     AttemptCounters, AttemptLimits, Attempts, Facts, InviteFacts, InviteIs, RequestKind,
 };
+use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
 use crate::call::classify::{Flag, OwnNumbers, flagging};
-use crate::call::peer::{PeerTable, Resolved};
-use crate::call::record::evidence::StoredEvidence;
-use crate::call::record::{Begin, Clock, Direction, End};
-use crate::engine::judge::{Judged, Unjudged};
+use crate::call::peer::{PeerTable, Resolved, Side};
+use crate::call::record::evidence::{Evidence, StoredEvidence};
+use crate::call::record::{Begin, Clock, Direction, End, State};
+use crate::engine::judge::{Judged, Unjudged, Wanting};
+use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
 use crate::stir::verify::Validation;
 use crate::wire::Flow;
 
@@ -192,7 +194,47 @@ pub struct Collector {
     places: Vec<TallyKey>,
     replays: Replays,
     skews: Skews,
+    /// Whether calls may wait for certificates, and how many.
+    park: Option<ParkLimits>,
+    /// Records of calls that wait: their halves go out when the call goes on.
+    held: HashMap<u64, Held>,
+    held_octets: usize,
+    parked: VecDeque<Parked>,
+    park_counters: ParkCounters,
 }
+
+/// A call whose record is not written yet: because it has just begun, or because it waits.
+#[derive(Debug)]
+struct Held {
+    at: Timestamp,
+    flow: Flow,
+    side: Side,
+    sensor: u16,
+    invite: Box<InviteFacts>,
+    evidence: Option<Box<Evidence>>,
+    ends: Vec<End>,
+    octets: usize,
+}
+
+impl Held {
+    /// Holds what others said of it meanwhile against the verdict that it has now. Gives whether they say the opposite.
+    fn hold_against(&mut self, invite: &InviteFacts) -> bool {
+        let (ours, identities) = (invite.verdict.validation, invite.verdict.identities);
+        let mut disagrees = false;
+        for end in self.ends.iter_mut().filter(|e| e.stir_cause.is_some()) {
+            let refused = end.state == State::Failed;
+            end.disagrees = refusal_disagrees(ours, identities, refused);
+            disagrees |= end.disagrees;
+        }
+        disagrees
+    }
+}
+
+/// What is kept of a waiting call beside its message: facts, flow, places in tables.
+const HELD_BESIDE: usize = 1_024;
+
+/// How often the URL of a certificate is kept while a call waits for it: with the call, in the park, at the fetcher's desk and in its queue.
+const URL_COPIES: usize = 4;
 
 impl Collector {
     /// Starts with `next_uid` for the first record.
@@ -207,6 +249,19 @@ impl Collector {
             output: VecDeque::new(),
             counters: CollectCounters::default(),
             tallies: BTreeMap::new(),
+            park: None,
+            held: HashMap::new(),
+            held_octets: 0,
+            parked: VecDeque::new(),
+            park_counters: ParkCounters::default(),
+        }
+    }
+
+    /// Lets calls wait for certificates: see [`Collector::poll_parked`].
+    pub fn parking(self, limits: ParkLimits) -> Self {
+        Self {
+            park: Some(limits),
+            ..self
         }
     }
 
@@ -218,6 +273,7 @@ impl Collector {
             sensor,
             facts,
             evidence,
+            wanting,
             ..
         } = judged;
         let side = self.settings.peers.side(&flow);
@@ -257,11 +313,19 @@ impl Collector {
                     InviteIs::New => {
                         c.attempts += 1;
                         self.next_uid += 1;
-                        self.begin(uid, at, &flow, sensor, *invite);
-                        if let Some(evidence) = evidence {
-                            let evidence = *evidence;
-                            let stored = StoredEvidence { uid, at, evidence };
-                            self.output.push_back(Output::Evidence(Box::new(stored)));
+                        let call = Held {
+                            at,
+                            flow,
+                            side,
+                            sensor,
+                            invite,
+                            evidence,
+                            ends: Vec::new(),
+                            octets: 0,
+                        };
+                        match wanting.and_then(|w| self.room_for(uid, w)) {
+                            Some(octets) => self.hold(uid, Held { octets, ..call }),
+                            None => self.begin(uid, call),
                         }
                     }
                 }
@@ -277,8 +341,60 @@ impl Collector {
 
     /// Records, in the order in which they must be written.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let ready = self.output.pop_front();
-        ready.or_else(|| self.poll_end().map(Output::End))
+        loop {
+            if let Some(ready) = self.output.pop_front() {
+                return Some(ready);
+            }
+            let end = self.poll_end()?;
+            self.end(end);
+        }
+    }
+
+    /// A call that begins to wait for a certificate; its record is held until [`Collector::handle_released`].
+    pub fn poll_parked(&mut self) -> Option<Parked> {
+        self.parked.pop_front()
+    }
+
+    /// A call that waited goes on.
+    pub fn handle_released(&mut self, released: Released) {
+        let Released {
+            uid,
+            facts,
+            evidence,
+            why,
+        } = released;
+        let Some(mut call) = self.held.remove(&uid) else {
+            return;
+        };
+        self.park_counters.count(why);
+        self.held_octets -= call.octets;
+        if let Some(invite) = facts {
+            self.attempts.handle_verdict(uid, call.side, &invite);
+            if call.hold_against(&invite)
+                && let Some(tally) = self.tally_of(&call)
+            {
+                // Nothing was said against an undetermined call, so it was not counted before.
+                tally.refusal_disagrees += 1;
+            }
+            (call.invite, call.evidence) = (invite, evidence);
+        }
+        self.begin(uid, call);
+    }
+
+    /// How many calls wait.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether the next call that lacks a certificate would find no room to wait.
+    pub fn is_full(&self) -> bool {
+        self.park
+            .is_some_and(|l| self.held.len() >= l.calls || self.held_octets >= l.octets)
+    }
+
+    /// Counts of calls that lacked a certificate.
+    pub fn park_counters(&self) -> ParkCounters {
+        self.park_counters
     }
 
     /// Counts so far.
@@ -313,7 +429,15 @@ impl Collector {
 
     fn take_ends(&mut self) {
         while let Some(end) = self.poll_end() {
-            self.output.push_back(Output::End(end));
+            self.end(end);
+        }
+    }
+
+    /// The second half of a record never goes before the first.
+    fn end(&mut self, end: End) {
+        match self.held.get_mut(&end.uid) {
+            Some(held) => held.ends.push(end),
+            None => self.output.push_back(Output::End(end)),
         }
     }
 
@@ -330,10 +454,47 @@ impl Collector {
         Some(ended.end)
     }
 
-    fn begin(&mut self, uid: u64, at: Timestamp, flow: &Flow, sensor: u16, invite: InviteFacts) {
+    fn tally_of(&mut self, call: &Held) -> Option<&mut Tally> {
+        let trunk = call.invite.trunk.as_deref().map(str::as_bytes);
+        let resolved = self.settings.peers.resolve(&call.flow, trunk);
+        let key = key_of(&resolved);
+        self.tallies.get_mut(&key)
+    }
+
+    /// Sends a call to wait, if it may; the octets that it takes come back.
+    fn room_for(&mut self, uid: u64, wanting: Box<Wanting>) -> Option<usize> {
+        self.park?;
+        self.park_counters.wanting += 1;
+        if self.is_full() {
+            self.park_counters.count(Why::RoomFull);
+            return None;
+        }
+        let urls: usize = wanting.wants.iter().map(|w| w.url().len()).sum();
+        let octets = wanting.message.bytes.len() + URL_COPIES * urls + HELD_BESIDE;
+        self.parked.push_back(Parked { uid, wanting });
+        Some(octets)
+    }
+
+    fn hold(&mut self, uid: u64, held: Held) {
+        self.held_octets += held.octets;
+        self.held.insert(uid, held);
+        self.park_counters.most = self.park_counters.most.max(self.held.len());
+    }
+
+    fn begin(&mut self, uid: u64, call: Held) {
+        let Held {
+            at,
+            flow,
+            sensor,
+            invite,
+            evidence,
+            ends,
+            ..
+        } = call;
+        let invite = *invite;
         let s = &self.settings;
         let trunk = invite.trunk.as_deref().map(str::as_bytes);
-        let resolved = s.peers.resolve(flow, trunk);
+        let resolved = s.peers.resolve(&flow, trunk);
         let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
         let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
         let direction = resolved.direction;
@@ -377,7 +538,18 @@ impl Collector {
             *n += 1;
         }
         self.output.push_back(Output::Begin(begin));
+        if let Some(evidence) = evidence {
+            let evidence = *evidence;
+            let stored = StoredEvidence { uid, at, evidence };
+            self.output.push_back(Output::Evidence(Box::new(stored)));
+        }
+        self.output.extend(ends.into_iter().map(Output::End));
     }
+}
+
+fn key_of(resolved: &Resolved<'_>) -> TallyKey {
+    let peer = resolved.peer.map(|(p, _)| p.id.clone());
+    (resolved.direction.into(), peer)
 }
 
 /// The place of a neighbour: which tally an attempt's end belongs to.
@@ -386,10 +558,7 @@ fn place_of(
     tallies: &mut BTreeMap<TallyKey, Tally>,
     places: &mut Vec<TallyKey>,
 ) -> u32 {
-    let key = (
-        resolved.direction.into(),
-        resolved.peer.map(|(p, _)| p.id.clone()),
-    );
+    let key = key_of(&resolved);
     if let Some(tally) = tallies.get(&key) {
         return tally.place;
     }

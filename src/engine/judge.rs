@@ -1,5 +1,8 @@
 //! The middle stage: one message and the credentials at hand give facts and a verdict. Stateless, so any judge may take any
 //! message; the memo of signatures only saves time.
+//!
+//! A judge that is told to ([`Judge::asking`]) also says which certificates would decide a call that it could not, and gives the
+//! message back for [`super::park`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,7 +13,9 @@ use crate::base::Timestamp;
 use crate::call::attempt::Facts;
 use crate::call::record::evidence::{Evidence, EvidenceKept, Judgement, StoredChain};
 use crate::stir::credential::Credentials;
-use crate::stir::verify::{CallVerdict, SignatureMemo, VerifySettings, verify_call_with_memo_at};
+use crate::stir::verify::{
+    CallVerdict, SignatureMemo, VerifySettings, Want, verify_call_with_memo_at, wanted_certificates,
+};
 use crate::wire::{self, Flow, sip};
 
 /// Slots of a judge's memo, 2.6 MB. The second leg of a call follows within a tenth of a second, in which 10,000 calls/s
@@ -32,6 +37,17 @@ pub struct Judged {
     pub facts: Result<Facts, Unjudged>,
     /// What it takes to judge it again, where that is kept.
     pub evidence: Option<Box<Evidence>>,
+    /// What would say more.
+    pub wanting: Option<Box<Wanting>>,
+}
+
+/// A message whose verdict lacks nothing but certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanting {
+    /// Which; at least one.
+    pub wants: SmallVec<[Want; 1]>,
+    /// The message, to be judged again.
+    pub message: wire::Message,
 }
 
 /// Why a message gave no facts.
@@ -50,6 +66,7 @@ pub struct Judge {
     settings: Arc<VerifySettings>,
     memo: SignatureMemo,
     evidence: EvidenceKept,
+    asking: bool,
 }
 
 impl Judge {
@@ -60,12 +77,31 @@ impl Judge {
             settings,
             memo: SignatureMemo::new(MEMO),
             evidence: EvidenceKept::None,
+            asking: false,
         }
     }
 
     /// The same judge, which hands on evidence of such calls.
     pub fn with_evidence(self, evidence: EvidenceKept) -> Self {
         Self { evidence, ..self }
+    }
+
+    /// Says what certificates are wanting, too.
+    pub fn asking(self) -> Self {
+        Self {
+            asking: true,
+            ..self
+        }
+    }
+
+    /// Whether a certificate that was wanting is there now.
+    pub fn is_met(&self, want: &Want) -> bool {
+        want.is_met(&self.credentials)
+    }
+
+    /// Judges by other credentials from now on.
+    pub fn handle_credentials(&mut self, credentials: Arc<Credentials>) {
+        self.credentials = credentials;
     }
 
     /// Judges one message.
@@ -80,13 +116,25 @@ impl Judge {
                 Err(Unjudged::Panicked)
             }
         };
+        let (facts, wants) = match facts {
+            Ok((facts, wants)) => (Ok(facts), wants),
+            Err(why) => (Err(why), SmallVec::new()),
+        };
+        let (seq, at, sensor) = (message.seq, message.at, message.sensor);
+        let (flow, wanting) = if wants.is_empty() {
+            (message.flow, None)
+        } else {
+            let flow = message.flow.clone();
+            (flow, Some(Box::new(Wanting { wants, message })))
+        };
         Judged {
-            seq: message.seq,
-            at: message.at,
-            flow: message.flow,
-            sensor: message.sensor,
+            seq,
+            at,
+            flow,
+            sensor,
             facts,
             evidence,
+            wanting,
         }
     }
 
@@ -94,10 +142,10 @@ impl Judge {
         &mut self,
         message: &wire::Message,
         evidence: &mut Option<Box<Evidence>>,
-    ) -> Result<Facts, Unjudged> {
+    ) -> Result<(Facts, SmallVec<[Want; 1]>), Unjudged> {
         let sip = sip::Message::scan(&message.bytes).map_err(|_| Unjudged::NotSip)?;
         if !sip.start.is_method("INVITE") {
-            return Ok(Facts::of_other(&sip));
+            return Ok((Facts::of_other(&sip), SmallVec::new()));
         }
         // Identity inside a dialog is not judged (rule H1).
         // Whether the message is cut shows in its octets: a cut behind the blank line hides no header.
@@ -115,7 +163,12 @@ impl Judge {
         if self.evidence.wants(&verdict) {
             *evidence = Some(Box::new(self.evidence_of(&message.bytes, &sip, &verdict)));
         }
-        Ok(Facts::of_invite(&sip, verdict, &self.settings.plan))
+        let wants = if self.asking {
+            wanted_certificates(&verdict, &self.credentials)
+        } else {
+            SmallVec::new()
+        };
+        Ok((Facts::of_invite(&sip, verdict, &self.settings.plan), wants))
     }
 
     fn evidence_of(&self, bytes: &[u8], sip: &sip::Message<'_>, verdict: &CallVerdict) -> Evidence {

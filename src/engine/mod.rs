@@ -8,9 +8,11 @@
 //! - [`assemble`]: frames → numbered SIP messages, and what was not seen
 //! - [`judge`]: a message and the credentials at hand → facts and a verdict
 //! - [`collect`]: judged messages, in order → records
+//! - [`park`]: where calls wait for certificates that are not at hand
 
 pub mod assemble;
 pub mod collect;
 pub mod judge;
+pub mod park;
 
 pub use assemble::{AssembleCounters, AssembleLimits, Assembler, Frame};

@@ -66,6 +66,8 @@ pub struct Loaded {
     pub ca_list_ends: Option<Timestamp>,
     /// What could not be used, and what has run out.
     pub notes: Vec<String>,
+    /// What trust rests on, for whoever puts newer lists in their place.
+    pub lists: Lists,
 }
 
 impl Loaded {
@@ -78,6 +80,7 @@ impl Loaded {
             trust: Arc::default(),
             ca_list_ends: None,
             notes: Vec::new(),
+            lists: Lists::default(),
         }
     }
 }
@@ -113,7 +116,7 @@ pub enum LoadError {
 pub fn load(files: &CredentialFiles, now: Timestamp) -> Result<Loaded, LoadError> {
     let lists = Lists::read(files, now)?;
     let certificates = certificates(files)?;
-    Ok(prepare(lists, certificates, files))
+    Ok(prepare(lists, certificates))
 }
 
 /// A URL, the file behind it, and what is in it or why that can't be read.
@@ -142,8 +145,9 @@ pub(super) fn certificates(files: &CredentialFiles) -> Result<Vec<Found>, LoadEr
 }
 
 /// Judges each certificate by the lists.
-pub(super) fn prepare(lists: Lists, found: Vec<Found>, files: &CredentialFiles) -> Loaded {
-    let (trust, mut notes) = (Arc::new(lists.trust(files)), lists.notes);
+pub(super) fn prepare(mut lists: Lists, found: Vec<Found>) -> Loaded {
+    let trust = Arc::new(lists.trust());
+    let mut notes = std::mem::take(&mut lists.notes);
     let mut credentials = Credentials::default();
     for Found { url, path, content } in found {
         match content {
@@ -168,8 +172,9 @@ pub(super) fn prepare(lists: Lists, found: Vec<Found>, files: &CredentialFiles) 
         credentials,
         authorities: trust.anchor_count(),
         trust,
-        ca_list_ends: lists.ca_list.map(|l| l.expires),
+        ca_list_ends: lists.ca_list.as_ref().map(|l| l.expires),
         notes,
+        lists,
     }
 }
 

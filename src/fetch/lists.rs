@@ -3,33 +3,63 @@
 //! A list of authorities that can't be believed is an error: without it there is no trust. A revocation list that can't be believed costs
 //! a note, and leaves the revocation of the certificates that it speaks for unknown (rule R5).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::directory::{CredentialFiles, CrlFiles, LoadError, read};
 use crate::base::Timestamp;
 use crate::stir::credential::{CaList, Certificate, Crl, SkippedEntry, TrustStore, anchors_of_pem};
 
 /// What was read, each part on its own so that one can be replaced by the last good one.
-#[derive(Debug)]
-pub(super) struct Lists {
+#[derive(Clone, Debug, Default)]
+pub struct Lists {
+    /// The STI-PA's list of authorities.
     pub ca_list: Option<CaList>,
     /// Of a plain PEM bundle.
     pub anchors: Vec<Certificate>,
+    /// The national revocation list.
     pub crl: Option<Crl>,
     /// One for each of [`CredentialFiles::other_crls`].
     pub other_crls: Vec<Option<Crl>>,
+    /// URLs under which certificates name the national one, beside its own.
+    pub crl_aliases: Vec<Box<str>>,
+    /// Whether calls after the end of the list of authorities are undetermined.
+    pub must_be_current: bool,
+    /// What newer lists are to be held against.
+    pub pins: Pins,
+    /// What could not be used, and what has run out.
     pub notes: Vec<String>,
+}
+
+/// Certificates that lists are held against, in PEM.
+#[derive(Clone, Debug, Default)]
+pub struct Pins {
+    /// Root of the STI-PA.
+    pub root: Option<Vec<u8>>,
+    /// Who signs the list of authorities.
+    pub ca_list_signer: Option<Vec<u8>>,
+    /// Who signs the revocation list.
+    pub crl_signer: Option<Vec<u8>>,
+}
+
+impl Pins {
+    fn read(files: &CredentialFiles) -> Result<Self, LoadError> {
+        let optional = |path: &Option<PathBuf>| path.as_deref().map(read).transpose();
+        Ok(Self {
+            root: optional(&files.sti_pa_root)?,
+            ca_list_signer: optional(&files.ca_list_signer)?,
+            crl_signer: optional(&files.crl_signer)?,
+        })
+    }
 }
 
 impl Lists {
     /// Reads everything that is named. `now` only decides which notes there are.
-    pub fn read(files: &CredentialFiles, now: Timestamp) -> Result<Self, LoadError> {
+    pub(super) fn read(files: &CredentialFiles, now: Timestamp) -> Result<Self, LoadError> {
         let mut out = Self {
-            ca_list: None,
-            anchors: Vec::new(),
-            crl: None,
-            other_crls: Vec::new(),
-            notes: Vec::new(),
+            crl_aliases: files.crl_aliases.clone(),
+            must_be_current: files.ca_list_must_be_current,
+            pins: Pins::read(files)?,
+            ..Self::default()
         };
         out.read_anchors(files, now)?;
         out.crl = match (&files.crl, &files.sti_pa_root) {
@@ -61,16 +91,16 @@ impl Lists {
     }
 
     /// What certificates are judged by.
-    pub fn trust(&self, files: &CredentialFiles) -> TrustStore {
+    pub fn trust(&self) -> TrustStore {
         let listed = self.ca_list.iter().flat_map(|l| &l.anchors);
         let anchors = listed.chain(&self.anchors).cloned().collect();
         let mut trust = TrustStore::new(anchors, self.crl.clone())
-            .with_crl_aliases(files.crl_aliases.iter().cloned());
+            .with_crl_aliases(self.crl_aliases.iter().cloned());
         for crl in self.other_crls.iter().flatten() {
             trust = trust.with_other_crl(crl.clone());
         }
         match &self.ca_list {
-            Some(list) if files.ca_list_must_be_current => trust.ending(list.expires.secs()),
+            Some(list) if self.must_be_current => trust.ending(list.expires.secs()),
             _ => trust,
         }
     }
@@ -132,7 +162,7 @@ impl Lists {
         }
     }
 
-    pub fn note(&mut self, path: &Path, what: &str) {
+    pub(super) fn note(&mut self, path: &Path, what: &str) {
         self.notes.push(format!("{} {what}", path.display()));
     }
 }

@@ -127,6 +127,12 @@ impl Store for Recorder {
         Ok(())
     }
     fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
+        let begun = self.begins.iter().rev().any(|b| b.uid == end.uid);
+        assert!(
+            begun,
+            "the second half of {} came before its first",
+            end.uid
+        );
         self.ends.push(end.clone());
         Ok(())
     }

@@ -75,11 +75,16 @@ impl Attempt {
         out.uid = uid;
         out.begun_at = at;
         out.called = invite.numbers.called;
-        out.ours = (invite.verdict.validation, invite.verdict.identities);
+        out.handle_verdict(invite);
         if !out.branches.iter().any(|b| b.id == invite.branch) {
             out.push_branch(invite.branch);
         }
         out
+    }
+
+    /// What we say of it, to be held against what others say.
+    pub fn handle_verdict(&mut self, invite: &InviteFacts) {
+        self.ours = (invite.verdict.validation, invite.verdict.identities);
     }
 
     /// An attempt of which an answer was seen first.

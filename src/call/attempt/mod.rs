@@ -238,6 +238,17 @@ impl Attempts {
         InviteIs::New
     }
 
+    /// An INVITE that had to wait for a certificate has been judged again.
+    pub fn handle_verdict(&mut self, uid: u64, side: Side, invite: &InviteFacts) {
+        let key = Key {
+            leg: invite.leg,
+            side,
+        };
+        if let Some(attempt) = self.open.get_mut(&key).filter(|a| a.uid() == uid) {
+            attempt.handle_verdict(invite);
+        }
+    }
+
     /// Takes a response in; `side` is that of the request. Responses to other methods than INVITE change nothing.
     pub fn handle_response(&mut self, at: Timestamp, side: Side, response: &ResponseFacts) {
         self.tick(at);

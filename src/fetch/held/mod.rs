@@ -158,7 +158,7 @@ impl HeldTrust {
                 .collect(),
             ca_list: lists.ca_list.as_ref().map(|l| l.digest),
         };
-        self.current = Arc::new(directory::prepare(lists, found, &self.files));
+        self.current = Arc::new(directory::prepare(lists, found));
         self.trouble = None;
     }
 }

@@ -199,6 +199,12 @@ fn opened(text: &str) -> Result<Cow<'_, str>, CaListError> {
     })
 }
 
+/// Where a list says that its signer's certificate is published: `x5u` of its header, not verified. For whoever fetches that.
+pub fn signer_url(jws: &[u8]) -> Option<String> {
+    let jws = std::str::from_utf8(jws).ok()?.trim();
+    Some(read_header(jws).ok()?.x5u)
+}
+
 /// Anchors of a plain PEM bundle, for labs and for countries without a signed list.
 pub fn anchors_of_pem(text: &[u8]) -> (Vec<Certificate>, Vec<SkippedEntry>) {
     collect(pem::certificates(text).take(MAX_ENTRIES).map(Ok))

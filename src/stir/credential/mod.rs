@@ -32,7 +32,7 @@ mod signer;
 pub(crate) mod testpki;
 pub mod tnauthlist;
 
-pub use calist::{CaList, CaListError, SkippedEntry, anchors_of_pem};
+pub use calist::{CaList, CaListError, SkippedEntry, anchors_of_pem, signer_url};
 pub use certificate::Certificate;
 pub use chain::Link;
 pub use crl::{Crl, CrlError};
@@ -45,6 +45,7 @@ pub use tnauthlist::TnAuthList;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What trust rests on: anchors, and the revocation lists that are at hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,31 +103,92 @@ impl TrustStore {
 /// Prepared credentials by the exact URL under which they were found. Cheap to copy: the credentials are shared.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
-    by_url: HashMap<Box<str>, Arc<Credential>>,
+    by_url: HashMap<Box<str>, Place>,
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    credential: Arc<Credential>,
+    /// Set for a fetched one.
+    mark: Option<Mark>,
+}
+
+/// Says that somebody looked a fetched credential up. Whoever keeps the cache takes the mark down now and then (rule N13).
+#[derive(Clone, Debug, Default)]
+pub struct Mark(Arc<AtomicBool>);
+
+impl Mark {
+    /// Whether it was looked up since this was asked last.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+
+    fn set(&self) {
+        // Read first: many judges look the same credential up, and a line that is only read is shared by all cores.
+        if !self.0.load(Ordering::Relaxed) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Credentials {
     /// Puts a credential under its URL, in place of the one that was there.
     pub fn insert(&mut self, url: &str, credential: Arc<Credential>) -> Option<Arc<Credential>> {
-        self.by_url.insert(url.into(), credential)
+        self.put(url, credential, None)
+    }
+
+    /// [`Credentials::insert`] for one that was fetched, and may be fetched again.
+    pub fn insert_fetched(
+        &mut self,
+        url: &str,
+        credential: Arc<Credential>,
+        mark: Mark,
+    ) -> Option<Arc<Credential>> {
+        self.put(url, credential, Some(mark))
+    }
+
+    fn put(
+        &mut self,
+        url: &str,
+        credential: Arc<Credential>,
+        mark: Option<Mark>,
+    ) -> Option<Arc<Credential>> {
+        let before = self.by_url.insert(url.into(), Place { credential, mark });
+        before.map(|p| p.credential)
     }
 
     /// Takes the credential under a URL out.
     pub fn remove(&mut self, url: &str) -> Option<Arc<Credential>> {
-        self.by_url.remove(url)
+        self.by_url.remove(url).map(|p| p.credential)
     }
 
     /// The credential under a URL, compared octet by octet.
     pub fn get(&self, url: &str) -> Option<&Arc<Credential>> {
-        self.by_url.get(url)
+        let place = self.by_url.get(url)?;
+        if let Some(mark) = &place.mark {
+            mark.set();
+        }
+        Some(&place.credential)
+    }
+
+    /// Whether there is one under a URL; leaves no mark.
+    pub fn contains(&self, url: &str) -> bool {
+        self.by_url.contains_key(url)
+    }
+
+    /// Whether the credential under a URL was fetched, so that another may be there by now.
+    pub fn is_fetched(&self, url: &str) -> bool {
+        self.by_url.get(url).is_some_and(|p| p.mark.is_some())
     }
 
     /// All of them judged again by other trust.
     #[must_use]
     pub fn prepare_again(&self, trust: &TrustStore) -> Self {
-        let again = self
-            .iter()
-            .map(|(url, c)| (url.into(), Arc::new(c.prepare_again(trust))));
+        let again = self.by_url.iter().map(|(url, place)| {
+            let credential = Arc::new(place.credential.prepare_again(trust));
+            let mark = place.mark.clone();
+            (url.clone(), Place { credential, mark })
+        });
         Self {
             by_url: again.collect(),
         }
@@ -134,7 +196,7 @@ impl Credentials {
 
     /// Every URL with its credential, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Credential>)> {
-        self.by_url.iter().map(|(url, c)| (&**url, c))
+        self.by_url.iter().map(|(url, p)| (&**url, &p.credential))
     }
 
     /// How many there are.

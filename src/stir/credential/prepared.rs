@@ -124,6 +124,11 @@ impl Credential {
         self.leaf.as_ref().map(|l| l.validity.to)
     }
 
+    /// How many paths lead to an authority, whenever they are valid.
+    pub fn path_count(&self) -> usize {
+        self.paths.len()
+    }
+
     /// Uncompressed P-256 point, where the leaf has one.
     pub(in crate::stir) fn key(&self) -> Option<&[u8]> {
         self.leaf.as_ref()?.key.p256()

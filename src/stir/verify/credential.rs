@@ -2,10 +2,12 @@
 //! certificate was loaded; here are the URL, the times, the authority over the calling number and the limits on what may be claimed.
 
 use memchr::{memchr, memrchr};
+use smallvec::SmallVec;
 
 use super::states::RuleStates;
-use super::{HeaderVerdict, Rule};
+use super::{CallVerdict, HeaderVerdict, Rule, Validation};
 use crate::base::Timestamp;
+use crate::base::digest::Digest128;
 use crate::number::Tn;
 use crate::stir::credential::chain::PathFacts;
 use crate::stir::credential::constraints::{Payload, Violation};
@@ -22,6 +24,70 @@ pub fn missing_certificate(header: &HeaderVerdict) -> Option<&str> {
     (header.failed.is_empty() && header.undetermined.contains(Rule::X2))
         .then_some(header.x5u.as_deref())
         .flatten()
+}
+
+/// The URL of a fetched certificate that a header disagrees with and with nothing else: its signature does not verify, or the
+/// certificate had ended. Another certificate may be there by now (rule N12).
+pub fn doubted_certificate<'a>(
+    header: &'a HeaderVerdict,
+    credentials: &Credentials,
+) -> Option<(&'a str, Digest128)> {
+    let of_content = |r: Rule| matches!(r, Rule::S2 | Rule::X4E);
+    let url = header.x5u.as_deref()?;
+    let doubtful = !header.failed.is_empty() && header.failed.iter().all(of_content);
+    let fetched = doubtful && credentials.is_fetched(url);
+    fetched
+        .then(|| credentials.get(url))
+        .flatten()
+        .map(|c| (url, c.digest()))
+}
+
+/// A certificate that would decide a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Want {
+    /// The one under this URL is not at hand.
+    Missing(Box<str>),
+    /// The one under this URL is, and another may be there by now; with [`Credential::digest`] of the one that was judged by.
+    Doubted(Box<str>, Digest128),
+}
+
+impl Want {
+    /// The URL.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Missing(url) | Self::Doubted(url, _) => url,
+        }
+    }
+
+    /// Whether there is a certificate among `credentials` that would say something new.
+    pub fn is_met(&self, credentials: &Credentials) -> bool {
+        let at_hand = credentials.get(self.url());
+        match self {
+            Self::Missing(_) => at_hand.is_some(),
+            Self::Doubted(_, judged_by) => at_hand.is_some_and(|c| c.digest() != *judged_by),
+        }
+    }
+}
+
+/// Which certificates would decide a call: those of its headers, each once; none where the call passed without.
+pub fn wanted_certificates(
+    verdict: &CallVerdict,
+    credentials: &Credentials,
+) -> SmallVec<[Want; 1]> {
+    let mut out: SmallVec<[Want; 1]> = SmallVec::new();
+    if verdict.validation() == Validation::Passed {
+        return out;
+    }
+    for header in &verdict.headers {
+        let want = missing_certificate(header)
+            .map(|url| Want::Missing(url.into()))
+            .or_else(|| {
+                let (url, judged_by) = doubted_certificate(header, credentials)?;
+                Some(Want::Doubted(url.into(), judged_by))
+            });
+        out.extend(want.filter(|w| out.iter().all(|o| o.url() != w.url())));
+    }
+    out
 }
 
 /// Judges the URL and looks its credential up.

@@ -58,8 +58,8 @@ practices! {
         "R3 is judged over the whole path";
     R7 Kept "another country's revocation list speaks for those that name it; where no list applies, revocation is unknown" "ours: each country has its own"
         "configured with its own root; finding R5, and undetermined only where crl = \"require\"";
-    L1 Kept "the CA list as a file: the bare JWS, the STI-PA's answer around it, or a PEM bundle of anchors" "ATIS-1000084"
-        "the first two are verified alike; a bundle is trusted as it is, and only under a key of its own";
+    L1 Kept "the CA list as the STI-PA serves it, as a file (the bare JWS or the answer around it), or a PEM bundle of anchors" "ATIS-1000084"
+        "log-in, token and list by [fetch.sti_pa], its secret in a file of its owner; all are verified alike; a bundle is trusted as it is, and only under a key of its own";
     L2 Kept "the CA list's signer has a path to the pinned STI-PA root; ES256 alone" "ATIS-1000084"
         "checked when a list is loaded; the last good one stays";
     L3 Kept "a CA list that has ended is not taken, one that ends while it is held stays with an alarm, and an older one is never taken back" "ours: sequence is zero in the wild"
@@ -84,6 +84,36 @@ practices! {
         "G7";
     S3 Kept "cheap rules first, one signature check a header" "ours: denial of service"
         "a token that can't be read gets no signature check; a certificate is asked for only where nothing else is wrong";
+    N1 Kept "certificates over https alone, port absent, 443 or 8443" "ATIS-1000074"
+        "what fails X1 is never asked for; there is no setting that allows http";
+    N2 Kept "no user, query, fragment or parameters; a host; at most 2,048 characters of ASCII" "ATIS-1000074"
+        "part of X1; a host of at most 253 characters";
+    N3 Kept "no name from a call leads to an inside address" "RFC 6890; ours: whoever calls chooses the URL"
+        "every address is looked at after it was resolved, and the connection goes to one of those; one inside address refuses the name";
+    N4 Kept "no redirects" "ATIS-1000074"
+        "outcome redirect";
+    N5 Kept "TLS with the web's roots, apart from the authorities of SHAKEN" "ours: two worlds of trust"
+        "Mozilla's roots; an extra file of roots is for laboratories";
+    N6 Kept "caps while reading: 64 KB body, 8 KB headers, no encoding, 2 s to connect, 5 s in all" "ours: bounds"
+        "each has its own outcome";
+    N7 Kept "status 200 alone, and read before it is kept" "RFC 9110; ours: garbage is not kept"
+        "a body without a certificate that can be read fails X3 of the calls that name it, is asked for again after ten minutes, and never replaces a good one";
+    N8 Kept "fresh for as long as its server says, a day at least, never past its end; the key is the exact URL" "RFC 9111, ATIS-1000074"
+        "a week at most; no-store is used for the calls in hand and never written; content is kept by SHA-256 over restarts";
+    N9 Kept "what failed is not asked again at once" "ours: no hammering"
+        "trouble on the way waits a minute, doubling to half an hour; a server's own no waits ten minutes; up to a fifth longer by URL";
+    N10 Kept "one request a URL, 32 under way, 2 to a host, a bounded queue, 30 s of waiting" "ours: bounds"
+        "calls wait beside the others; beyond the bounds they are undetermined, counted by reason";
+    N11 Kept "made-up URLs make no scanner of us" "ours: denial of service"
+        "only a header in which nothing else is wrong asks; new hosts come at a rate and get few requests before their first certificate; a list of hosts can be set";
+    N12 Kept "other content at the same URL is found" "ours: certificates are renewed in place"
+        "a signature or a time that disagrees with a fetched certificate older than a minute asks once more, then decides";
+    N13 Kept "refreshed early, and used on when that fails" "RFC 5861"
+        "at eight tenths of its time if used within the hour; on failure until its end";
+    N14 Kept "capture hosts without internet" "ours"
+        "CONNECT over an HTTP proxy, which then resolves names; offline: the directory and the disk cache";
+    N15 Kept "the STI-PA's lists through the same guarded client" "ours: bounds"
+        "4 MB and 2 MB; only hosts of the operator's own URLs; a list replaces the one at hand only if it verifies and is not older";
     M1 Kept "a verdict for each header, then the call's: the best counts" "RFC 8224 §6.2"
         "passed before undetermined before failed; the strongest attestation of those that passed; div, rph and rcd speak for no call";
     F5 Kept "skew of iat against capture, kept for each signing certificate" "ours: a constant offset is a signer's clock, scatter is delay or replay"

@@ -45,6 +45,58 @@ fn x3_an_authority_ahead_of_its_leaf_is_named_as_what_is_wrong() {
 }
 
 #[test]
+fn n12_a_fetched_certificate_is_doubted_when_its_content_alone_disagrees() {
+    use crate::base::digest::Digest128;
+    use crate::stir::credential::Mark;
+    let doubted = |c: &Call, fetched: bool| {
+        let mut credentials = Credentials::default();
+        let trust = TrustStore::new(vec![pki::root().certificate()], None);
+        let bundle = pki::pem(&[&pki::leaf(&pki::root(), "709J").build()]);
+        let credential = Arc::new(Credential::prepare(&bundle, &trust));
+        if fetched {
+            credentials.insert_fetched(URL, credential, Mark::default());
+        } else {
+            credentials.insert(URL, credential);
+        }
+        let invite = c.invite();
+        let message = Message::scan(&invite).unwrap();
+        let verdict = verify_call_at(&message, c.at, &credentials, &VerifySettings::default());
+        wanted_certificates(&verdict, &credentials).to_vec()
+    };
+    let bundle = pki::pem(&[&pki::leaf(&pki::root(), "709J").build()]);
+    let want = [Want::Doubted(URL.into(), Digest128::of(&bundle))];
+    assert_eq!(doubted(&call(), true), []);
+    let foreign = call().with(|c| c.key = pki::key(7));
+    assert_eq!(doubted(&foreign, true), want);
+    assert_eq!(
+        doubted(&foreign, false),
+        [],
+        "the operator's own file is not doubted"
+    );
+    let late = call().with(|c| c.at = Timestamp::from_secs(pki::TO + 1));
+    assert_eq!(doubted(&late, true), [], "stale as well");
+}
+
+#[test]
+fn s3_a_call_that_passed_wants_nothing_and_each_url_is_wanted_once() {
+    let c = call().with(|c| c.certificate_at = None);
+    let invite = c.invite();
+    let message = Message::scan(&invite).unwrap();
+    let none = Credentials::default();
+    let settings = VerifySettings::default();
+    let mut verdict = verify_call_at(&message, c.at, &none, &settings);
+    let again = verdict.headers[0].clone();
+    verdict.headers.push(again);
+    assert_eq!(
+        wanted_certificates(&verdict, &none).to_vec(),
+        [Want::Missing(URL.into())]
+    );
+    verdict.headers[1].validation = Validation::Passed;
+    verdict.best = Some(1);
+    assert!(wanted_certificates(&verdict, &none).is_empty());
+}
+
+#[test]
 fn x4_over_an_intermediate_that_came_along() {
     let ca = pki::intermediate(&pki::root(), "Example Issuing CA", 3);
     let c = call().with(|c| c.leaf = pki::leaf(&ca, "709J"));
