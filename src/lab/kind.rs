@@ -3,6 +3,7 @@
 //! Truth is declared here by hand, never computed by the verifier's code: [`Trouble`] names the one rule that a call breaks, what
 //! becomes of it, and the SIP code that a verification service would send. Everything else about such a call is in order.
 
+use super::network::{Neighbour, Writing};
 use super::pki::Flaw;
 use crate::call::classify::Flag;
 use crate::stir::verify::{Attestation, Rule, Validation};
@@ -302,6 +303,11 @@ impl Kind {
             Self::Trouble(t) => matches!(t.defect, DivNoNumber | DivBroken | DivOld | NestedBroken),
             _ => false,
         }
+    }
+
+    /// Whether a neighbour's way of writing leaves the call what it is: a chain of diversions ends at the very Request-URI.
+    pub fn fits(self, from: Option<&Neighbour>) -> bool {
+        !self.is_sent_on() || from.is_none_or(|n| n.writing != Writing::TechPrefix)
     }
 
     /// Whether the call asks for priority.
