@@ -295,12 +295,21 @@ pub const TROUBLES: &[Trouble] = &{
 pub const CALLED_FIRST: &str = "18445550198";
 
 impl Kind {
-    /// Whether the call was sent on by [`CALLED_FIRST`], which To still names.
+    /// Whether the call was sent on by [`CALLED_FIRST`].
     pub fn is_sent_on(self) -> bool {
         use Defect::{DivBroken, DivNoNumber, DivOld, NestedBroken};
         match self {
             Self::Diverted | Self::Nested => true,
             Self::Trouble(t) => matches!(t.defect, DivNoNumber | DivBroken | DivOld | NestedBroken),
+            _ => false,
+        }
+    }
+
+    /// Whether To still names [`CALLED_FIRST`]. Elsewhere the chain alone explains where the call goes.
+    pub fn keeps_to(self) -> bool {
+        match self {
+            Self::Diverted | Self::Nested => true,
+            Self::Trouble(t) => t.defect == Defect::NestedBroken,
             _ => false,
         }
     }
