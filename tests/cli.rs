@@ -439,3 +439,34 @@ fn verify_shows_the_chain_its_revocation_and_its_oddities() {
     assert!(shown("X4-untrusted").contains("without a path to an authority"));
     assert!(shown("X3-garbage").contains("garbage.pem: not X.509 DER"));
 }
+
+#[test]
+/// What `verify` prints about a case.
+fn verify_case(name: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let case = root.join("cases").join(name);
+    let expected: Value =
+        serde_json::from_slice(&fs::read(case.join("expected.json")).unwrap()).unwrap();
+    let out = tracehop(&[
+        "verify",
+        &text(&case.join("message.sip")),
+        "--at",
+        expected["at"].as_str().unwrap(),
+        "--config",
+        &text(&root.join("cases-trust/tracehop.toml")),
+    ]);
+    stdout(&out)
+}
+
+#[test]
+fn v3_m2_verify_draws_each_header_the_chain_and_the_reasons() {
+    let good = verify_case("V5-diverted");
+    assert!(good.contains("\"ppt\": \"div\""), "{good}");
+    assert!(good.contains("signature: 64 octets, r and s"));
+    assert!(good.contains("diversions: unbroken; signed first > header 1"));
+    assert!(!good.contains("Reason:"));
+    let bad = verify_case("V3-div-broken");
+    assert!(bad.contains("diversions: broken at link 1; signed first\n"));
+    let reason = "Reason: STIR ;cause=438 ;text=\"Invalid Identity Header\" ;ppi=\"..";
+    assert_eq!(bad.matches(reason).count(), 2, "{bad}");
+}

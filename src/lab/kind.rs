@@ -3,6 +3,7 @@
 //! Truth is declared here by hand, never computed by the verifier's code: [`Trouble`] names the one rule that a call breaks, what
 //! becomes of it, and the SIP code that a verification service would send. Everything else about such a call is in order.
 
+use super::network::{Neighbour, Writing};
 use super::pki::Flaw;
 use crate::call::classify::Flag;
 use crate::stir::verify::{Attestation, Rule, Validation};
@@ -301,7 +302,7 @@ pub const TROUBLES: &[Trouble] = &{
 pub const CALLED_FIRST: &str = "18445550198";
 
 impl Kind {
-    /// Whether the call was sent on by [`CALLED_FIRST`], which To still names.
+    /// Whether the call was sent on by [`CALLED_FIRST`].
     pub fn is_sent_on(self) -> bool {
         use Defect::{DivBroken, DivNoNumber, DivOld, NestedBroken};
         match self {
@@ -309,6 +310,20 @@ impl Kind {
             Self::Trouble(t) => matches!(t.defect, DivNoNumber | DivBroken | DivOld | NestedBroken),
             _ => false,
         }
+    }
+
+    /// Whether To still names [`CALLED_FIRST`]. Elsewhere the chain alone explains where the call goes.
+    pub fn keeps_to(self) -> bool {
+        match self {
+            Self::Diverted | Self::Nested => true,
+            Self::Trouble(t) => t.defect == Defect::NestedBroken,
+            _ => false,
+        }
+    }
+
+    /// Whether a neighbour's way of writing leaves the call what it is: a chain of diversions ends at the very Request-URI.
+    pub fn fits(self, from: Option<&Neighbour>) -> bool {
+        !self.is_sent_on() || from.is_none_or(|n| n.writing != Writing::TechPrefix)
     }
 
     /// Whether the call asks for priority.

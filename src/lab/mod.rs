@@ -259,7 +259,9 @@ fn examples(sent: &[Sent], truth: &[Truth]) -> Files {
         if t.side == Side::Ingress {
             let what = t.defect.as_deref().unwrap_or(t.kind);
             let what = kebab(what);
-            let name = match t.verdict.rule.or(t.verdict.findings.first().copied()) {
+            let of_second = || t.verdict.headers.get(1)?.1.filter(|_| t.defect.is_some());
+            let decided = t.verdict.rule.or(t.verdict.findings.first().copied());
+            let name = match decided.or_else(of_second) {
                 Some(rule) => format!("{rule}-{what}"),
                 None => what,
             };

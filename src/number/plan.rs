@@ -1,5 +1,7 @@
 //! From the user part of a URI to a canonical number, by the country's plan.
 
+use smallvec::SmallVec;
+
 use crate::number::Tn;
 
 /// How numbers without a country code are written where this probe stands.
@@ -102,8 +104,11 @@ impl NumberPlan {
         if global {
             return number(Tn::from_canonical(bytes), false);
         }
-        if let Some(context) = global_context(params) {
-            return number(join(context, bytes), true);
+        // A short code such as 911 is none of the context's numbers: it is dialled as it stands.
+        if bytes.len() > SHORT_CODE
+            && let Some(context) = global_context(params)
+        {
+            return number(join(&context, bytes), true);
         }
         for prefix in &self.international_prefixes {
             // A prefix alone, or with a short code behind it, is no international number.
@@ -148,15 +153,23 @@ fn hex(b: u8) -> Option<u8> {
     u8::try_from((b as char).to_digit(16)?).ok()
 }
 
-/// The digits of `;phone-context=+1`. A context that is a domain says nothing about the country.
-fn global_context(params: &[u8]) -> Option<&[u8]> {
+/// Digits of the longest short code: 911, 112, 211 to 988.
+const SHORT_CODE: usize = 3;
+
+/// The digits of `;phone-context=+1`, without visual separators. A context that is a domain says nothing about the country.
+fn global_context(params: &[u8]) -> Option<SmallVec<[u8; Tn::MAX]>> {
     const NAME: &[u8] = b"phone-context=+";
     params.split(|&b| b == b';').find_map(|p| {
         let (name, digits) = p.split_at_checked(NAME.len())?;
-        (name.eq_ignore_ascii_case(NAME)
-            && !digits.is_empty()
-            && digits.iter().all(u8::is_ascii_digit))
-        .then_some(digits)
+        if !name.eq_ignore_ascii_case(NAME) || digits.len() > Tn::MAX {
+            return None;
+        }
+        let digits: SmallVec<_> = digits
+            .iter()
+            .copied()
+            .filter(|b| !b"-.()".contains(b))
+            .collect();
+        (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then_some(digits)
     })
 }
 
@@ -184,6 +197,8 @@ mod tests {
             "+12025550123;rn=+12025550000;npdi",
             "+12025550123;tgrp=tg-1;trunk-context=example.net",
             "5550123;phone-context=+1202",
+            "555-0123;phone-context=+1-202",
+            "5550123;tgrp=tg-1;trunk-context=+1;Phone-Context=+1202",
             "01112025550123",
         ] {
             assert_eq!(canonical(user).as_deref(), Some("12025550123"), "{user}");
@@ -193,6 +208,11 @@ mod tests {
     #[test]
     fn codes_stay_as_dialled() {
         assert_eq!(canonical("911").as_deref(), Some("911"));
+        for context in ["911;phone-context=+1", "911;phone-context=example.net"] {
+            assert_eq!(canonical(context).as_deref(), Some("911"), "{context}");
+        }
+        assert_eq!(canonical("112").as_deref(), Some("112"));
+        assert_eq!(canonical("988").as_deref(), Some("988"));
         assert_eq!(canonical("*67").as_deref(), Some("*67"));
         assert_eq!(canonical("011").as_deref(), Some("011"));
     }
@@ -203,6 +223,24 @@ mod tests {
             canonical("+3310200123456789").as_deref(),
             Some("3310200123456789")
         );
+    }
+
+    #[test]
+    fn another_country_completes_its_own_numbers_alone() {
+        let norway = NumberPlan {
+            country_code: "47".to_owned(),
+            national_length: 8,
+            international_prefixes: vec!["00".to_owned()],
+        };
+        let canonical = |user: &str| norway.canonical(user.as_bytes()).tn().unwrap().to_string();
+        assert_eq!(canonical("22123456"), "4722123456");
+        assert_eq!(canonical("0012025550123"), "12025550123");
+        assert_eq!(
+            canonical("12025550123"),
+            "12025550123",
+            "no leading 1 is cut"
+        );
+        assert_eq!(canonical("2025550123"), "2025550123");
     }
 
     #[test]

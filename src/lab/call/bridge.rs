@@ -161,7 +161,7 @@ impl<'a> Bridge<'a> {
         let to_number = if defect == Some(Defect::DestByRequestUri) {
             // The toll-free number that the caller dialled, before somebody translated it.
             "18445550199".to_owned()
-        } else if plan.kind.is_sent_on() {
+        } else if plan.kind.keeps_to() {
             CALLED_FIRST.to_owned()
         } else {
             plan.called.clone()

@@ -278,7 +278,7 @@ impl Planner {
             Kind::RichCallData,
         ] {
             for _ in 0..least {
-                if let Some(plan) = self.victim(plans, |_| true) {
+                if let Some(plan) = self.victim(plans, |p| kind.fits(p.upstream)) {
                     plan.kind = kind;
                     if kind.is_sent_on() {
                         plan.route = Route::Through;
@@ -343,8 +343,9 @@ impl Planner {
             }
             return;
         }
-        if let Some(plan) = self.victim(plans, |_| true) {
-            plan.kind = Kind::Trouble(trouble);
+        let kind = Kind::Trouble(trouble);
+        if let Some(plan) = self.victim(plans, |p| kind.fits(p.upstream)) {
+            plan.kind = kind;
             if trouble.defect == Defect::Anonymous {
                 (plan.anonymous, plan.asserted) = (true, false);
             }

@@ -88,7 +88,9 @@ pub(super) fn judge(
             .chain(chain.path.iter().filter_map(|i| links.get(*i).copied()))
             .collect();
         let state = apply(out, &path, chain.complete, settings.window);
-        linked.extend(path.iter().map(|m| m.index));
+        if chain.complete {
+            linked.extend(path.iter().map(|m| m.index));
+        }
         let better = state == ChainState::Unbroken
             || settled
                 .as_ref()
@@ -219,6 +221,9 @@ fn find<'m, 'a>(
 }
 
 /// Writes what the chain says into the verdict on the PASSporT signed first and on the links.
+///
+/// A chain only ever helps: what passes by itself needs none, and is failed by none. Who means ill would leave the `div` out, and behind a
+/// cut one may stand unseen.
 fn apply(
     out: &mut CallVerdict,
     path: &[&Member<'_>],
@@ -229,8 +234,24 @@ fn apply(
         return ChainState::Absent;
     };
     let cut = out.truncated;
+    let state_of = |m: &&Member<'_>| out.headers.get(m.index).map(HeaderVerdict::states);
+    let needed =
+        state_of(first).is_some_and(|s| s.failed.contains(Rule::D1) || s.failed.contains(Rule::F1));
+    let known = path
+        .iter()
+        .skip(1)
+        .filter_map(state_of)
+        .all(|s| s.undetermined.is_empty());
+    let fresh = state_of(last).is_some_and(|s| !s.failed.contains(Rule::F1));
+    let in_order = path
+        .array_windows()
+        .all(|[a, b]| freshness::in_order(a.iat, b.iat, window));
+    let timely = fresh && in_order;
+    let Some(header) = out.headers.get_mut(first.index) else {
+        return ChainState::Absent;
+    };
     if !complete {
-        if let Some(header) = out.headers.get_mut(first.index) {
+        if needed {
             change(header, |states| {
                 if cut {
                     states.cannot_tell(Rule::V3);
@@ -245,40 +266,32 @@ fn apply(
             ChainState::Broken(u8::try_from(path.len()).unwrap_or(u8::MAX))
         };
     }
-    let state_of = |m: &&Member<'_>| out.headers.get(m.index).map(HeaderVerdict::states);
-    let known = path
-        .iter()
-        .skip(1)
-        .filter_map(state_of)
-        .all(|s| s.undetermined.is_empty());
-    let fresh = state_of(last).is_some_and(|s| !s.failed.contains(Rule::F1));
-    let in_order = path
-        .array_windows()
-        .all(|[a, b]| freshness::in_order(a.iat, b.iat, window));
-    if let Some(header) = out.headers.get_mut(first.index) {
-        if known && header.dest_match != Some(DestMatch::To) {
-            header.dest_match = Some(DestMatch::Chain);
-        }
+    if known && header.dest_match != Some(DestMatch::To) {
+        header.dest_match = Some(DestMatch::Chain);
+    }
+    if known || needed {
         change(header, |states| {
             if known {
                 states.judge(Rule::V3, true);
             } else {
                 states.cannot_tell(Rule::V3);
             }
-            states.judge(Rule::F4, fresh && in_order);
+            if needed || timely {
+                states.judge(Rule::F4, timely);
+            }
             // Explained, or to be explained once the links are known.
-            states.withdraw(Rule::V4);
-            for rule in [Rule::D1, Rule::D2] {
+            for rule in [Rule::D1, Rule::D2, Rule::V4] {
                 states.withdraw(rule);
-                if known {
-                    states.judge(rule, true);
-                }
+            }
+            if known {
+                states.judge(Rule::D1, true);
+                states.judge(Rule::D2, true);
             }
         });
     }
     // The last one's age was judged in F4, and the others may have rung for a while.
     let relaxed = path.iter().rev().skip(1);
-    for member in relaxed.filter(|_| fresh && in_order) {
+    for member in relaxed.filter(|_| timely) {
         if let Some(header) = out.headers.get_mut(member.index) {
             change(header, |states| {
                 if states.failed.contains(Rule::F1) {

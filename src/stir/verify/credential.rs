@@ -19,11 +19,15 @@ use crate::stir::credential::{Certificate, Credential, Credentials, TnAuthList};
 pub const MAX_URL: usize = 2048;
 
 /// The URL whose certificate would decide a header: it is not at hand, and nothing else is wrong. Whoever fetches asks this, so that a
-/// flood of stale or garbled tokens causes no requests.
+/// flood of stale or garbled tokens causes no requests. Of a `div-o` it may be that of the PASSporT inside.
 pub fn missing_certificate(header: &HeaderVerdict) -> Option<&str> {
-    (header.failed.is_empty() && header.undetermined.contains(Rule::X2))
-        .then_some(header.x5u.as_deref())
-        .flatten()
+    if !header.failed.is_empty() {
+        None
+    } else if header.undetermined.contains(Rule::X2) {
+        header.x5u.as_deref()
+    } else {
+        missing_certificate(header.original.as_deref()?)
+    }
 }
 
 /// The URL of a fetched certificate that a header disagrees with and with nothing else: its signature does not verify, or the

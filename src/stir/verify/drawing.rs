@@ -97,7 +97,22 @@ fn part(encoded: &[u8]) -> Value {
     if base64url::decode(encoded, &mut octets).is_err() {
         return format!("no base64url: {}", escape(encoded)).into();
     }
-    serde_json::from_slice(&octets).unwrap_or_else(|_| escape(&octets).into())
+    serde_json::from_slice(&octets)
+        .map(cleaned)
+        .unwrap_or_else(|_| escape(&octets).into())
+}
+
+/// The same value with harmless texts: JSON lets controls of eight bits pass. serde_json bounds the depth.
+fn cleaned(value: Value) -> Value {
+    match value {
+        Value::String(text) => harmless(&text, MAX_DRAWN).into(),
+        Value::Array(items) => items.into_iter().map(cleaned).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (harmless(&name, MAX_DRAWN), cleaned(value)))
+            .collect(),
+        scalar => scalar,
+    }
 }
 
 fn signature(encoded: &[u8]) -> String {
@@ -150,6 +165,8 @@ mod tests {
         let drawing = draw("[", "{\"nam\":\"a\u{202e}b\\u001b[2J\u{9b}\"}", "x");
         let text = drawing.lines().join("\n");
         assert!(!text.contains(['\u{202e}', '\u{1b}', '\u{9b}']), "{text}");
+        let json = serde_json::to_string(&drawing).unwrap();
+        assert!(!json.contains(['\u{202e}', '\u{1b}', '\u{9b}']), "{json}");
         assert_eq!(drawing.jose, "[");
         let long = draw("1", &format!("\"{}\"", "x".repeat(50_000)), "x");
         assert!(long.lines().join("").len() < 2 * MAX_DRAWN);

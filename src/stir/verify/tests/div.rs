@@ -24,6 +24,11 @@ fn sent_on(to: &str) -> Call {
     call().with(|c| c.request_uri = format!("sip:+{to}@198.51.100.7;user=phone"))
 }
 
+/// The same with the last number in To as well: only the chain explains it.
+fn moved_on(to: &str) -> Call {
+    sent_on(to).with(|c| c.to = format!("<sip:+{to}@example.com>"))
+}
+
 fn judge(call: &Call, headers: &[&Call]) -> CallVerdict {
     let lines: Vec<_> = headers
         .iter()
@@ -74,7 +79,7 @@ fn v5_to_keeps_the_number_called_first() {
 
 #[test]
 fn v3_a_broken_chain_fails_and_names_its_link() {
-    let c = sent_on(C);
+    let c = moved_on(C);
     for (links, broken) in [
         (vec![div(B, C)], 1),
         (vec![div(A, B)], 2),
@@ -90,12 +95,37 @@ fn v3_a_broken_chain_fails_and_names_its_link() {
         assert_eq!(v.chain.state, ChainState::Broken(broken));
         assert_eq!(v.decided_by(), Some(Rule::V3));
         assert_eq!(v.sip_code(), Some(438));
+        // What was signed for To needs no chain, and who means ill would send none.
+        let by_itself = sent_on(C);
+        headers[0] = &by_itself;
+        let v = judge(&by_itself, &headers);
+        assert_eq!(v.chain.state, ChainState::Broken(broken));
+        assert_eq!(v.validation(), Validation::Passed);
+        assert!(v.headers.iter().any(|h| h.failed.contains(Rule::V3)));
+    }
+}
+
+#[test]
+fn v3_h4_no_cut_turns_the_verdict_of_a_call_that_was_sent_on() {
+    let broken = div(B, C);
+    for c in [sent_on(C), moved_on(C)] {
+        for link in [&div(A, C), &broken] {
+            let lines = [&c, link].map(|h| format!("Identity: {}", h.identity()));
+            let asserted = c.clone().other("P-Asserted-Identity: <tel:+12025550123>");
+            let whole = asserted.invite_with(&[&lines[0], &lines[1]]);
+            let truth = asserted.judge(&whole).validation();
+            let first_line = whole.iter().position(|b| *b == b'\n').unwrap();
+            for end in first_line + 1..whole.len() - 1 {
+                let v = asserted.judge(&whole[..end]).validation();
+                assert!(v == Validation::Undetermined || v == truth, "cut at {end}");
+            }
+        }
     }
 }
 
 #[test]
 fn v3_a_forged_link_is_none() {
-    let c = sent_on(B);
+    let c = moved_on(B);
     let forged = div(A, B).with(|c| c.key = pki::key(99));
     let v = judge(&c, &[&c, &forged]);
     assert_eq!(v.chain.state, ChainState::Broken(1));
@@ -160,7 +190,7 @@ fn v3_a_div_without_the_passport_signed_first_vouches_for_nothing() {
 
 #[test]
 fn v1_div_names_one_number() {
-    let c = sent_on(B);
+    let c = moved_on(B);
     for bad in [r#""div":{"hi":"1"}"#, r#""div":"x""#, r#""x":1"#] {
         let odd = div(A, B).claims(&format!("\"div\":{{\"tn\":\"{A}\"}}"), bad);
         let v = judge(&c, &[&c, &odd]);
@@ -213,7 +243,7 @@ fn f4_the_call_may_have_rung_but_the_last_link_is_fresh() {
     assert_eq!((v.decided_by(), v.sip_code()), (Some(Rule::F1), Some(403)));
     assert!(v.headers[0].failed.contains(Rule::F4));
     // Signed after what followed from it, by more than clocks differ.
-    let c = sent_on(C);
+    let c = moved_on(C);
     let v = judge(&c, &[&c, &at(div(A, B), -100), &div(B, C)]);
     assert_eq!((v.decided_by(), v.sip_code()), (Some(Rule::F4), Some(403)));
     let v = judge(&c, &[&c, &at(div(A, B), -50), &div(B, C)]);
@@ -284,6 +314,10 @@ fn v6_an_original_that_does_not_hold_fails() {
     let v = judge(&c, &[&nested(&unknown.token(), A, B)]);
     assert_eq!(v.validation(), Validation::Undetermined);
     assert_eq!(v.decided_by(), Some(Rule::V6));
+    assert_eq!(
+        missing_certificate(&v.headers[0]),
+        Some("https://cert.example.org/x.pem")
+    );
 }
 
 #[test]

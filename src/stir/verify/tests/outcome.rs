@@ -8,7 +8,15 @@ fn m3_verstat_by_both_mappings() {
     const PASSED: &str = "TN-Validation-Passed";
     const FAILED: &str = "TN-Validation-Failed";
     const NONE: &str = "No-TN-Validation";
-    let rows: [(&str, Call, Option<u16>, Validation, &str, &str); 12] = [
+    type Row = (
+        &'static str,
+        Call,
+        Option<u16>,
+        Validation,
+        &'static str,
+        &'static str,
+    );
+    let rows: [Row; 12] = [
         ("A", call(), None, Validation::Passed, PASSED, PASSED),
         (
             "B",

@@ -201,3 +201,23 @@ fn p9_keys_of_the_media() {
     let plain = body(&call(), sdp);
     assert!(!plain.passed.contains(Rule::P9) && !plain.findings.contains(Rule::P9));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Signed by somebody who may sign, and so judged to the end.
+    #[test]
+    fn e1_e2_v1_hostile_claims_never_panic_and_never_vouch(
+        ppt in prop_oneof![Just("div"), Just("div-o"), Just("rph"), Just("rcd")],
+        name in prop_oneof![Just("div"), Just("opt"), Just("rph"), Just("sph"), Just("rcd"), Just("rcdi"), Just("mky")],
+        value in r#"[\[\]{}:,"a1/~-]{0,40}|\{"(tn|uri|auth|nam|jcd|/jcd)":("[ -~&&[^"\\]]{0,20}"|\[[0-9,]{0,5}\])\}"#,
+    ) {
+        let c = beside(ppt, &format!("\"{name}\":{value}"));
+        let shaken = call();
+        let lines = [&shaken, &c].map(|h| format!("Identity: {}", h.identity()));
+        let v = c.judge(&c.invite_with(&[&lines[1]]));
+        prop_assert!(v.validation() != Validation::Passed, "{v:?}");
+        let v = c.judge(&c.invite_with(&[&lines[0], &lines[1]]));
+        prop_assert!(v.best == Some(0) || ppt == "div-o");
+    }
+}
