@@ -172,6 +172,18 @@ mod tests {
         assert_eq!(read("{}").div(), Orig::Absent);
     }
 
+    /// The claims of the examples in RFC 8946 and RFC 8588, with the numbers that those print.
+    #[test]
+    fn v1_p6_the_examples_of_the_rfcs_are_read() {
+        let div = r#"{"dest":{"tn":["12155551214"]},"div":{"tn":"121555551213"},"iat":1443208345,"orig":{"tn":"12155551212"}}"#;
+        assert_eq!(read(div).div(), Orig::Tn("121555551213".into()));
+        let shaken = r#"{"attest":"A","dest":{"tn":["12155551213"]},"iat":1443208345,"orig":{"tn":"12155551212"},"origid":"123e4567-e89b-12d3-a456-426655440000"}"#;
+        let claims = Claims::parse(shaken.as_bytes()).unwrap();
+        assert_eq!(claims.attest.text(), Some("A"));
+        assert_eq!(claims.orig, Orig::Tn("12155551212".into()));
+        assert_eq!(read(shaken).div(), Orig::Absent);
+    }
+
     #[test]
     fn j7_the_canonical_form_sorts_at_every_level() {
         let value: Value =
