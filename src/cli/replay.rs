@@ -32,7 +32,7 @@ pub struct Replay {
     /// Replay captures that are in the store already; their calls are stored twice
     #[arg(long)]
     again: bool,
-    /// Fetch certificates that are not at hand, as [fetch] says, whether or not it is enabled there
+    /// Fetch certificates that are not at hand, as the section fetch says, whether or not it is enabled there
     #[arg(long)]
     fetch: bool,
     /// Write metrics in Prometheus' text format to this file

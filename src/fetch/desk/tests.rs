@@ -343,3 +343,28 @@ fn n11_a_flood_of_made_up_urls_leaves_nothing_behind() {
     let answered: u64 = d.report().outcomes.iter().sum();
     assert_eq!(answered, 100_000, "every wish has one outcome");
 }
+
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_a_million_made_up_urls() {
+    let mut d = desk();
+    let urls: Vec<Want> = (0..1_000_000)
+        .map(|i| Want::Missing(format!("https://h{i}.example/{i}.pem").into()))
+        .collect();
+    let (began, mut requests, mut most) = (std::time::Instant::now(), 0, 0);
+    for (i, want) in urls.iter().enumerate() {
+        // A hundred thousand a second.
+        let now = at(0).plus(Duration::from_micros(10 * i as u64));
+        d.handle_want(want, now);
+        while let Some(url) = d.poll_start(now) {
+            requests += 1;
+            d.handle_end(&url, Err(Outcome::NoAddress), now);
+        }
+        while d.poll_answer().is_some() {}
+        most = most.max(d.remembered());
+    }
+    println!(
+        "{} ns a wish, {requests} requests, {most} entries at most",
+        began.elapsed().as_nanos() / 1_000_000
+    );
+}
