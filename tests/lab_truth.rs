@@ -199,6 +199,16 @@ fn y2_replays_are_flagged_and_what_is_normal_is_counted() {
         let has = |row: &&Value| row["flags"].as_array().unwrap().iter().any(|f| f == flag);
         truth.iter().filter(has).count() as u64
     };
+    let records = |flag| {
+        store
+            .begins
+            .iter()
+            .filter(|b| b.flags.contains(flag))
+            .count()
+    };
+    use tracehop::call::classify::Flag;
+    assert_eq!(records(Flag::Replayed), 8);
+    assert_eq!(records(Flag::ReplaySuspect), 8);
     let of = |s| report.replays.of(s);
     use tracehop::call::classify::replay::Sighting;
     // Both legs of each.

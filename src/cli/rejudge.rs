@@ -81,7 +81,7 @@ impl Trust {
         Ok(Self {
             said: chains
                 .iter()
-                .map(|c| format!("{} as stored, {}", c.url, c.digest))
+                .map(|c| format!("{} as stored, SHA-256 {}…", c.url, c.digest))
                 .collect(),
             credentials,
             current,
