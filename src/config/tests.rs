@@ -179,7 +179,7 @@ fn what_unknown_revocation_means_is_one_of_three_words() {
 
 #[test]
 fn further_lists_need_a_file_and_a_root_that_are_there() {
-    let add = |text: &str, lines: &str| text.replace("\n[store]", &format!("\n{lines}\n[store]"));
+    let add = |text: &str, lines: &str| text.replace("\n[fetch]", &format!("\n{lines}\n[fetch]"));
     let other =
         "[[credentials.other_crl]]\ncrl = \"certs/crl.der\"\nroot = \"certs/sti-pa-root.pem\"";
     assert_eq!(problems(|t| add(t, other)), [""; 0]);

@@ -38,6 +38,11 @@ const MAX_PROXY_HEAD: usize = 8 * 1024;
 pub trait Resolve: Send + Sync + 'static {
     /// All addresses of a host.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolved<'a>;
+
+    /// Where a host is that is named by its address.
+    fn literal(&self, address: IpAddr, port: u16) -> SocketAddr {
+        SocketAddr::new(address, port)
+    }
 }
 
 /// What [`Resolve::resolve`] gives.
@@ -82,6 +87,10 @@ impl Resolve for Everywhere {
     fn resolve<'a>(&'a self, _: &'a str, _: u16) -> Resolved<'a> {
         let at = self.0;
         Box::pin(async move { Ok(vec![at]) })
+    }
+
+    fn literal(&self, _: IpAddr, _: u16) -> SocketAddr {
+        self.0
     }
 }
 
@@ -188,7 +197,7 @@ impl Connector {
             return tunnel(tcp, host, port).await;
         }
         let at = match literal {
-            Some(address) => vec![SocketAddr::new(address, port)],
+            Some(address) => vec![self.resolver.literal(address, port)],
             None => self.resolve(host, port).await?,
         };
         for address in &at {

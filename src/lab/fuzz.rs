@@ -151,6 +151,11 @@ impl Bench {
 fn issued(pki: &Pki, trust: &TrustStore) -> HashSet<Digest128> {
     let mut out = HashSet::new();
     for pem in pki.files.values() {
+        // One is bare DER.
+        let credential = Credential::prepare(pem, trust);
+        if credential.is_trusted() {
+            out.extend(credential.leaf().map(|l| l.digest));
+        }
         for block in x509_parser::pem::Pem::iter_from_buffer(pem).flatten() {
             let armoured = super::pki::cert::armour(&block.contents);
             let first = [armoured.as_bytes(), pem].concat();

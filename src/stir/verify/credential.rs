@@ -14,37 +14,13 @@ use crate::stir::credential::constraints::{Payload, Violation};
 use crate::stir::credential::crl::CrlWindow;
 use crate::stir::credential::tnauthlist::Encompassed;
 use crate::stir::credential::{Certificate, Credential, Credentials, TnAuthList};
+use crate::stir::passport::MAX_IDENTITIES;
 
 /// Longest certificate URL. The longest of 17,839 real ones has 106 characters.
 pub const MAX_URL: usize = 2048;
 
-/// The URL whose certificate would decide a header: it is not at hand, and nothing else is wrong. Whoever fetches asks this, so that a
-/// flood of stale or garbled tokens causes no requests. Of a `div-o` it may be that of the PASSporT inside.
-pub fn missing_certificate(header: &HeaderVerdict) -> Option<&str> {
-    if !header.failed.is_empty() {
-        None
-    } else if header.undetermined.contains(Rule::X2) {
-        header.x5u.as_deref()
-    } else {
-        missing_certificate(header.original.as_deref()?)
-    }
-}
-
-/// The URL of a fetched certificate that a header disagrees with and with nothing else: its signature does not verify, or the
-/// certificate had ended. Another certificate may be there by now (rule N12).
-pub fn doubted_certificate<'a>(
-    header: &'a HeaderVerdict,
-    credentials: &Credentials,
-) -> Option<(&'a str, Digest128)> {
-    let of_content = |r: Rule| matches!(r, Rule::S2 | Rule::X4E);
-    let url = header.x5u.as_deref()?;
-    let doubtful = !header.failed.is_empty() && header.failed.iter().all(of_content);
-    let fetched = doubtful && credentials.is_fetched(url);
-    fetched
-        .then(|| credentials.get(url))
-        .flatten()
-        .map(|c| (url, c.digest()))
-}
+/// Most certificates that one call asks for: as many as it may have Identity headers.
+const MAX_WANTS: usize = MAX_IDENTITIES;
 
 /// A certificate that would decide a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,25 +49,66 @@ impl Want {
     }
 }
 
-/// Which certificates would decide a call: those of its headers, each once; none where the call passed without.
+/// Which certificates would decide a call: those of its headers and of what is inside of them, each once; none where the call passed
+/// without.
+///
+/// Whoever fetches asks this, so that a flood of stale or garbled tokens causes no requests (rules S3, N11): a certificate is wanted where
+/// it is missing and nothing else is wrong, or where a fetched one is there and nothing but its content
+/// disagrees: the signature does not verify, or it had ended (rule N12). What a link of the chain or a PASSporT inside may still explain,
+/// once its own certificate is there, is nothing wrong.
 pub fn wanted_certificates(
     verdict: &CallVerdict,
     credentials: &Credentials,
 ) -> SmallVec<[Want; 1]> {
-    let mut out: SmallVec<[Want; 1]> = SmallVec::new();
+    let mut out = SmallVec::new();
     if verdict.validation() == Validation::Passed {
         return out;
     }
+    let mut links = SmallVec::new();
+    for link in verdict.headers.iter().filter(|h| h.kind.is_div()) {
+        add_wants(link, false, credentials, &mut links);
+    }
     for header in &verdict.headers {
-        let want = missing_certificate(header)
-            .map(|url| Want::Missing(url.into()))
-            .or_else(|| {
-                let (url, judged_by) = doubted_certificate(header, credentials)?;
-                Some(Want::Doubted(url.into(), judged_by))
-            });
-        out.extend(want.filter(|w| out.iter().all(|o| o.url() != w.url())));
+        add_wants(header, !links.is_empty(), credentials, &mut out);
     }
     out
+}
+
+fn add_wants(
+    header: &HeaderVerdict,
+    is_link_open: bool,
+    credentials: &Credentials,
+    out: &mut SmallVec<[Want; 1]>,
+) {
+    let before = out.len();
+    if let Some(inside) = &header.original {
+        add_wants(inside, is_link_open, credentials, out);
+    }
+    let is_inside_open = out.len() > before;
+    let Some(url) = header.x5u.as_deref() else {
+        return;
+    };
+    let wrong = || {
+        header.failed.iter().filter(|r| match r {
+            Rule::D1 | Rule::F1 | Rule::V3 => !is_link_open,
+            Rule::V6 => !is_inside_open,
+            _ => true,
+        })
+    };
+    let mut content = wrong().map(|r| matches!(r, Rule::S2 | Rule::X4E));
+    let want = match content.next() {
+        None if header.undetermined.contains(Rule::X2) => Want::Missing(url.into()),
+        Some(true) if content.all(|c| c) && credentials.is_fetched(url) => {
+            match credentials.get(url) {
+                Some(c) => Want::Doubted(url.into(), c.digest()),
+                None => return,
+            }
+        }
+        _ => return,
+    };
+    if out.len() < MAX_WANTS && out.iter().all(|o| o.url() != url) {
+        out.push(want);
+    }
 }
 
 /// Judges the URL and looks its credential up.

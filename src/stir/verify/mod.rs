@@ -42,7 +42,7 @@ mod tests;
 pub mod token;
 pub mod verdict;
 
-pub use credential::{CrlPolicy, Want, missing_certificate, wanted_certificates};
+pub use credential::{CrlPolicy, Want, wanted_certificates};
 pub use facts::CallFacts;
 pub use rule::{Rule, RuleSet};
 pub use signature::SignatureMemo;

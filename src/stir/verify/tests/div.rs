@@ -147,7 +147,7 @@ fn v3_a_link_that_can_not_be_judged_leaves_the_call_open() {
     let v = judge(&c, &[&c, &unknown]);
     assert_eq!(v.validation(), Validation::Undetermined);
     assert_eq!(v.chain.state, ChainState::Undetermined);
-    assert_eq!(missing_certificate(&v.headers[1]), Some(OTHER));
+    assert_eq!(missing_certificate(&v.headers[1]).as_deref(), Some(OTHER));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn v6_an_original_that_does_not_hold_fails() {
     assert_eq!(v.validation(), Validation::Undetermined);
     assert_eq!(v.decided_by(), Some(Rule::V6));
     assert_eq!(
-        missing_certificate(&v.headers[0]),
+        missing_certificate(&v.headers[0]).as_deref(),
         Some("https://cert.example.org/x.pem")
     );
 }

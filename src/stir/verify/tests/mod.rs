@@ -231,6 +231,15 @@ impl Call {
     }
 }
 
+/// The URL of the certificate that would decide a header which stands alone.
+fn missing_certificate(header: &HeaderVerdict) -> Option<String> {
+    let mut call = CallVerdict::default();
+    call.headers.push(header.clone());
+    let wants = wanted_certificates(&call, &Credentials::default());
+    assert!(wants.len() <= 1);
+    wants.first().map(|w| w.url().to_owned())
+}
+
 fn with_signature(signature: &[u8]) -> Call {
     call().with(|c| {
         let token = c.token();
