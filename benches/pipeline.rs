@@ -4,7 +4,7 @@
 //! `cargo bench --bench pipeline` (options: `-- CALLS ROUNDS JUDGES`)
 //!
 //! One call is one INVITE, every one with a token of its own, so no memo helps. A signed INVITE exceeds the MTU and comes as two
-//! IPv4 fragments behind a VLAN tag. A dialog is a signed INVITE with 100, 180, 200, ACK, BYE and 200 behind it.
+//! IPv4 fragments behind a VLAN tag. Evidence for later judgement is kept where the line says so. A dialog is a signed INVITE with 100, 180, 200, ACK, BYE and 200 behind it.
 //!
 //! One round to warm up, then rounds that measure ring, signed, ring, unsigned, dialogs: the ratio is taken within a round, to the mean of
 //! ring before and after. Medians are quoted, with the lowest and the highest.
@@ -19,6 +19,7 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
     UnparsedPublicKey,
 };
+use tracehop::call::record::evidence::EvidenceKept;
 use tracehop::capture::Merge;
 use tracehop::config::Config;
 use tracehop::daemon::pipeline::{self, PipelineSettings};
@@ -51,16 +52,17 @@ fn main() {
     let unsigned = bench("unsigned", false, false);
     let dialogs = bench("dialogs", true, true);
 
-    let mut times: [Vec<f64>; 4] = Default::default();
+    let mut times: [Vec<f64>; 5] = Default::default();
     let mut ratios = vec![];
     for round in 0..=rounds {
         let before = ring_ns();
-        let s = signed.run(judges, round);
+        let s = signed.run(judges, round, EvidenceKept::None);
         let ring = before.midpoint(ring_ns());
-        let u = unsigned.run(judges, round);
-        let d = dialogs.run(judges, round);
+        let u = unsigned.run(judges, round, EvidenceKept::None);
+        let d = dialogs.run(judges, round, EvidenceKept::None);
+        let e = signed.run(judges, round, EvidenceKept::Signed);
         if round > 0 {
-            for (times, time) in times.iter_mut().zip([ring, s, u, d]) {
+            for (times, time) in times.iter_mut().zip([ring, s, u, d, e]) {
                 times.push(time / 1e3);
             }
             ratios.push(ring / s);
@@ -71,6 +73,7 @@ fn main() {
         "signed call, file to record",
         "unsigned call, file to record",
         "signed call with its dialog",
+        "signed call with its evidence",
     ];
     for (name, times) in names.into_iter().zip(times) {
         let (low, mid, high) = spread(times);
@@ -80,12 +83,12 @@ fn main() {
     let (low, mid, high) = spread(ratios);
     println!("ratio of ring to signed call   {mid:>7.3}    ({low:.3} to {high:.3})");
     for (name, bench) in [
-        ("signed", signed),
+        ("with evidence", signed),
         ("unsigned", unsigned),
         ("dialogs", dialogs),
     ] {
         let octets = bench.octets_per_record();
-        println!("record on disk, {name:<9} {octets:>12.1} octets");
+        println!("record on disk, {name:<13} {octets:>8.1} octets");
     }
 }
 
@@ -115,9 +118,10 @@ impl Bench {
     }
 
     /// CPU nanoseconds a call.
-    fn run(&self, judges: usize, round: usize) -> f64 {
+    fn run(&self, judges: usize, round: usize, evidence: EvidenceKept) -> f64 {
         let loaded = directory::load(&self.config.credentials, lab::DEFAULT_BASE).unwrap();
-        let settings = PipelineSettings::new(&self.config, loaded.credentials, judges);
+        let mut settings = PipelineSettings::new(&self.config, loaded.credentials, judges);
+        settings.evidence = evidence;
         let _ = fs::remove_dir_all(&self.store);
         let start = ProcessTime::now();
         let mut source = Merge::open([(self.capture.clone(), 0)]).unwrap();

@@ -1,8 +1,11 @@
 //! The house stands: no lower floor imports a higher one, and floors 0 to 4 touch nothing outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use tracehop::stir::verify::Rule;
+use tracehop::stir::verify::practice::{How, PRACTICES};
 
 /// Floor of each room (docs/ARCHITECTURE.md).
 const FLOORS: [(&str, u8); 18] = [
@@ -179,19 +182,26 @@ fn root() -> PathBuf {
 }
 
 fn sources() -> BTreeMap<PathBuf, String> {
+    let mut out = rust_files("src");
+    out.retain(|path, _| !is_test(path));
+    assert!(out.len() > 20, "the sources were found");
+    out
+}
+
+/// Every Rust file of a folder and below it, with its text.
+fn rust_files(folder: &str) -> BTreeMap<PathBuf, String> {
     let mut out = BTreeMap::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") && !is_test(&path) {
+            } else if path.extension().is_some_and(|e| e == "rs") {
                 out.insert(path.clone(), fs::read_to_string(&path).unwrap());
             }
         }
     }
-    assert!(out.len() > 20, "the sources were found");
     out
 }
 
@@ -199,4 +209,34 @@ fn is_test(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|n| n == "tests.rs" || n == "test_support.rs")
         || path.components().any(|c| c.as_os_str() == "tests")
+}
+
+/// A rule of verification without a test or a case that bears its ID is a claim.
+#[test]
+fn every_rule_is_shown_by_a_test_or_a_case_that_bears_its_id() {
+    let of_code = Rule::ALL.iter().map(|r| r.id());
+    let kept = PRACTICES.iter().filter(|p| matches!(p.how, How::Kept(_)));
+    let ids: BTreeSet<&str> = of_code.chain(kept.map(|p| p.id)).collect();
+    let mut shown: BTreeSet<String> = fs::read_dir(root().join("tests/cases"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| Some(name.split_once('-')?.0.to_owned()))
+        .collect();
+    for text in rust_files("src")
+        .into_values()
+        .chain(rust_files("tests").into_values())
+    {
+        for line in text.lines() {
+            let Some(name) = line
+                .trim()
+                .strip_prefix("fn ")
+                .and_then(|l| l.split('(').next())
+            else {
+                continue;
+            };
+            shown.extend(name.split('_').map(str::to_uppercase));
+        }
+    }
+    let missing: Vec<_> = ids.iter().filter(|id| !shown.contains(**id)).collect();
+    assert!(missing.is_empty(), "no test or case bears {missing:?}");
 }

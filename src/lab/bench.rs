@@ -40,12 +40,17 @@ pub struct SignedInvites {
     pub anchors: Vec<u8>,
 }
 
-/// `count` INVITEs, signed by `signers` providers in turn.
+/// `count` INVITEs, signed by `signers` providers in turn, each sent on `diversions` times under a `div`.
 ///
 /// # Errors
 ///
 /// [`LabError`], when a certificate can't be made.
-pub fn bench_invites(count: usize, signers: usize, seed: u64) -> Result<SignedInvites, LabError> {
+pub fn bench_invites(
+    count: usize,
+    signers: usize,
+    diversions: usize,
+    seed: u64,
+) -> Result<SignedInvites, LabError> {
     let pki = Pki::new(seed, DEFAULT_BASE)?;
     let crowd = pki::crowd(seed, DEFAULT_BASE, signers.max(1))?;
     let mut rng = Random::new(seed, "invites");
@@ -61,13 +66,16 @@ pub fn bench_invites(count: usize, signers: usize, seed: u64) -> Result<SignedIn
                 origid: rng.uuid(),
             };
             let (signer, _) = &crowd[i % crowd.len()];
-            let identity: String =
-                passport::identity(Kind::Valid(Attestation::A), &claims, "", signer, &pki)
-                    .into_iter()
-                    .map(|f| format!("{}: {}\r\n", f.name, f.value))
-                    .collect();
+            let stops: Vec<String> = (0..diversions)
+                .map(|n| format!("140455501{n:02}"))
+                .collect();
+            let identity: String = passport::diverted(&claims, &stops, signer)
+                .iter()
+                .map(|value| format!("Identity: {value}\r\n"))
+                .collect();
+            let target = stops.last().unwrap_or(&called);
             format!(
-                "INVITE sip:+{called}@192.0.2.1;user=phone SIP/2.0\r\n\
+                "INVITE sip:+{target}@192.0.2.1;user=phone SIP/2.0\r\n\
                  Via: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bK{}\r\n\
                  From: <sip:+{calling}@example.net;user=phone>;tag={}\r\n\
                  To: <sip:+{called}@example.com;user=phone>\r\n\

@@ -184,6 +184,18 @@ impl Token {
     }
 }
 
+/// Identity values of a call that was sent on from stop to stop: a `div` for each, the newest first, and the SHAKEN token last.
+pub fn diverted(claims: &Claims, stops: &[String], signer: &Signer) -> Vec<String> {
+    let from = [&claims.dest].into_iter().chain(stops);
+    let mut out: Vec<String> = from
+        .zip(stops)
+        .map(|(from, to)| Token::div(claims, from, to, &signer.url).sign(&signer.key))
+        .collect();
+    out.reverse();
+    out.push(Token::shaken(claims, &signer.url).sign(&signer.key));
+    out
+}
+
 /// Writes the Identity header fields of a call of the given kind.
 ///
 /// `claims` are those of the provider that signs first; `called` is where the call goes in the end.

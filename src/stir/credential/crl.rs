@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn r2_only_a_whole_indirect_list_is_used() {
+    fn r1_r2_only_a_whole_indirect_list_is_used() {
         let with = |extensions| {
             verify(&CrlBuilder {
                 extensions,

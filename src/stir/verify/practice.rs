@@ -78,8 +78,8 @@ practices! {
         "base PASSporTs in the generic profile; without a Date that can be read F1 fails, a withheld number leaves O3 open";
     E4 NotApplied "out-of-band PASSporTs" "RFC 8816, ATIS-1000096"
         "asking a call placement service would be an active query for each call; a passive probe makes none";
-    E3 Kept "a delegate certificate is good for its numbers" "RFC 9060"
-        "X10";
+    E3 Kept "a delegate certificate is good for its numbers, and those for its issuer's" "RFC 9060"
+        "X10 and X13";
     E5 Kept "kinds that are not verified are set aside and counted by name" "IANA"
         "G7";
     S3 Kept "cheap rules first, one signature check a header" "ours: denial of service"
@@ -128,4 +128,56 @@ practices! {
         "no part of the key; kept in the record";
     M3 Kept "SIP codes by class" "RFC 8224 §6.2.2"
         "each rule has its code in the table above";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rule;
+    use super::*;
+
+    /// How many rules each family of the matrix has.
+    const MATRIX: [(&str, usize); 16] = [
+        ("H", 7),
+        ("G", 9),
+        ("J", 7),
+        ("P", 9),
+        ("F", 5),
+        ("O", 3),
+        ("D", 5),
+        ("X", 15),
+        ("R", 7),
+        ("L", 5),
+        ("V", 7),
+        ("E", 5),
+        ("S", 3),
+        ("M", 3),
+        ("Y", 3),
+        ("N", 15),
+    ];
+
+    #[test]
+    fn every_rule_of_the_matrix_stands_in_exactly_one_of_the_two_tables() {
+        for (family, count) in MATRIX {
+            for n in 1..=count {
+                let id = format!("{family}{n}");
+                let judged = Rule::ALL.iter().filter(|r| r.id() == id).count();
+                let kept = PRACTICES.iter().filter(|p| p.id == id).count();
+                assert_eq!(judged + kept, 1, "{id}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_id_is_of_the_matrix_or_a_part_of_one_that_is() {
+        let ids = Rule::ALL.iter().map(|r| r.id());
+        for id in ids.chain(PRACTICES.iter().map(|p| p.id)) {
+            let (family, number) = id.split_at(1);
+            let digits = number.trim_end_matches(|c: char| c.is_ascii_uppercase());
+            let count = MATRIX.iter().find(|(f, _)| *f == family).map(|(_, n)| *n);
+            let within = digits
+                .parse::<usize>()
+                .is_ok_and(|n| Some(n) <= count && n > 0);
+            assert!(within, "{id}");
+        }
+    }
 }

@@ -48,7 +48,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 pub use lookup::StoreReader;
 pub use recover::OpenReport;
@@ -524,6 +525,9 @@ impl Drop for EmbeddedStore {
 }
 
 /// Takes the lock, and writes our process id into it for whoever comes second.
+/// How long the lock is waited for while it is our own.
+const OWN_LOCK: Duration = Duration::from_secs(1);
+
 fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join("lock");
     let io = |e| StoreError::io(&path, e);
@@ -534,23 +538,33 @@ fn lock(root: &Path) -> Result<File, StoreError> {
         .truncate(false)
         .open(&path)
         .map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // A process id is short; a foreign file may be anything.
-            let read = file.take(64).read_to_string(&mut holder);
-            let holder = match (read, holder.trim()) {
-                (Ok(_), holder) if !holder.is_empty() => holder.escape_default().to_string(),
-                _ => "another process".to_owned(),
-            };
-            return Err(StoreError::Locked { path, holder });
+    let own = format!("process {}", std::process::id());
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.rewind().map_err(io)?;
+                // A process id is short; a foreign file may be anything.
+                let read = (&file).take(64).read_to_string(&mut holder);
+                let holder = match (read, holder.trim()) {
+                    (Ok(_), holder) if !holder.is_empty() => holder.escape_default().to_string(),
+                    _ => "another process".to_owned(),
+                };
+                // A child that another thread is just starting shares our lock until it has become another program.
+                if holder == own && begin.elapsed() < OWN_LOCK {
+                    thread::sleep(Duration::from_millis(5));
+                    continue;
+                }
+                return Err(StoreError::Locked { path, holder });
+            }
+            Err(TryLockError::Error(e)) => return Err(io(e)),
         }
-        Err(TryLockError::Error(e)) => return Err(io(e)),
     }
     file.set_len(0).map_err(io)?;
     file.rewind().map_err(io)?;
-    writeln!(file, "process {}", std::process::id()).map_err(io)?;
+    writeln!(file, "{own}").map_err(io)?;
     Ok(file)
 }
 

@@ -40,7 +40,7 @@ fn under(leaf: &[Vec<u8>], above: &[&[Vec<u8>]]) -> Call {
 }
 
 #[test]
-fn x13_each_delegate_lies_inside_the_one_above_it() {
+fn e3_x13_each_delegate_lies_inside_the_one_above_it() {
     let number = "12025550123";
     let v = under(&[one(number)], &[&[run("12025550100", 50)]]).passes();
     assert!(v.passed.contains(Rule::X13) && v.passed.contains(Rule::X10));
@@ -60,7 +60,7 @@ fn x13_each_delegate_lies_inside_the_one_above_it() {
 }
 
 #[test]
-fn x13_codes_and_numbers_under_a_code() {
+fn x13_x13s_codes_and_numbers_under_a_code() {
     under(&[code("709J")], &[&[code("709J")]]).passes();
     under(&[code("709J")], &[&[code("710J")]]).fails(Rule::X13);
     under(&[code("709J")], &[&[run("12025550100", 50)]]).fails(Rule::X13);

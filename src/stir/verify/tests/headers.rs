@@ -233,7 +233,7 @@ fn g6_ppt_parameter() {
 }
 
 #[test]
-fn g7_unknown_kinds_are_set_aside_and_others_count() {
+fn g7_e5_unknown_kinds_are_set_aside_and_others_count() {
     let other = call()
         .jose("\"shaken\"", "\"vesper\"")
         .parameters(&PARAMETERS.replace("shaken", "vesper"));

@@ -109,7 +109,7 @@ fn o3_a_withheld_number_is_not_comparable() {
 }
 
 #[test]
-fn d1_any_element_may_be_the_to_number() {
+fn d1_d3_any_element_may_be_the_to_number() {
     call()
         .claims("[\"12025550142\"]", "[\"12025550150\",\"12025550142\"]")
         .passes();

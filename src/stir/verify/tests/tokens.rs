@@ -65,7 +65,7 @@ fn j6_crit() {
 }
 
 #[test]
-fn s2_key_order_blanks_and_further_claims_are_covered_as_received() {
+fn s2_p8_key_order_blanks_and_further_claims_are_covered_as_received() {
     call()
         .with(|c| {
             c.jose = format!(
