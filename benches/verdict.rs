@@ -71,7 +71,7 @@ impl Bench {
     /// A thousand others come between the first leg of a call and the second, as at 10,000 calls/s in a tenth of a second.
     fn show_again(&self, what: &str) {
         self.compare(what, || {
-            let mut memo = SignatureMemo::new(16_384);
+            let mut memo = SignatureMemo::new(4_096);
             let scanned = self.scanned();
             let chunks = scanned.chunks(1_000);
             let count = chunks.len() as f64;

@@ -88,16 +88,25 @@ impl<'a> Signed<'a> {
 /// A memory of signatures checked before. Changes no result: what it gives back was computed for the very same input,
 /// signature and key, compared octet by octet. One for each judging thread.
 ///
-/// A fixed number of slots for two signatures each, of which a new one takes the place of the older. So it never grows, and whoever fills
-/// it with garbage costs others a check that they would have had to pay anyway. Two, because with one a slot in thirty would be taken
-/// between the two legs of a call.
+/// A fixed number of sets of four signatures, of which a new one takes the place of the oldest. So it never grows, and whoever fills
+/// it with garbage costs others a check that they would have had to pay anyway. Four, because with one in each a signature in eight
+/// would be gone by the time the second leg of its call comes.
 #[derive(Debug, Default)]
 pub struct SignatureMemo {
-    slots: Vec<[Option<Checked>; 2]>,
+    sets: Vec<Set>,
     /// How many checks it saved.
     pub hits: u64,
     /// How many checks were made.
     pub misses: u64,
+}
+
+/// Signatures in a set.
+const WAYS: usize = 4;
+
+#[derive(Clone, Debug, Default)]
+struct Set {
+    checked: [Option<Checked>; WAYS],
+    oldest: usize,
 }
 
 /// What was checked, and what came of it. Of the input its SHA-256.
@@ -116,7 +125,7 @@ impl SignatureMemo {
     /// For so many signatures; 162 octets each.
     pub fn new(signatures: usize) -> Self {
         Self {
-            slots: vec![[None, None]; signatures.div_ceil(2)],
+            sets: vec![Set::default(); signatures.div_ceil(WAYS)],
             ..Self::default()
         }
     }
@@ -129,22 +138,29 @@ impl SignatureMemo {
     /// Whether the signature is one of `key`, an uncompressed point.
     pub(super) fn check(&mut self, signed: &Signed<'_>, key: &[u8]) -> bool {
         let input = signed.digest.0;
-        let slot = slot_of(&input, &mut self.slots);
+        let set = set_of(&input, &mut self.sets);
         let same =
             |c: &&Checked| c.input == input && c.signature == *signed.signature && c.key == key;
-        if let Some(known) = slot.iter().flat_map(|s| s.iter().flatten()).find(same) {
+        let known = set
+            .iter()
+            .flat_map(|s| s.checked.iter().flatten())
+            .find(same);
+        if let Some(known) = known {
             self.hits += 1;
             return known.good;
         }
         self.misses += 1;
         let good = signed.verify(key);
-        if let (Some([newer, older]), Ok(key)) = (slot, key.try_into()) {
-            *older = newer.replace(Checked {
+        if let (Some(set), Ok(key)) = (set, key.try_into())
+            && let Some(place) = set.checked.get_mut(set.oldest)
+        {
+            *place = Some(Checked {
                 input,
                 signature: *signed.signature,
                 key,
                 good,
             });
+            set.oldest = (set.oldest + 1) % WAYS;
         }
         good
     }
@@ -158,10 +174,10 @@ fn octets(digest: &Digest) -> [u8; 32] {
     out
 }
 
-fn slot_of<'a, T>(name: &[u8; 32], slots: &'a mut [T]) -> Option<&'a mut T> {
+fn set_of<'a>(name: &[u8; 32], sets: &'a mut [Set]) -> Option<&'a mut Set> {
     let n = name.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b));
-    let i = n.checked_rem(u64::try_from(slots.len()).ok()?)?;
-    slots.get_mut(usize::try_from(i).ok()?)
+    let i = n.checked_rem(u64::try_from(sets.len()).ok()?)?;
+    sets.get_mut(usize::try_from(i).ok()?)
 }
 
 #[cfg(test)]
@@ -211,8 +227,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_memo_of_one_slot_still_tells_signatures_apart() {
-        let mut memo = SignatureMemo::new(2);
+    fn a_memo_of_one_set_still_tells_signatures_apart() {
+        let mut memo = SignatureMemo::new(1);
         let (a, b) = (key(3).sign(b"input"), key(4).sign(b"input"));
         let point = key(3).point();
         for _ in 0..3 {
@@ -221,10 +237,11 @@ pub(super) mod tests {
             assert!(!memo.check(&signed(b"inpux", &a).unwrap(), &point));
             assert!(!memo.check(&signed(b"input", &a).unwrap(), &key(4).point()));
         }
-        assert_eq!(memo.hits, 0);
-        let a = signed(b"input", &a).unwrap();
-        assert!(memo.check(&a, &point) && memo.check(&a, &point));
-        assert_eq!(memo.hits, 1);
+        assert_eq!((memo.hits, memo.misses), (8, 4), "four fit");
+        // A fifth takes the place of the oldest.
+        assert!(!memo.check(&signed(b"other", &a).unwrap(), &point));
+        assert!(memo.check(&signed(b"input", &a).unwrap(), &point));
+        assert_eq!((memo.hits, memo.misses), (8, 6));
     }
 
     #[test]
