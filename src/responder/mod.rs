@@ -23,7 +23,7 @@ use crate::traceback::candidate::{self, Downstream};
 use crate::traceback::explain::Explanation;
 use crate::traceback::matching::{decide, decide_unseen};
 use crate::traceback::request::{HopRequest, Insufficient, Problem};
-use crate::traceback::window::Window;
+use crate::traceback::window::{BACKGROUND, Window};
 
 /// An answer, and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,10 +59,7 @@ pub fn answer(
             }],
         }));
     }
-    let kept = Duration::from_secs(u64::from(settings.retention_days) * 86_400);
-    let horizon = store
-        .forgotten_before()
-        .map_or(now.minus(kept), |f| f.max(now.minus(kept)));
+    let horizon = horizon(call.at, store, settings, now)?;
     if let Some(resolution) = decide_unseen(request, peers, settings, horizon) {
         let note = match resolution {
             Resolution::OutOfRetention => format!("records are kept from {horizon} on"),
@@ -89,6 +86,24 @@ pub fn answer(
         answer: HopAnswer::from_decision(request, &decision, &seen.coverage, settings),
         explanation: Explanation::of(&decision, peers, seen.notes),
     })
+}
+
+/// Before this point nothing is kept: what retention has deleted, and what it would have by now. Where sensors are known to have looked
+/// around the call, its day is kept all the same: a capture of long ago that was replayed.
+fn horizon(
+    at: Timestamp,
+    store: &dyn Store,
+    settings: &TracebackSettings,
+    now: Timestamp,
+) -> Result<Timestamp, StoreError> {
+    let forgotten = store.forgotten_before().unwrap_or(Timestamp::MIN);
+    let kept = Duration::from_secs(u64::from(settings.retention_days) * 86_400);
+    let by_age = forgotten.max(now.minus(kept));
+    if at >= by_age {
+        return Ok(by_age);
+    }
+    let seen = store.coverage(at.minus(BACKGROUND), at.plus(BACKGROUND))?;
+    Ok(if seen.is_empty() { by_age } else { forgotten })
 }
 
 /// The question back to a request that could not be read or lacks something.

@@ -108,17 +108,20 @@ fn what_is_out_of_retention_is_not_looked_up() {
         ask_store(&request(), &store).answer.resolution,
         Resolution::OutOfRetention
     );
-    store.forgotten = None;
     let later = T0.plus(Duration::from_secs(549 * 86_400));
-    let a = answer(
-        &request(),
-        &store,
-        &peers(),
-        &TracebackSettings::default(),
-        later,
-    )
-    .unwrap();
-    assert_eq!(a.answer.resolution, Resolution::OutOfRetention);
+    let ask_later = |store: &Memory| {
+        let settings = TracebackSettings::default();
+        let a = answer(&request(), store, &peers(), &settings, later).unwrap();
+        a.answer.resolution
+    };
+    store.forgotten = None;
+    assert_eq!(
+        ask_later(&store),
+        Resolution::UpstreamDomestic,
+        "a capture of long ago that was replayed is there"
+    );
+    let unseen = Memory::of(Vec::new(), Vec::new());
+    assert_eq!(ask_later(&unseen), Resolution::OutOfRetention);
 }
 
 #[test]
