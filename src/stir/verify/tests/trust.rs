@@ -469,6 +469,42 @@ fn rfc_8225_example_verifies_and_its_quoted_iat_is_named() {
 }
 
 /// RFC 7515 A.3: the JWS layer alone.
+/// RFC 8225 Appendix A: neither the public key printed there nor the public half of the private key printed there made its signature.
+#[test]
+fn rfc_8225_appendix_a_reads_well_and_does_not_verify() {
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9jZXJ0LmV4YW1wbGUub3JnL3Bhc3Nwb3J0LmNlciJ9.eyJkZXN0Ijp7InVyaSI6WyJzaXA6YWxpY2VAZXhhbXBsZS5jb20iXX0sImlhdCI6MTQ3MTM3NTQxOCwib3JpZyI6eyJ0biI6IjEyMTU1NTUxMjEyIn19.VLBCIVDCaeK6M4hLJb6SHQvacAQVvoiiEOWQ_iUkqk79UD81fHQ0E1b3_GluIkba7UWYRM47ZbNFdOJquE35cw";
+    const PRINTED: &str =
+        "BPBzW0Hf05rwisDyh5DBfX0nGrxnh+/GE1PKi0vCORyx0kppQEy3LJUDITQvzoZVgWAutupyJaO13nm2Eu0m9+4=";
+    const HALF: &str =
+        "BBZ9qPUdQROmg0Ks62n0oDyjRXv0i5YBEq30LVwU+TJ3cUE/hJ6I1nFCEOsPS10EeWzf/AV7z74rYWs/JAX2+6E=";
+    for key in [PRINTED, HALF] {
+        let c = call()
+            .with(|c| {
+                c.token = Some(TOKEN.to_owned());
+                let point = STANDARD.decode(key).unwrap();
+                c.leaf = c.leaf.clone().subject_key(Subject::P256(point));
+                c.certificate_at = Some("https://cert.example.org/passport.cer");
+                c.from = "<sip:+12155551212@example.net>;tag=1".to_owned();
+                c.to = "<sip:alice@example.com>".to_owned();
+            })
+            .parameters(";info=<https://cert.example.org/passport.cer>");
+        let v = c.verdict();
+        for rule in [
+            Rule::X5,
+            Rule::J1,
+            Rule::P1,
+            Rule::P2,
+            Rule::P4,
+            Rule::S1,
+            Rule::O1,
+            Rule::D1,
+        ] {
+            assert!(v.passed.contains(rule), "{rule}");
+        }
+        assert!(v.failed.contains(Rule::S2));
+    }
+}
+
 #[test]
 fn rfc_7515_example_verifies() {
     const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
