@@ -10,6 +10,7 @@ use crate::call::classify::Verstat;
 use crate::call::classify::disagreement::stir_cause;
 use crate::call::record::{Ids, Numbers, Verdict};
 use crate::number::{NumberPlan, Tn};
+use crate::stir::verify::facts::asks_for_privacy;
 use crate::stir::verify::{CallVerdict, Validation};
 use crate::wire::sip::uri::{param_of, split_values};
 use crate::wire::sip::{HeaderName, Message, NameAddr, StartLine, Uri};
@@ -268,13 +269,7 @@ fn is_private(message: &Message<'_>, from: &Uri<'_>) -> bool {
     let asked = message
         .headers
         .all(HeaderName::Privacy)
-        .flat_map(|v| v.split(|b| matches!(b, b';' | b',')))
-        .map(<[u8]>::trim_ascii)
-        .any(|v| {
-            [b"id".as_slice(), b"user", b"header"]
-                .iter()
-                .any(|p| v.eq_ignore_ascii_case(p))
-        });
+        .any(asks_for_privacy);
     asked
         || from.user.eq_ignore_ascii_case(b"anonymous")
         || from.user.eq_ignore_ascii_case(b"restricted")

@@ -242,7 +242,8 @@ fn whole_count(message: &Message<'_>) -> usize {
     }
 }
 
-fn asks_for_privacy(value: &[u8]) -> bool {
+/// Whether a value of Privacy withholds the caller's identity (RFC 3323 §4.2, RFC 3325 §9.3).
+pub fn asks_for_privacy(value: &[u8]) -> bool {
     value
         .split(|b| matches!(b, b';' | b','))
         .map(<[u8]>::trim_ascii)
