@@ -18,8 +18,8 @@ use crate::stir::verify::{
 };
 use crate::wire::{self, Flow, sip};
 
-/// Signatures in a judge's memo, 0.7 MB: a larger one would push out of the processor's cache what checks them. The second leg of a call
-/// follows within a tenth of a second, in which 10,000 calls/s bring a thousand signatures.
+/// Signatures in a judge's memo, 0.7 MB. The second leg of a call follows within a tenth of a second, in which 10,000 calls/s bring a
+/// thousand signatures.
 const MEMO: usize = 4_096;
 
 /// A message as collect takes it.
