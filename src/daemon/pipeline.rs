@@ -22,8 +22,8 @@ use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
 use crate::call::classify::replay::ReplayCounters;
 use crate::call::classify::skew::Skews;
-use crate::call::record::Coverage;
 use crate::call::record::evidence::EvidenceKept;
+use crate::call::record::{Coverage, Sensor};
 use crate::capture::{CaptureError, Merge};
 use crate::config::Config;
 use crate::engine::assemble::{AssembleCounters, AssembleLimits, Assembler};
@@ -36,7 +36,7 @@ use crate::fetch::{Client, FetchReport};
 use crate::stir::credential::Credentials;
 use crate::stir::verify::VerifySettings;
 use crate::store::{Store, StoreError};
-use crate::wire::Message;
+use crate::wire::{Message, Provenance};
 
 use super::park;
 
@@ -102,7 +102,10 @@ impl PipelineSettings {
                 peers: config.peers.clone(),
                 own_numbers: config.provider.own_numbers.clone(),
                 window: config.freshness,
-                sensors: vec![config.sensor.clone()],
+                sensors: vec![Sensor {
+                    name: config.sensor.clone(),
+                    provenance: Provenance::File,
+                }],
                 clock: config.clock,
                 config: config.version,
                 limits: AttemptLimits::default(),
@@ -274,7 +277,7 @@ pub fn run(
             })?;
 
         let assembler = Assembler::new(settings.assemble)
-            .with_sensors(settings.collect.sensors.iter().cloned());
+            .with_sensors(settings.collect.sensors.iter().map(|s| s.name.clone()));
         let assemble = assemble_batches(assembler, &mut feed, &to_judges);
         drop(to_judges);
         let dead = judges.into_iter().filter_map(|j| j.join().err()).count();

@@ -14,7 +14,7 @@ use crate::call::classify::skew::{self, Skews};
 use crate::call::classify::{Flag, OwnNumbers, flagging};
 use crate::call::peer::{PeerTable, Resolved, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
-use crate::call::record::{Begin, Clock, Direction, End};
+use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
 use crate::stir::verify::Validation;
@@ -29,8 +29,8 @@ pub struct CollectSettings {
     pub own_numbers: OwnNumbers,
     /// Half width of the freshness window.
     pub window: Duration,
-    /// Names of the sensors by index.
-    pub sensors: Vec<Arc<str>>,
+    /// The sensors by index.
+    pub sensors: Vec<Sensor>,
     /// How good capture times are.
     pub clock: Clock,
     /// Version of the configuration.
@@ -515,7 +515,7 @@ impl Collector {
             uid,
             at,
             clock: s.clock,
-            sensor: sensor.cloned().unwrap_or_else(|| "unnamed".into()),
+            sensor: sensor.map_or_else(|| "unnamed".into(), |s| s.name.clone()),
             config: s.config,
             direction: resolved.direction,
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
@@ -580,7 +580,7 @@ mod tests {
     use crate::call::record::ClockSource;
     use crate::number::NumberPlan;
     use crate::stir::verify::{CallVerdict, Want};
-    use crate::wire::{self, Transport, Vlans, sip};
+    use crate::wire::{self, Provenance, Transport, Vlans, sip};
 
     const HEAD: &str = "Via: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK1\r\nFrom: <sip:+12025550123@example.net>;tag=1\r\n\
                         To: <sip:+12025550142@example.com>\r\nCall-ID: 1@example.net\r\nCSeq: 1 INVITE\r\n\r\n";
@@ -590,7 +590,10 @@ mod tests {
             peers: Arc::default(),
             own_numbers: OwnNumbers::default(),
             window: Duration::from_secs(60),
-            sensors: vec!["edge".into()],
+            sensors: vec![Sensor {
+                name: "edge".into(),
+                provenance: Provenance::Wire,
+            }],
             clock: Clock {
                 source: ClockSource::File,
                 error_ns: 0,

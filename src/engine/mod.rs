@@ -6,6 +6,7 @@
 //! ```
 //!
 //! - [`assemble`]: frames → numbered SIP messages, and what was not seen
+//! - [`sequence`]: messages of several sources → one sequence
 //! - [`judge`]: a message and the credentials at hand → facts and a verdict
 //! - [`collect`]: judged messages, in order → records
 //! - [`park`]: where calls wait for certificates that are not at hand
@@ -14,5 +15,6 @@ pub mod assemble;
 pub mod collect;
 pub mod judge;
 pub mod park;
+pub mod sequence;
 
 pub use assemble::{AssembleCounters, AssembleLimits, Assembler, Frame};

@@ -3,6 +3,7 @@
 //!
 //! - [`link`]: a captured frame → its IP packet
 //! - [`ip`]: IP packets, and fragments put together
+//! - [`tunnel`]: which tunnels are looked into
 //! - [`udp`], [`tcp`]: datagrams, and streams put together
 //! - [`sip`]: one framed message, scanned without loss
 
@@ -10,6 +11,7 @@ pub mod ip;
 pub mod link;
 pub mod sip;
 pub mod tcp;
+pub mod tunnel;
 pub mod udp;
 
 use std::net::SocketAddr;
@@ -28,6 +30,14 @@ pub enum Transport {
     Udp,
     /// TCP, in clear.
     Tcp,
+    /// TLS, which only whoever ends it can show us.
+    Tls,
+    /// WebSocket (RFC 7118), in clear.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+    /// SCTP (RFC 4168).
+    Sctp,
 }
 
 impl Transport {
@@ -36,6 +46,35 @@ impl Transport {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
+/// Where we have a message from.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Provenance {
+    /// A capture file.
+    File,
+    /// An interface of ours.
+    Wire,
+    /// An agent that mirrors what it sees (HEP).
+    Hep,
+}
+
+impl Provenance {
+    /// Lower-case name, as in output.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Wire => "wire",
+            Self::Hep => "hep",
         }
     }
 }

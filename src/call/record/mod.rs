@@ -20,7 +20,7 @@ use crate::base::digest::{Digest128, IdDigest};
 use crate::call::classify::{Flags, Verstat};
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
-use crate::wire::Transport;
+use crate::wire::{Provenance, Transport};
 
 /// Which way a call crossed our edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -32,6 +32,15 @@ pub enum Direction {
     Egress,
     /// No rule knows either side.
     Unknown,
+}
+
+/// A place at which we look: an interface, an agent that mirrors what it sees, a set of capture files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sensor {
+    /// Its name, kept in every record.
+    pub name: Arc<str>,
+    /// What kind of place it is.
+    pub provenance: Provenance,
 }
 
 /// Where capture times come from, and how far they may be off.

@@ -309,6 +309,10 @@ fn via(path: &Path, host: std::net::SocketAddr, branch: &str) -> String {
     let transport = match path.transport {
         Transport::Udp => "UDP",
         Transport::Tcp => "TCP",
+        Transport::Tls => "TLS",
+        Transport::Ws => "WS",
+        Transport::Wss => "WSS",
+        Transport::Sctp => "SCTP",
     };
     format!("SIP/2.0/{transport} {host};branch={branch}")
 }

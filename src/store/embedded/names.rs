@@ -50,7 +50,7 @@ macro_rules! named {
 named! {
     ClockSource { File "file", Synchronised "synchronised", Free "free" }
     Direction { Ingress "ingress", Egress "egress", Unknown "unknown" }
-    Transport { Udp "udp", Tcp "tcp" }
+    Transport { Udp "udp", Tcp "tcp", Tls "tls", Ws "ws", Wss "wss", Sctp "sctp" }
     Validation { Passed "passed", Failed "failed", Undetermined "undetermined", None "none" }
     Attestation { A "A", B "B", C "C" }
     State { Unfinished "unfinished", Answered "answered", Cancelled "cancelled", Failed "failed" }
