@@ -335,6 +335,33 @@ impl Collector {
         self.take_ends();
     }
 
+    /// Lets time pass without a message: attempts that nobody answers end.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        self.attempts.handle_time(now);
+        self.take_ends();
+    }
+
+    /// Other neighbours, numbers and sensors from now on; open attempts keep what they began with.
+    pub fn handle_settings(&mut self, settings: CollectSettings) {
+        self.settings = settings;
+    }
+
+    /// How good capture times are from now on.
+    pub fn handle_clock(&mut self, clock: Clock) {
+        self.settings.clock = clock;
+    }
+
+    /// Begins anew after a panic: what may be half done is let go, and counts and calls that wait are kept.
+    pub fn rebuild(&mut self, next_uid: u64) {
+        let open = u64::try_from(self.attempts.len()).unwrap_or(u64::MAX);
+        let counters = self.attempts.counters();
+        self.attempts = Attempts::new(self.settings.limits);
+        self.attempts.count_on(counters, open);
+        self.replays = Replays::new(self.settings.window);
+        self.next_uid = self.next_uid.max(next_uid) + 1;
+        self.counters.panicked += 1;
+    }
+
     /// The source has ended: what is still open is closed as it stands, while [`Collector::poll_output`] is called.
     pub fn finish(&mut self) {
         self.attempts.finish();
