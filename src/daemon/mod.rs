@@ -4,6 +4,7 @@
 //! - [`pipeline`]: the three stages on threads, from a source of frames to a store
 //! - `park`: the thread on which calls wait for certificates
 
+pub mod keeper;
 pub mod metrics;
 mod park;
 pub mod pipeline;

@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use crate::base::Timestamp;
 use crate::base::bounded::{BoundedMap, keyed};
 use crate::wire::{Message, Transport};
 
@@ -216,6 +215,7 @@ fn method_of_answer(bytes: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Timestamp;
     use crate::wire::{Flow, Vlans};
 
     fn message(text: &str, at: i64) -> Message {

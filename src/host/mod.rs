@@ -1,5 +1,9 @@
 //! Floor 5: what the machine gives.
 //!
 //! - [`clock`]: the wall clock, read here and nowhere else
+//! - [`privilege`]: what the daemon gives up
+//! - [`supervisor`]: what systemd is told
 
 pub mod clock;
+pub mod privilege;
+pub mod supervisor;
