@@ -5,6 +5,7 @@
 mod fetch;
 mod peers;
 mod reader;
+mod run;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use reader::Problem;
 use reader::{Reader, Section};
+pub use run::RunSettings;
 
 use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
@@ -64,6 +66,10 @@ pub struct Config {
     pub evidence_retention: Duration,
     /// Posterior from which an answer is certain.
     pub threshold: f64,
+    /// How the daemon runs.
+    pub run: RunSettings,
+    /// Where the daemon keeps which lists it has accepted, beside the store.
+    pub history: PathBuf,
     /// Checksum of the texts; records keep it.
     pub version: u32,
 }
@@ -132,6 +138,7 @@ impl Config {
         let evidence_days = store.integer("evidence_days", 30, 1..3_661);
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
+        let run = run::read(root.section("run"));
         let peers_section = root.section("peers");
         let peers_file = peers_section
             .required("file", "\"peers.toml\"")
@@ -185,7 +192,9 @@ impl Config {
                 credentials,
                 fetch,
                 fetch_enabled,
+                history: store_path.with_extension("lists.json"),
                 store: store_path,
+                run,
                 retention: Duration::from_secs(retention_days * 86_400),
                 evidence,
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),

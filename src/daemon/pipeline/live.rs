@@ -34,6 +34,8 @@ pub enum Order {
     Settings(Box<CollectSettings>),
     /// How good capture times are from now on.
     Clock(Clock),
+    /// The wall clock has stepped: what is open ends as it stands, for its deadlines mean nothing any more.
+    Step,
 }
 
 /// What the stages show while they run.

@@ -84,7 +84,7 @@ pub struct Batch<T> {
 }
 
 impl<T> Batch<T> {
-    fn new(number: u64) -> Self {
+    pub(super) fn new(number: u64) -> Self {
         Self {
             number,
             items: Vec::with_capacity(BATCH),
@@ -392,3 +392,6 @@ fn take_in(intake: &mut dyn Intake, live: Option<&Live>, output: &Sender<Batch<M
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

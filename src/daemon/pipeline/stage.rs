@@ -117,7 +117,7 @@ impl Collect<'_> {
                     continue;
                 }
                 recv(orders) -> order => {
-                    self.obey(order.ok());
+                    self.obey(order.ok())?;
                     continue;
                 }
                 default(tick) => continue,
@@ -171,13 +171,18 @@ impl Collect<'_> {
         self.write()
     }
 
-    fn obey(&mut self, order: Option<Order>) {
+    fn obey(&mut self, order: Option<Order>) -> Result<(), PipelineError> {
         match order {
             Some(Order::Settings(settings)) => self.collector.handle_settings(*settings),
             Some(Order::Clock(clock)) => self.collector.handle_clock(clock),
+            Some(Order::Step) => {
+                self.collector.handle_step();
+                self.write()?;
+            }
             // Whoever gives orders is gone: there will be none.
             None => std::thread::sleep(Duration::from_millis(1)),
         }
+        Ok(())
     }
 
     /// Once a second: calls end by time, records become durable, counts are shown.
