@@ -166,6 +166,18 @@ impl PacketSocket {
         done_or_error(done)
     }
 
+    /// Index of the interface that it is bound to; negative when that one has gone.
+    pub fn bound(&self) -> io::Result<i32> {
+        // SAFETY: all zeros is a valid address.
+        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+        let mut len = length::<libc::sockaddr_ll>();
+        // SAFETY: the kernel writes at most as many octets as the address has.
+        let done = unsafe {
+            libc::getsockname(self.0.as_raw_fd(), (&raw mut address).cast(), &raw mut len)
+        };
+        done_or_error(done).map(|()| address.sll_ifindex)
+    }
+
     /// Hears also what is sent to others. By membership: it ends with the socket, and no interface flag is touched.
     ///
     /// # Errors
