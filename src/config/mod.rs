@@ -2,6 +2,7 @@
 //!
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
+mod capture;
 mod fetch;
 mod peers;
 mod reader;
@@ -20,6 +21,7 @@ use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
+use crate::capture::live::LiveSettings;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::number::NumberPlan;
@@ -50,6 +52,8 @@ pub struct Config {
     pub priority_signers: Vec<Box<str>>,
     /// What an unknown revocation state means.
     pub crl: CrlPolicy,
+    /// What is captured live.
+    pub capture: LiveSettings,
     /// Where certificates, the list of authorities and the revocation list are.
     pub credentials: CredentialFiles,
     /// How certificates are fetched.
@@ -129,6 +133,7 @@ impl Config {
             .collect();
         let crl = crl_policy(&verify);
         let credentials = credentials(root.section("credentials"), folder);
+        let capture = capture::read(root.section("capture"));
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
@@ -189,6 +194,7 @@ impl Config {
                 require_identity,
                 priority_signers,
                 crl,
+                capture,
                 credentials,
                 fetch,
                 fetch_enabled,
