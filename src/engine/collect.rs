@@ -648,6 +648,7 @@ mod tests {
             destination: "192.0.2.1:5060".parse().unwrap(),
             transport: Transport::Udp,
             vlans: Vlans::new(),
+            path: Default::default(),
         }
     }
 
