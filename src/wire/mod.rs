@@ -5,8 +5,10 @@
 //! - [`ip`]: IP packets, and fragments put together
 //! - [`tunnel`]: which tunnels are looked into
 //! - [`udp`], [`tcp`]: datagrams, and streams put together
+//! - [`hep`]: what an agent mirrors to us
 //! - [`sip`]: one framed message, scanned without loss
 
+pub mod hep;
 pub mod ip;
 pub mod link;
 pub mod sip;
