@@ -18,7 +18,7 @@ use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
 use crate::stir::verify::Validation;
-use crate::wire::Flow;
+use crate::wire::{Flow, Provenance};
 
 /// What collect has to know.
 #[derive(Clone, Debug)]
@@ -554,6 +554,7 @@ impl Collector {
             at,
             clock: s.clock,
             sensor: sensor.map_or_else(|| "unnamed".into(), |s| s.name.clone()),
+            provenance: sensor.map_or(Provenance::File, |s| s.provenance),
             config: s.config,
             direction: resolved.direction,
             peer: resolved.peer.map(|(p, _)| p.id.clone()),

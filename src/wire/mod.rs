@@ -5,8 +5,10 @@
 //! - [`ip`]: IP packets, and fragments put together
 //! - [`tunnel`]: tunnels opened, and the way through them
 //! - [`udp`], [`tcp`], [`sctp`]: datagrams, streams put together, chunks
+//! - [`hep`]: what an agent mirrors to us
 //! - [`sip`]: one framed message, scanned without loss
 
+pub mod hep;
 pub mod ip;
 pub mod link;
 pub mod sctp;
