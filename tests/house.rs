@@ -8,7 +8,7 @@ use tracehop::stir::verify::Rule;
 use tracehop::stir::verify::practice::{How, PRACTICES};
 
 /// Floor of each room (docs/ARCHITECTURE.md).
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("base", 0),
     ("number", 1),
     ("wire", 1),
@@ -23,6 +23,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("portal", 5),
     ("web", 5),
     ("host", 5),
+    ("sys", 5),
     ("lab", 6),
     ("config", 6),
     ("daemon", 6),

@@ -3,6 +3,8 @@
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
 mod fetch;
+mod http;
+mod log;
 mod peers;
 mod reader;
 
@@ -20,8 +22,10 @@ use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
+use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
+use crate::web::WebSettings;
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -64,6 +68,10 @@ pub struct Config {
     pub evidence_retention: Duration,
     /// Posterior from which an answer is certain.
     pub threshold: f64,
+    /// Where metrics and health are served.
+    pub http: WebSettings,
+    /// The daemon's log.
+    pub log: LogSettings,
     /// Checksum of the texts; records keep it.
     pub version: u32,
 }
@@ -130,6 +138,8 @@ impl Config {
         let retention_days = store.integer("retention_days", 548, 1..3_661);
         let evidence = evidence(&store);
         let evidence_days = store.integer("evidence_days", 30, 1..3_661);
+        let http = http::read(root.section("http"));
+        let log = log::read(root.section("log"));
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
         let peers_section = root.section("peers");
@@ -190,6 +200,8 @@ impl Config {
                 evidence,
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),
                 threshold,
+                http,
+                log,
                 version,
             }),
             _ => Err(problems),

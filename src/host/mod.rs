@@ -1,5 +1,9 @@
 //! Floor 5: what the machine gives.
 //!
-//! - [`clock`]: the wall clock, read here and nowhere else
+//! - [`clock`]: the wall clock, read here and nowhere else, and how good it is
+//! - [`log`]: where the log goes and how much of it
+//! - [`trouble`]: what is wrong with the host, said once per change
 
 pub mod clock;
+pub mod log;
+pub mod trouble;
