@@ -4,6 +4,8 @@
 
 mod capture;
 mod fetch;
+mod http;
+mod log;
 mod peers;
 mod reader;
 mod run;
@@ -24,8 +26,10 @@ use crate::call::record::{Clock, ClockSource};
 use crate::capture::live::LiveSettings;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
+use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
+use crate::web::WebSettings;
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -74,6 +78,10 @@ pub struct Config {
     pub run: RunSettings,
     /// Where the daemon keeps which lists it has accepted, beside the store.
     pub history: PathBuf,
+    /// Where metrics and health are served.
+    pub http: WebSettings,
+    /// The daemon's log.
+    pub log: LogSettings,
     /// Checksum of the texts; records keep it.
     pub version: u32,
 }
@@ -141,6 +149,8 @@ impl Config {
         let retention_days = store.integer("retention_days", 548, 1..3_661);
         let evidence = evidence(&store);
         let evidence_days = store.integer("evidence_days", 30, 1..3_661);
+        let http = http::read(root.section("http"));
+        let log = log::read(root.section("log"));
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
         let run = run::read(root.section("run"));
@@ -205,6 +215,8 @@ impl Config {
                 evidence,
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),
                 threshold,
+                http,
+                log,
                 version,
             }),
             _ => Err(problems),

@@ -1,11 +1,13 @@
 //! Floor 5: what the machine gives.
 //!
-//! - [`clock`]: the wall clock, read here and nowhere else
+//! - [`clock`]: the wall clock, read here and nowhere else, and how good it is
+//! - [`log`]: where the log goes and how much of it
+//! - [`trouble`]: what is wrong with the host, said once per change
 //! - [`privilege`]: what the daemon gives up
-//! - [`step`]: steps of the wall clock
 //! - [`supervisor`]: what systemd is told
 
 pub mod clock;
+pub mod log;
 pub mod privilege;
-pub mod step;
 pub mod supervisor;
+pub mod trouble;

@@ -103,7 +103,8 @@ fn horizon(
         return Ok(by_age);
     }
     let seen = store.coverage(at.minus(BACKGROUND), at.plus(BACKGROUND))?;
-    Ok(if seen.is_empty() { by_age } else { forgotten })
+    let looked = seen.iter().any(|row| row.down.is_none());
+    Ok(if looked { forgotten } else { by_age })
 }
 
 /// The question back to a request that could not be read or lacks something.

@@ -473,9 +473,7 @@ fn coverage(records: usize) -> Vec<Coverage> {
                 until: Timestamp::from_secs(first + (i + 1) * 60),
                 packets: messages,
                 messages,
-                incomplete: 0,
-                dropped: 0,
-                unreadable: 0,
+                ..Coverage::default()
             }
         })
         .collect()

@@ -3,8 +3,10 @@
 //!
 //! - [`packet`]: packet sockets and network interfaces
 //! - [`ring`]: frames out of memory shared with the kernel
+//! - [`timex`]: what the kernel says of its clock
 
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 pub mod packet;
 pub mod ring;
+pub mod timex;

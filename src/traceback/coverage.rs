@@ -3,12 +3,16 @@
 //! A call crosses our edge in front of *one* sensor and nobody knows beforehand which. So the share of a window is that
 //! of its worst sensor: a call that only the blind one could have seen is a call that was not captured. A sensor counts
 //! when it shows in the rows at hand, which reach hours to both sides of the window, or when the configuration names it;
-//! one that was down for the whole window has no row in it and counts as blind.
+//! one that was down for the whole window has no row in it, or one that says why, and counts as blind.
+//!
+//! Times of a clock that nothing keeps in step, or that may be off by more than [`HEALTHY_CLOCK_NS`], are no times to say "it was not there" of:
+//! such a row is a hole as well.
 
 use std::sync::Arc;
 
 use crate::base::Timestamp;
 use crate::call::record::Coverage;
+use crate::traceback::matching::HEALTHY_CLOCK_NS;
 
 /// Least share of a window, and of every minute in it, that counts as seen: the 99.9 % below which "not found" is not said.
 pub const LEAST_SHARE: f64 = 0.999;
@@ -21,8 +25,10 @@ const SEAM_NS: i64 = 1_000_000;
 pub enum Hole {
     /// The sensor was not looking.
     Blind,
-    /// It looked, and lost more than one in a thousand.
+    /// It looked, and lost more than one in a thousand, or the record of a call.
     Lossy,
+    /// It looked by a clock that could not be relied on.
+    Clock,
 }
 
 /// A hole in what one sensor saw.
@@ -87,6 +93,8 @@ impl Sight {
             .filter(|r| r.sensor == *sensor && r.from <= until && r.until >= from)
             .collect();
         own.sort_unstable_by_key(|r| (r.from, r.until));
+        let (down, own): (Vec<&Coverage>, Vec<&Coverage>) =
+            own.into_iter().partition(|r| r.down.is_some());
         let mut gap = |kind, from, until| {
             self.gaps.push(Gap {
                 sensor: sensor.clone(),
@@ -103,9 +111,13 @@ impl Sight {
             }
             let share = row.completeness();
             // Also for a row that another one overlaps: what it lost is lost.
-            let whole = share >= LEAST_SHARE;
-            if !whole && row.until > from && row.from < until {
+            let whole = share >= LEAST_SHARE && row.keeps_all_records();
+            let within = row.until > from && row.from < until;
+            if !whole && within {
                 gap(Hole::Lossy, row.from.max(from), end);
+            }
+            if within && !clock_is_healthy(row) {
+                gap(Hole::Clock, row.from.max(from), end);
             }
             // The seam before a row counts as seen with it.
             let begin = if nanos(cursor, begin) > SEAM_NS {
@@ -121,6 +133,26 @@ impl Sight {
         if nanos(cursor, until) > SEAM_NS {
             gap(Hole::Blind, cursor, until);
         }
+        // Where a row says that it was looking and another that it was not, the clock was set back and the time passed twice.
+        for row in down {
+            let (begin, end) = (row.from.max(from), row.until.min(until));
+            let blind = self
+                .gaps
+                .iter()
+                .filter(|g| g.kind == Hole::Blind && g.sensor == *sensor)
+                .map(|g| nanos(g.from.max(begin), g.until.min(end)).max(0))
+                .fold(0, i64::saturating_add);
+            let claimed = nanos(begin, end).saturating_sub(blind);
+            if claimed > SEAM_NS {
+                self.gaps.push(Gap {
+                    sensor: sensor.clone(),
+                    kind: Hole::Blind,
+                    from: begin,
+                    until: end,
+                });
+                seen -= claimed as f64 / 1e9;
+            }
+        }
         let whole = until.secs_since(from);
         if whole > 0.0 {
             (seen / whole).clamp(0.0, 1.0)
@@ -130,6 +162,12 @@ impl Sight {
     }
 }
 
+/// A file's rows say nothing of a clock, and are taken as they are: the bound of its times is in the records.
+fn clock_is_healthy(row: &Coverage) -> bool {
+    row.clock
+        .is_none_or(|c| c.bound_ns() <= u64::from(HEALTHY_CLOCK_NS))
+}
+
 fn nanos(from: Timestamp, until: Timestamp) -> i64 {
     until.nanos().saturating_sub(from.nanos())
 }
@@ -137,6 +175,7 @@ fn nanos(from: Timestamp, until: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::record::{ClockState, Down};
 
     fn row(sensor: &str, from: i64, until: i64, dropped: u64) -> Coverage {
         Coverage {
@@ -145,9 +184,8 @@ mod tests {
             until: Timestamp::from_secs(until),
             packets: 1000 - dropped,
             messages: 500,
-            incomplete: 0,
             dropped,
-            unreadable: 0,
+            ..Coverage::default()
         }
     }
 
@@ -158,6 +196,62 @@ mod tests {
             Timestamp::from_secs(until),
             &[],
         )
+    }
+
+    #[test]
+    fn what_was_let_go_or_lost_on_its_way_to_the_store_makes_holes() {
+        let mut rows = vec![row("a", 0, 60, 0), row("a", 60, 120, 0)];
+        rows[1].shed = 5;
+        let s = over(&rows, 0, 120);
+        assert_eq!((s.gaps.len(), s.gaps[0].kind), (1, Hole::Lossy));
+        rows[1].shed = 0;
+        rows[1].unverified = 5;
+        rows[1].duplicates = 5;
+        assert!(over(&rows, 0, 120).is_whole());
+        // One call in a hundred thousand messages is one whose answer may be wrong.
+        rows[1].lost_records = 1;
+        rows[1].messages = 1_000_000;
+        let s = over(&rows, 0, 120);
+        assert_eq!((s.gaps.len(), s.gaps[0].kind), (1, Hole::Lossy));
+    }
+
+    #[test]
+    fn a_clock_that_is_not_kept_in_step_makes_a_hole_and_one_nobody_asked_about_none() {
+        let mut rows = vec![row("a", 0, 60, 0), row("a", 60, 120, 0)];
+        assert!(over(&rows, 0, 120).is_whole());
+        let mut clock = ClockState {
+            synchronised: true,
+            offset_ns: -500_000_000,
+            error_ns: 500_000_000,
+        };
+        rows[1].clock = Some(clock);
+        assert!(over(&rows, 0, 120).is_whole());
+        clock.error_ns += 1;
+        rows[1].clock = Some(clock);
+        let s = over(&rows, 0, 120);
+        assert_eq!((s.gaps.len(), s.gaps[0].kind), (1, Hole::Clock));
+        rows[1].clock = Some(ClockState::default());
+        assert!(!over(&rows, 0, 120).is_whole());
+        assert!(over(&rows, 0, 59).is_whole());
+    }
+
+    #[test]
+    fn a_row_that_says_down_is_a_hole_and_outweighs_one_that_says_looking() {
+        let mut rows = vec![row("a", 0, 60, 0), row("a", 60, 120, 0)];
+        let down = |from, until| Coverage {
+            down: Some(Down::Interface),
+            ..row("a", from, until, 0)
+        };
+        rows.push(down(120, 180));
+        let s = over(&rows, 0, 180);
+        assert_eq!((s.gaps.len(), s.gaps[0].kind), (1, Hole::Blind));
+        assert!((s.share - 2.0 / 3.0).abs() < 1e-9, "{}", s.share);
+        rows[2] = down(30, 60);
+        let s = over(&rows, 0, 120);
+        assert_eq!((s.gaps.len(), s.gaps[0].kind), (1, Hole::Blind));
+        assert!((s.share - 0.75).abs() < 1e-9, "{}", s.share);
+        // Nothing but down: the sensor is there, and blind.
+        assert_eq!(over(&rows[2..], 35, 50).share, 0.0);
     }
 
     #[test]

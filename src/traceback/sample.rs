@@ -254,9 +254,7 @@ pub(crate) fn coverage() -> Vec<Coverage> {
             until: Timestamp::from_secs(first + (i + 1) * 60),
             packets: 400,
             messages: 200,
-            incomplete: 0,
-            dropped: 0,
-            unreadable: 0,
+            ..Coverage::default()
         })
         .collect()
 }

@@ -12,7 +12,7 @@ pub mod evidence;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use coverage::Coverage;
+pub use coverage::{ClockState, Coverage, Down};
 pub use evidence::Evidence;
 
 use crate::base::Timestamp;

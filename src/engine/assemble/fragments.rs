@@ -174,7 +174,10 @@ impl Assembler {
     }
 
     fn count_incomplete(&mut self, sensor: u16, at: crate::base::Timestamp) {
-        self.ledger.count(sensor, at, |row| row.incomplete += 1);
+        self.ledger.count(sensor, at, |row| {
+            row.incomplete += 1;
+            row.lost_fragments += 1;
+        });
     }
 }
 

@@ -161,6 +161,28 @@ impl Assembler {
         });
     }
 
+    /// The kernel's ring was full so many times, and it stopped to wait for us.
+    pub fn handle_freezes(&mut self, sensor: u16, at: Timestamp, freezes: u64) {
+        self.ledger.count(sensor, at, |row| {
+            row.freezes = row.freezes.saturating_add(freezes)
+        });
+    }
+
+    /// The host's clock was set, from `before` to `after`, as a clock that nobody sets shows. The time between is covered by nothing.
+    pub fn handle_step(&mut self, before: Timestamp, after: Timestamp) {
+        self.ledger.handle_step(before, after);
+    }
+
+    /// Capture times have been here so often before (see [`Ledger::begin_pass`]).
+    pub fn begin_pass(&mut self, pass: u16) {
+        self.ledger.begin_pass(pass);
+    }
+
+    /// Has the running minutes' rows come out too, as they are so far: what a crash may cost is what came after.
+    pub fn publish_coverage(&mut self) {
+        self.ledger.publish();
+    }
+
     /// The next message, whole or cut.
     pub fn poll_message(&mut self) -> Option<Message> {
         self.ready.pop_front()
@@ -181,7 +203,7 @@ impl Assembler {
         }
         self.streams.finish();
         self.gather_found();
-        self.ledger.finish();
+        self.ledger.publish();
     }
 
     /// What became of everything so far.
@@ -224,7 +246,10 @@ impl Assembler {
                 Found::KeepAlive => self.counters.stream_keep_alives += 1,
                 Found::Gap => {
                     self.counters.stream_gaps_between += 1;
-                    self.ledger.count(sensor, at, |row| row.incomplete += 1);
+                    self.ledger.count(sensor, at, |row| {
+                        row.incomplete += 1;
+                        row.tcp_gaps += 1;
+                    });
                 }
                 Found::LostThread => {
                     self.counters.stream_lost_threads += 1;
@@ -239,7 +264,11 @@ impl Assembler {
         *self.counters.of_cut(cut) += 1;
         self.ledger.count(sensor, at, |row| match cut {
             None => row.messages += 1,
-            Some(_) => row.incomplete += 1,
+            Some(cut) => {
+                row.incomplete += 1;
+                row.lost_fragments += u64::from(cut == Cut::LostFragment);
+                row.tcp_gaps += u64::from(cut == Cut::TcpGap);
+            }
         });
         let seq = self.next_seq;
         self.next_seq += 1;

@@ -17,7 +17,9 @@
 //! End      uid u64, begun at i64, present u8, state u8, code u16, retransmissions u8, forks u8, auth retries u8,
 //!          then bit 0 cause u8, 1 ringing u32, 2 final u32, 3 duration u32 (milliseconds), 4 released by u8, 5 STIR cause u16;
 //!          6 disagrees
-//! Coverage sensor string, from i64, until i64, packets, messages, incomplete, dropped, unreadable (varints)
+//! Coverage sensor string, from i64, until i64, packets, messages, incomplete, dropped, unreadable (varints); logs of version 0.1 end here;
+//!          lost fragments, TCP gaps, freezes, shed, unverified, lost records, duplicates (varints), present u8, then by its bits
+//!          0 clock: synchronised u8, offset i64, error u64  1 down string (label)
 //! ```
 //!
 //! Codes of enums, rules and flags: see `names`. An `End` does not hold `called`, which is that of its `Begin`. Flow label and
@@ -32,7 +34,8 @@ use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
 use crate::call::classify::{Flags, Verstat};
 use crate::call::record::{
-    Begin, Clock, ClockSource, Coverage, Direction, End, Ids, Numbers, ReleasedBy, State, Verdict,
+    Begin, Clock, ClockSource, ClockState, Coverage, Direction, Down, End, Ids, Numbers,
+    ReleasedBy, State, Verdict,
 };
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
@@ -545,14 +548,34 @@ pub(super) fn encode_coverage(c: &Coverage, out: &mut Vec<u8>) {
     put_str(out, &c.sensor);
     out.extend_from_slice(&c.from.nanos().to_le_bytes());
     out.extend_from_slice(&c.until.nanos().to_le_bytes());
-    for n in [c.packets, c.messages, c.incomplete, c.dropped, c.unreadable] {
+    for n in [
+        c.packets,
+        c.messages,
+        c.incomplete,
+        c.dropped,
+        c.unreadable,
+        c.lost_fragments,
+        c.tcp_gaps,
+        c.freezes,
+        c.shed,
+        c.unverified,
+        c.lost_records,
+        c.duplicates,
+    ] {
         put_varint(out, n);
     }
+    out.push(u8::from(c.clock.is_some()) | u8::from(c.down.is_some()) << 1);
+    if let Some(clock) = c.clock {
+        out.push(u8::from(clock.synchronised));
+        out.extend_from_slice(&clock.offset_ns.to_le_bytes());
+        out.extend_from_slice(&clock.error_ns.to_le_bytes());
+    }
+    put_opt_str(out, c.down.map(Down::label));
 }
 
 pub(super) fn decode_coverage(bytes: &[u8]) -> Option<Coverage> {
     let mut cut = Cut(bytes);
-    let coverage = Coverage {
+    let mut coverage = Coverage {
         sensor: cut.str()?.into(),
         from: Timestamp::from_nanos(cut.i64()?),
         until: Timestamp::from_nanos(cut.i64()?),
@@ -561,7 +584,42 @@ pub(super) fn decode_coverage(bytes: &[u8]) -> Option<Coverage> {
         incomplete: cut.varint()?,
         dropped: cut.varint()?,
         unreadable: cut.varint()?,
+        ..Coverage::default()
     };
+    // A log of version 0.1.
+    if cut.0.is_empty() {
+        return Some(coverage);
+    }
+    for n in [
+        &mut coverage.lost_fragments,
+        &mut coverage.tcp_gaps,
+        &mut coverage.freezes,
+        &mut coverage.shed,
+        &mut coverage.unverified,
+        &mut coverage.lost_records,
+        &mut coverage.duplicates,
+    ] {
+        *n = cut.varint()?;
+    }
+    let present = cut.u8()?;
+    if present >> 2 != 0 {
+        return None;
+    }
+    coverage.clock = cut.opt(present & 1 != 0, |cut| {
+        Some(ClockState {
+            synchronised: match cut.u8()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+            offset_ns: cut.i64()?,
+            error_ns: cut.u64()?,
+        })
+    })?;
+    coverage.down = cut.opt(present & 2 != 0, |cut| {
+        // A reason of a later version is still a time in which nobody looked.
+        Some(Down::from_label(cut.str()?).unwrap_or(Down::Unknown))
+    })?;
     cut.0.is_empty().then_some(coverage)
 }
 

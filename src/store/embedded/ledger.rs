@@ -2,6 +2,9 @@
 //!
 //! A day of one sensor is 1,440 rows, so the whole file is cheap to write; replacing it by rename makes adding the same rows
 //! twice harmless.
+//!
+//! The columns behind `unreadable` came later than the others. A file of before lacks them: its counts are 0, and what it says of the
+//! clock and of being down is nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +15,7 @@ use parquet::data_type::ByteArray;
 use super::layout;
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
 use crate::base::Timestamp;
-use crate::call::record::Coverage;
+use crate::call::record::{ClockState, Coverage, Down};
 use crate::store::StoreError;
 
 table! {
@@ -26,6 +29,17 @@ table! {
         incomplete: i64 = true Delta Unsigned None;
         dropped: i64 = true Delta Unsigned None;
         unreadable: i64 = true Delta Unsigned None;
+        lost_fragments: i64 = false Delta Unsigned None;
+        tcp_gaps: i64 = false Delta Unsigned None;
+        freezes: i64 = false Delta Unsigned None;
+        shed: i64 = false Delta Unsigned None;
+        unverified: i64 = false Delta Unsigned None;
+        lost_records: i64 = false Delta Unsigned None;
+        duplicates: i64 = false Delta Unsigned None;
+        clock_synchronised: bool = false Plain Flag None;
+        clock_offset_ns: i64 = false Delta Signed None;
+        clock_error_ns: i64 = false Delta Unsigned None;
+        down: ByteArray = false Dictionary Text None;
     }
 }
 
@@ -73,6 +87,24 @@ fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
             cells.incomplete.put(row.incomplete.cast_signed());
             cells.dropped.put(row.dropped.cast_signed());
             cells.unreadable.put(row.unreadable.cast_signed());
+            let count = |n: u64| Some(n.cast_signed());
+            cells.lost_fragments.put_opt(count(row.lost_fragments));
+            cells.tcp_gaps.put_opt(count(row.tcp_gaps));
+            cells.freezes.put_opt(count(row.freezes));
+            cells.shed.put_opt(count(row.shed));
+            cells.unverified.put_opt(count(row.unverified));
+            cells.lost_records.put_opt(count(row.lost_records));
+            cells.duplicates.put_opt(count(row.duplicates));
+            let clock = row.clock;
+            cells
+                .clock_synchronised
+                .put_opt(clock.map(|c| c.synchronised));
+            cells.clock_offset_ns.put_opt(clock.map(|c| c.offset_ns));
+            cells
+                .clock_error_ns
+                .put_opt(clock.map(|c| c.error_ns.cast_signed()));
+            let down = row.down.map(|d| ByteArray::from(d.label()));
+            cells.down.put_opt(down);
             waiting += 1;
             if waiting == PAGE_ROWS {
                 cells.flush(&mut writers.iter_mut())?;
@@ -113,9 +145,120 @@ pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
                 incomplete: count(&c.incomplete),
                 dropped: count(&c.dropped),
                 unreadable: count(&c.unreadable),
+                lost_fragments: count(&c.lost_fragments),
+                tcp_gaps: count(&c.tcp_gaps),
+                freezes: count(&c.freezes),
+                shed: count(&c.shed),
+                unverified: count(&c.unverified),
+                lost_records: count(&c.lost_records),
+                duplicates: count(&c.duplicates),
+                clock: c
+                    .clock_synchronised
+                    .get(i)
+                    .copied()
+                    .flatten()
+                    .map(|synchronised| ClockState {
+                        synchronised,
+                        offset_ns: n(&c.clock_offset_ns).unwrap_or(0),
+                        error_ns: count(&c.clock_error_ns),
+                    }),
+                // A reason of a later version is still a time in which nobody looked.
+                down: c.down.get(i).and_then(Option::as_ref).map(|label| {
+                    std::str::from_utf8(label.data())
+                        .ok()
+                        .and_then(Down::from_label)
+                        .unwrap_or(Down::Unknown)
+                }),
             };
             rows.insert((row.sensor.clone(), row.from), row);
         }
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::{decode_coverage, encode_coverage};
+    use super::*;
+
+    table! {
+        /// The columns of version 0.1.
+        OldCells {
+            sensor: ByteArray = true Dictionary Text None;
+            from_time: i64 = true Delta Time Page;
+            until_time: i64 = true Delta Time None;
+            packets: i64 = true Delta Unsigned None;
+            messages: i64 = true Delta Unsigned None;
+            incomplete: i64 = true Delta Unsigned None;
+            dropped: i64 = true Delta Unsigned None;
+            unreadable: i64 = true Delta Unsigned None;
+        }
+    }
+
+    #[test]
+    fn a_log_of_version_0_1_reads_and_a_later_one_is_all_or_nothing() {
+        let row = Coverage {
+            sensor: "edge".into(),
+            packets: 300,
+            unreadable: 5,
+            ..Coverage::default()
+        };
+        let mut octets = Vec::new();
+        encode_coverage(&row, &mut octets);
+        // Seven counts and the bits are what version 0.1 did not write.
+        let old = octets.len() - 8;
+        assert_eq!(decode_coverage(&octets[..old]), Some(row.clone()));
+        let full = Coverage {
+            duplicates: u64::MAX,
+            clock: Some(ClockState::default()),
+            down: Some(Down::Interface),
+            ..row
+        };
+        octets.clear();
+        encode_coverage(&full, &mut octets);
+        assert_eq!(decode_coverage(&octets), Some(full));
+        for cut in (0..octets.len()).filter(|n| *n != old) {
+            assert_eq!(decode_coverage(&octets[..cut]), None, "{cut}");
+        }
+        octets.push(0);
+        assert_eq!(decode_coverage(&octets), None);
+    }
+
+    #[test]
+    fn a_file_of_version_0_1_reads_as_if_the_later_columns_were_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("2026-11-24.parquet");
+        let mut file = Writer::create(&path, &[OldCells::SPECS]).unwrap();
+        file.group(|writers| {
+            let mut cells = OldCells::new();
+            cells.sensor.put(ByteArray::from("edge"));
+            cells.from_time.put(60_000_000_000);
+            cells.until_time.put(120_000_000_000);
+            for (n, column) in (1..).zip([
+                &mut cells.packets,
+                &mut cells.messages,
+                &mut cells.incomplete,
+                &mut cells.dropped,
+                &mut cells.unreadable,
+            ]) {
+                column.put(n);
+            }
+            cells.flush(&mut writers.iter_mut())
+        })
+        .unwrap();
+        file.finish(&[]).unwrap();
+        let row = Coverage {
+            sensor: "edge".into(),
+            from: Timestamp::from_secs(60),
+            until: Timestamp::from_secs(120),
+            packets: 1,
+            messages: 2,
+            incomplete: 3,
+            dropped: 4,
+            unreadable: 5,
+            ..Coverage::default()
+        };
+        let rows = read(&path).unwrap();
+        assert_eq!(rows.into_values().collect::<Vec<_>>(), [row]);
+    }
 }

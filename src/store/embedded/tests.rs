@@ -15,6 +15,7 @@ use self::made::{begin, begins, end, ends, tn};
 use super::*;
 use crate::base::digest::Digest128;
 use crate::wire::Provenance;
+use crate::call::record::{ClockState, Down};
 
 fn settings(records: usize) -> StoreSettings {
     StoreSettings {
@@ -373,6 +374,19 @@ fn coverage_rows_replace_and_stay() {
         incomplete: 1,
         dropped: 2,
         unreadable: 3,
+        lost_fragments: 4,
+        tcp_gaps: 5,
+        freezes: 6,
+        shed: 7,
+        unverified: 8,
+        lost_records: 9,
+        duplicates: u64::MAX,
+        clock: (messages > 1).then_some(ClockState {
+            synchronised: messages > 2,
+            offset_ns: -3,
+            error_ns: u64::MAX,
+        }),
+        down: (messages > 5).then_some(Down::Died),
     };
     let (a, b) = ("2026-11-24T23:59:00Z", "2026-11-25T00:00:00Z");
     store.append_coverage(&row("west", a, 1)).unwrap();
@@ -414,11 +428,7 @@ fn retention_deletes_whole_hours_and_remembers() {
                 sensor: "s".into(),
                 from: at(time),
                 until: at(time),
-                packets: 0,
-                messages: 0,
-                incomplete: 0,
-                dropped: 0,
-                unreadable: 0,
+                ..Coverage::default()
             })
             .unwrap();
     }

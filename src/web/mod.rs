@@ -1,0 +1,74 @@
+//! Floor 5: metrics and health over HTTP, for whoever watches the probe. It shows what others publish and decides nothing.
+//!
+//! | path | says | codes |
+//! |---|---|---|
+//! | `/metrics` | Prometheus' text format 0.0.4 | 200 |
+//! | `/healthz` | whether the process and its stages turn | 200, 503 |
+//! | `/readyz` | whether it does its work: trust loaded, capture open, store writable | 200, 503 |
+//!
+//! Health is text, or JSON where `Accept` or `?format=json` asks for it. Nobody is asked who he is, so the default is loopback, and nothing here tells of
+//! calls beyond counts. Bounds: see [`server`].
+//!
+//! - [`server`]: socket, connections, limits, stop
+//! - [`routes`]: what is answered
+
+pub mod routes;
+pub mod server;
+
+use std::net::SocketAddr;
+
+pub use server::{RunningWeb, WebCounters, WebError, WebServer};
+
+/// Where to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSettings {
+    /// The address; `None` serves nothing.
+    pub listen: Option<SocketAddr>,
+    /// Most connections at once.
+    pub connections: usize,
+}
+
+/// What is shown. Each call is for one request, and must not wait for anything slow: it reads what the stages have published.
+pub trait Status: Send + Sync + 'static {
+    /// The metrics, rendered.
+    fn metrics(&self) -> String;
+
+    /// Whether process and stages turn.
+    fn health(&self) -> Vec<Check>;
+
+    /// Whether all is there that the work needs.
+    fn readiness(&self) -> Vec<Check>;
+}
+
+/// One thing that is in order or not.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Check {
+    /// What was looked at: `judge`, `store`, `capture edge1`.
+    pub name: String,
+    /// Whether it is in order.
+    pub ok: bool,
+    /// In which state it is, in words.
+    pub state: String,
+}
+
+impl Check {
+    /// Something that is in order.
+    pub fn good(name: impl Into<String>, state: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ok: true,
+            state: state.into(),
+        }
+    }
+
+    /// Something that is not.
+    pub fn bad(name: impl Into<String>, state: impl Into<String>) -> Self {
+        Self {
+            ok: false,
+            ..Self::good(name, state)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
