@@ -8,6 +8,7 @@ mod rejudge;
 mod replay;
 mod replayed;
 mod rules;
+mod run;
 mod signer;
 mod summary;
 mod trace;
@@ -31,6 +32,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Demo(demo::Demo),
     Replay(replay::Replay),
     Verify(verify::Verify),
@@ -100,6 +102,7 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = match arguments.command {
+        Command::Run(c) => c.run(),
         Command::Demo(c) => c.run(),
         Command::Replay(c) => c.run(),
         Command::Verify(c) => c.run(),

@@ -76,6 +76,8 @@ pub struct Config {
     pub threshold: f64,
     /// How the daemon runs.
     pub run: RunSettings,
+    /// The folder of the configuration's file.
+    pub folder: PathBuf,
     /// Where the daemon keeps which lists it has accepted, beside the store.
     pub history: PathBuf,
     /// Where metrics and health are served.
@@ -208,6 +210,7 @@ impl Config {
                 credentials,
                 fetch,
                 fetch_enabled,
+                folder: folder.to_owned(),
                 history: store_path.with_extension("lists.json"),
                 store: store_path,
                 run,

@@ -46,6 +46,7 @@ fn invite(n: u32, sensor: u16) -> Message {
             destination: "192.0.2.1:5060".parse().unwrap(),
             transport: Transport::Udp,
             vlans: Vlans::new(),
+            path: Default::default(),
         },
         sensor,
         bytes: text.into_bytes(),

@@ -32,6 +32,12 @@ macro_rules! counters {
             /// What each counter and gauge counts, in one line.
             pub const HELP: &'static [(&'static str, &'static str)] =
                 &[$( (stringify!($counter), $counts), )* $( (stringify!($gauge), $shows) ),*];
+
+            /// Adds another one's.
+            pub fn add(&mut self, other: &Self) {
+                $( self.$counter = self.$counter.saturating_add(other.$counter); )*
+                $( self.$gauge = self.$gauge.saturating_add(other.$gauge); )*
+            }
         }
     };
 }

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use self::made::{begin, begins, end, ends, tn};
 use super::*;
 use crate::base::digest::Digest128;
-use crate::wire::Provenance;
 use crate::call::record::{ClockState, Down};
+use crate::wire::Provenance;
 
 fn settings(records: usize) -> StoreSettings {
     StoreSettings {
