@@ -5,6 +5,7 @@
 //! - [`ip`]: IP packets, and fragments put together
 //! - [`tunnel`]: tunnels opened, and the way through them
 //! - [`udp`], [`tcp`], [`sctp`]: datagrams, streams put together, chunks
+//! - [`ws`]: WebSocket in a stream
 //! - [`sip`]: one framed message, scanned without loss
 
 pub mod ip;
@@ -14,6 +15,7 @@ pub mod sip;
 pub mod tcp;
 pub mod tunnel;
 pub mod udp;
+pub mod ws;
 
 use std::net::SocketAddr;
 
