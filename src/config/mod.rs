@@ -3,6 +3,7 @@
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
 mod fetch;
+mod limits;
 mod peers;
 mod reader;
 
@@ -18,6 +19,7 @@ use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
+use crate::engine::AssembleLimits;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::number::NumberPlan;
@@ -54,6 +56,8 @@ pub struct Config {
     pub fetch: FetchSettings,
     /// Whether they are, unless a command says so.
     pub fetch_enabled: bool,
+    /// What putting fragments and streams together may cost.
+    pub assemble: AssembleLimits,
     /// Folder of the store.
     pub store: PathBuf,
     /// How long records are kept.
@@ -124,6 +128,7 @@ impl Config {
         let crl = crl_policy(&verify);
         let credentials = credentials(root.section("credentials"), folder);
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
+        let assemble = limits::read(root.section("limits"));
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
         // 18 months: 47 CFR 42.6 asks as much of toll records.
@@ -185,6 +190,7 @@ impl Config {
                 credentials,
                 fetch,
                 fetch_enabled,
+                assemble,
                 store: store_path,
                 retention: Duration::from_secs(retention_days * 86_400),
                 evidence,
