@@ -390,3 +390,30 @@ fn what_is_wrong_with_capture_is_said_with_a_remedy() {
         assert!(found.contains(says), "{to}: {found}");
     }
 }
+
+#[test]
+fn limits_are_today_s_defaults_and_have_bounds() {
+    let (_dir, path) = good();
+    let shipped = Config::load(&path).unwrap().assemble;
+    assert_eq!(shipped, AssembleLimits::default());
+    let text = fs::read_to_string(&path).unwrap();
+    let changed = text
+        .replace("datagrams = 20000", "datagrams = 400")
+        .replace("megabytes = 48", "megabytes = 8")
+        .replace("count = 16384", "count = 64")
+        .replace("idle_seconds = 64", "idle_seconds = 30");
+    fs::write(&path, changed).unwrap();
+    let l = Config::load(&path).unwrap().assemble;
+    assert_eq!(
+        (l.reassembly.datagrams, l.reassembly.per_source),
+        (400, 100)
+    );
+    assert_eq!(l.reassembly.octets, 8 << 20);
+    assert_eq!((l.streams.sip, l.streams.unknown), (64, 64));
+    assert_eq!(l.streams.idle, Duration::from_secs(30));
+    let wrong = problems(|t| {
+        t.replace("datagrams = 20000", "datagrams = 1")
+            .replace("idle_seconds = 64", "idle_second = 64")
+    });
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+}
