@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod lab;
+mod metrics;
 mod output;
 mod rejudge;
 mod replay;
@@ -38,6 +39,8 @@ enum Command {
     Check(check::Check),
     Rules(rules::Rules),
     Lab(lab::Lab),
+    #[command(hide = true)]
+    Metrics(metrics::Metrics),
 }
 
 /// Why a command ended badly: what to print and the exit code.
@@ -107,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Check(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Lab(c) => c.run(),
+        Command::Metrics(c) => c.run(),
     };
     outcome.unwrap_or_else(|failure| {
         output::complain(format_args!("{}", failure.what));

@@ -2,8 +2,10 @@
 //!
 //! - [`clock`]: the wall clock, read here and nowhere else, and how good it is
 //! - [`log`]: where the log goes and how much of it
+//! - [`process`]: what this process costs
 //! - [`trouble`]: what is wrong with the host, said once per change
 
 pub mod clock;
 pub mod log;
+pub mod process;
 pub mod trouble;
