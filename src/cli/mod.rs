@@ -1,6 +1,7 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
 mod check;
+mod coverage;
 mod demo;
 mod lab;
 mod metrics;
@@ -36,6 +37,7 @@ enum Command {
     Replay(replay::Replay),
     Verify(verify::Verify),
     Trace(trace::Trace),
+    Coverage(coverage::Show),
     Check(check::Check),
     Rules(rules::Rules),
     Lab(lab::Lab),
@@ -107,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Replay(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Coverage(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Lab(c) => c.run(),
