@@ -16,7 +16,8 @@ use tracehop::web::WebCounters;
 #[test]
 #[ignore = "needs promtool"]
 fn peer_promtool_accepts_the_metrics_of_the_daemon() {
-    let at = Some(Timestamp::from_secs(1_795_512_600));
+    let then = Timestamp::from_secs(1_795_512_600);
+    let at = Some(then);
     let mut snapshot = Snapshot {
         interfaces: vec![Interface {
             others: vec![("reopened", 1)],
@@ -47,7 +48,7 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
             ..Stored::default()
         }),
         clock: (Some(ClockState::default()), 0),
-        sensors: vec![("edge".into(), at.unwrap())],
+        sensors: vec![("edge".into(), then)],
         web: Some(WebCounters::default()),
         config: Some(Configured::default()),
         process: Some(Process::read()),

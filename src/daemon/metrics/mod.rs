@@ -6,7 +6,7 @@
 //! - [`family`]: every metric there is
 //! - [`page`]: families and values → text
 //! - [`snapshot`]: what is shown
-//! - [`markdown`]: docs/METRICS.md
+//! - [`markdown`] makes docs/METRICS.md
 //! - `stages`, `live`: which value goes where
 
 pub mod family;
