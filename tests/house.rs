@@ -88,7 +88,20 @@ fn every_room_has_a_floor_and_stands_on_the_map() {
     }
 }
 
-/// The two tests above can fail.
+#[test]
+fn only_the_room_of_system_calls_is_unsafe() {
+    let mut all = sources();
+    for folder in ["tests", "benches", "fuzz"] {
+        all.append(&mut rust_files(folder));
+    }
+    let wrong: Vec<String> = all
+        .iter()
+        .flat_map(|(path, text)| unsafe_in(path, text))
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The tests above can fail.
 #[test]
 fn a_breach_is_seen() {
     let path = root().join("src/wire/x.rs");
@@ -110,6 +123,11 @@ fn a_breach_is_seen() {
         names_outside(&root().join("src/store/x.rs"), "use std::fs;").len(),
         0
     );
+    let block = format!("let fd = {UNSAFE} {{ open() }};");
+    assert_eq!(unsafe_in(&path, &block).len(), 1);
+    assert_eq!(unsafe_in(&path, &format!("{UNSAFE}fn f() {{}}")).len(), 0);
+    assert_eq!(unsafe_in(&path, &format!("// {block}")).len(), 0);
+    assert_eq!(unsafe_in(&root().join("src/sys/x.rs"), &block).len(), 0);
 }
 
 fn imports_above(path: &Path, text: &str) -> Vec<String> {
@@ -134,6 +152,21 @@ fn imports_above(path: &Path, text: &str) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Written so that this file doesn't find itself.
+const UNSAFE: &str = concat!("un", "safe");
+
+fn unsafe_in(path: &Path, text: &str) -> Vec<String> {
+    if room_of(path).is_some_and(|r| r == "sys") {
+        return Vec::new();
+    }
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let lines = text.lines().enumerate();
+    let code = lines.filter(|(_, l)| !l.trim_start().starts_with("//"));
+    code.filter(|(_, l)| l.split(|c| !is_word(c)).any(|w| w == UNSAFE))
+        .map(|(n, _)| format!("{}:{}: {UNSAFE} outside of src/sys", path.display(), n + 1))
+        .collect()
 }
 
 fn names_outside(path: &Path, text: &str) -> Vec<String> {

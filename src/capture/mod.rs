@@ -2,8 +2,10 @@
 //!
 //! - [`mod@file`]: one pcap or pcapng file, read in a stream
 //! - [`merge`]: several files, by capture time
+//! - [`live`]: interfaces of this host
 
 pub mod file;
+pub mod live;
 pub mod merge;
 
 pub use file::{CaptureFile, Ending};

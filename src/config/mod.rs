@@ -2,11 +2,13 @@
 //!
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
+mod capture;
 mod fetch;
 mod http;
 mod log;
 mod peers;
 mod reader;
+mod run;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +17,13 @@ use std::time::Duration;
 
 pub use reader::Problem;
 use reader::{Reader, Section};
+pub use run::RunSettings;
 
 use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
+use crate::capture::live::LiveSettings;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::host::log::LogSettings;
@@ -52,6 +56,8 @@ pub struct Config {
     pub priority_signers: Vec<Box<str>>,
     /// What an unknown revocation state means.
     pub crl: CrlPolicy,
+    /// What is captured live.
+    pub capture: LiveSettings,
     /// Where certificates, the list of authorities and the revocation list are.
     pub credentials: CredentialFiles,
     /// How certificates are fetched.
@@ -68,6 +74,10 @@ pub struct Config {
     pub evidence_retention: Duration,
     /// Posterior from which an answer is certain.
     pub threshold: f64,
+    /// How the daemon runs.
+    pub run: RunSettings,
+    /// Where the daemon keeps which lists it has accepted, beside the store.
+    pub history: PathBuf,
     /// Where metrics and health are served.
     pub http: WebSettings,
     /// The daemon's log.
@@ -131,6 +141,7 @@ impl Config {
             .collect();
         let crl = crl_policy(&verify);
         let credentials = credentials(root.section("credentials"), folder);
+        let capture = capture::read(root.section("capture"));
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
@@ -142,6 +153,7 @@ impl Config {
         let log = log::read(root.section("log"));
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
+        let run = run::read(root.section("run"));
         let peers_section = root.section("peers");
         let peers_file = peers_section
             .required("file", "\"peers.toml\"")
@@ -192,10 +204,13 @@ impl Config {
                 require_identity,
                 priority_signers,
                 crl,
+                capture,
                 credentials,
                 fetch,
                 fetch_enabled,
+                history: store_path.with_extension("lists.json"),
                 store: store_path,
+                run,
                 retention: Duration::from_secs(retention_days * 86_400),
                 evidence,
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),

@@ -254,6 +254,28 @@ impl<'r, 't> Section<'r, 't> {
         None
     }
 
+    /// Whole numbers within limits, in their order; `None` where the key is missing.
+    pub fn integers(&self, key: &'static str, range: Range<u64>) -> Option<Vec<u64>> {
+        let v = self.value(key)?;
+        let example = format!("{key} = [{}]", range.start);
+        let Some(array) = v.get_ref().as_array() else {
+            self.wrong_type(v, key, "a list of whole numbers", &example);
+            return None;
+        };
+        let one = |v: &'r Spanned<DeValue<'t>>| {
+            let n = v.get_ref().as_integer();
+            let n =
+                n.and_then(|i| u64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok());
+            let n = n.filter(|n| range.contains(n));
+            if n.is_none() {
+                let what = format!("whole numbers from {} to {}", range.start, range.end - 1);
+                self.wrong_type(v, key, &what, &example);
+            }
+            n
+        };
+        Some(array.iter().filter_map(one).collect())
+    }
+
     /// `true` or `false`, or the default.
     pub fn flag(&self, key: &'static str, default: bool) -> bool {
         let Some(v) = self.value(key) else {

@@ -1,9 +1,20 @@
 //! The only room with threads and queues.
 //!
+//! ```text
+//! sources ─ caught ─► intake ─► judges ─► collect ─► keeper ─► store       pipeline: intake, judges, collect
+//!                                 trust ─┘
+//! ```
+//!
+//! - [`pipeline`]: the three stages on threads, from a source of messages to a store
+//! - [`intake`]: what live sources caught, in order, without what is let go
+//! - [`keeper`]: a store that goes on when the disk does not
+//! - [`trust`]: credentials over reloads
 //! - [`metrics`]: what a run counted, as Prometheus reads it
-//! - [`pipeline`]: the three stages on threads, from a source of frames to a store
 //! - `park`: the thread on which calls wait for certificates
 
+pub mod intake;
+pub mod keeper;
 pub mod metrics;
 mod park;
 pub mod pipeline;
+pub mod trust;

@@ -1,10 +1,11 @@
 //! The thread on which calls wait for certificates: [`Park`] between collect and the fetcher.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::pipeline::FetchLink;
+use super::pipeline::{FetchLink, Live};
 use crate::base::Timestamp;
 use crate::engine::judge::Judge;
 use crate::engine::park::{Answer, Park, Parked, Released, Why};
@@ -16,6 +17,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) fn run(
     mut judge: Judge,
     link: &FetchLink,
+    live: Option<&Live>,
     calls: &Receiver<Parked>,
     released: &Sender<Released>,
 ) {
@@ -37,6 +39,9 @@ pub(super) fn run(
             default(TICK) => {}
         }
         park.handle_timeout(now());
+        if live.is_some_and(|l| l.hurry.load(Ordering::Relaxed)) {
+            park.handle_timeout(Timestamp::MAX);
+        }
         while let Some(want) = park.poll_ask() {
             let url: Box<str> = want.url().into();
             if !link.client.ask(want) {
@@ -45,6 +50,9 @@ pub(super) fn run(
         }
         // After the answer: what it speaks of was published before it.
         judge.handle_credentials(link.client.credentials());
+        if let Some(live) = live {
+            judge.handle_settings(live.verify.load_full());
+        }
         while let Some(call) = park.poll_released(&mut judge) {
             if released.send(call).is_err() {
                 return;

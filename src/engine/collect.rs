@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::call::attempt::{
-    AttemptCounters, AttemptLimits, Attempts, Facts, InviteFacts, InviteIs, RequestKind,
+    AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
 };
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
@@ -18,7 +18,7 @@ use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
 use crate::stir::verify::{Attestation, Rule, Validation};
-use crate::wire::Flow;
+use crate::wire::{Flow, Provenance};
 
 /// What collect has to know.
 #[derive(Clone, Debug)]
@@ -238,6 +238,10 @@ impl Held {
     }
 }
 
+/// A message of this sensor makes collect panic, in tests alone.
+#[cfg(test)]
+pub(crate) const PANICS: u16 = u16::MAX;
+
 /// What is kept of a waiting call beside its message: facts, flow, places in tables.
 const HELD_BESIDE: usize = 1_024;
 
@@ -275,6 +279,8 @@ impl Collector {
 
     /// Takes the next message of the capture.
     pub fn handle(&mut self, judged: Judged) {
+        #[cfg(test)]
+        assert_ne!(judged.sensor, PANICS, "a test wants a panic");
         let Judged {
             at,
             flow,
@@ -342,6 +348,43 @@ impl Collector {
         self.take_ends();
     }
 
+    /// Lets time pass without a message: attempts that nobody answers end.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        self.attempts.handle_time(now);
+        self.take_ends();
+    }
+
+    /// Other neighbours, numbers and sensors from now on; open attempts keep what they began with.
+    pub fn handle_settings(&mut self, settings: CollectSettings) {
+        self.settings = settings;
+    }
+
+    /// How good capture times are from now on.
+    pub fn handle_clock(&mut self, clock: Clock) {
+        self.settings.clock = clock;
+    }
+
+    /// The clock has stepped: open attempts end as they stand while [`Collector::poll_output`] is called, and later ones begin with a new table.
+    pub fn handle_step(&mut self) {
+        let mut old = std::mem::replace(&mut self.attempts, Attempts::new(self.settings.limits));
+        old.finish();
+        while let Some(ended) = old.poll_ended() {
+            self.ended(ended);
+        }
+        self.attempts.count_on(old.counters(), 0);
+    }
+
+    /// Begins anew after a panic: what may be half done is let go, and counts and calls that wait are kept.
+    pub fn rebuild(&mut self, next_uid: u64) {
+        let open = u64::try_from(self.attempts.len()).unwrap_or(u64::MAX);
+        let counters = self.attempts.counters();
+        self.attempts = Attempts::new(self.settings.limits);
+        self.attempts.count_on(counters, open);
+        self.replays = Replays::new(self.settings.window);
+        self.next_uid = self.next_uid.max(next_uid) + 1;
+        self.counters.panicked += 1;
+    }
+
     /// The source has ended: what is still open is closed as it stands, while [`Collector::poll_output`] is called.
     pub fn finish(&mut self) {
         self.attempts.finish();
@@ -353,8 +396,8 @@ impl Collector {
             if let Some(ready) = self.output.pop_front() {
                 return Some(ready);
             }
-            let end = self.poll_end()?;
-            self.end(end);
+            let ended = self.attempts.poll_ended()?;
+            self.ended(ended);
         }
     }
 
@@ -436,21 +479,12 @@ impl Collector {
     }
 
     fn take_ends(&mut self) {
-        while let Some(end) = self.poll_end() {
-            self.end(end);
+        while let Some(ended) = self.attempts.poll_ended() {
+            self.ended(ended);
         }
     }
 
-    /// The second half of a record never goes before the first.
-    fn end(&mut self, end: End) {
-        match self.held.get_mut(&end.uid) {
-            Some(held) => held.ends.push(end),
-            None => self.output.push_back(Output::End(end)),
-        }
-    }
-
-    fn poll_end(&mut self) -> Option<End> {
-        let ended = self.attempts.poll_ended()?;
+    fn ended(&mut self, ended: Ended) {
         let key = usize::try_from(ended.place)
             .ok()
             .and_then(|p| self.places.get(p));
@@ -459,7 +493,11 @@ impl Collector {
             tally.refused_by_stir += 1;
             tally.refusal_disagrees += u64::from(ended.end.disagrees);
         }
-        Some(ended.end)
+        // The second half of a record never goes before the first.
+        match self.held.get_mut(&ended.end.uid) {
+            Some(held) => held.ends.push(ended.end),
+            None => self.output.push_back(Output::End(ended.end)),
+        }
     }
 
     fn tally_of(&mut self, call: &Held) -> Option<&mut Tally> {
@@ -523,6 +561,7 @@ impl Collector {
             at,
             clock: s.clock,
             sensor: sensor.map_or_else(|| "unnamed".into(), |s| s.name.clone()),
+            provenance: sensor.map_or(Provenance::File, |s| s.provenance),
             config: s.config,
             direction: resolved.direction,
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
@@ -617,6 +656,7 @@ mod tests {
             destination: "192.0.2.1:5060".parse().unwrap(),
             transport: Transport::Udp,
             vlans: Vlans::new(),
+            path: Default::default(),
         }
     }
 

@@ -14,8 +14,10 @@ use crate::call::attempt::Facts;
 use crate::call::record::evidence::{Evidence, EvidenceKept, Judgement, StoredChain};
 use crate::stir::credential::Credentials;
 use crate::stir::verify::{
-    CallVerdict, SignatureMemo, VerifySettings, Want, verify_call_with_memo_at, wanted_certificates,
+    CallVerdict, SignatureMemo, Validation, VerifySettings, Want, verify_call_with_memo_at,
+    wanted_certificates,
 };
+use crate::wire::sip::HeaderName;
 use crate::wire::{self, Flow, sip};
 
 /// Signatures in a judge's memo, 0.7 MB. The second leg of a call follows within a tenth of a second, in which 10,000 calls/s bring a
@@ -102,6 +104,41 @@ impl Judge {
     /// Judges by other credentials from now on.
     pub fn handle_credentials(&mut self, credentials: Arc<Credentials>) {
         self.credentials = credentials;
+    }
+
+    /// Judges by other settings from now on.
+    pub fn handle_settings(&mut self, settings: Arc<VerifySettings>) {
+        self.settings = settings;
+    }
+
+    /// Reads one message without checking any signature, under overload: a call with an Identity header is undetermined, by no rule.
+    pub fn pass(&mut self, message: wire::Message) -> Judged {
+        let facts = catch_unwind(AssertUnwindSafe(|| self.unchecked(&message)));
+        Judged {
+            seq: message.seq,
+            at: message.at,
+            flow: message.flow,
+            sensor: message.sensor,
+            facts: facts.unwrap_or(Err(Unjudged::Panicked)),
+            evidence: None,
+            wanting: None,
+        }
+    }
+
+    fn unchecked(&self, message: &wire::Message) -> Result<Facts, Unjudged> {
+        let sip = sip::Message::scan(&message.bytes).map_err(|_| Unjudged::NotSip)?;
+        if !sip.start.is_method("INVITE") {
+            return Ok(Facts::of_other(&sip));
+        }
+        let identities = sip.headers.all(HeaderName::Identity).count();
+        let mut facts = Facts::of_invite(&sip, CallVerdict::default(), &self.settings.plan);
+        if let Facts::Invite(invite) = &mut facts
+            && (identities > 0 || message.cut.is_some())
+        {
+            invite.verdict.validation = Validation::Undetermined;
+            invite.verdict.identities = u8::try_from(identities).unwrap_or(u8::MAX);
+        }
+        Ok(facts)
     }
 
     /// Judges one message.

@@ -8,6 +8,7 @@
 //! - [`assemble`]: frames → numbered SIP messages, and what was not seen
 //! - [`coverage`]: what several sources and later stages know of the same minute → one row
 //! - [`sequence`]: messages of several sources → one sequence
+//! - [`shed`]: what is let go under overload
 //! - [`judge`]: a message and the credentials at hand → facts and a verdict
 //! - [`collect`]: judged messages, in order → records
 //! - [`park`]: where calls wait for certificates that are not at hand
@@ -18,5 +19,6 @@ pub mod coverage;
 pub mod judge;
 pub mod park;
 pub mod sequence;
+pub mod shed;
 
 pub use assemble::{AssembleCounters, AssembleLimits, Assembler, Frame};

@@ -299,6 +299,7 @@ mod tests {
                 destination: source,
                 transport: Transport::Udp,
                 vlans: Default::default(),
+                path: Default::default(),
             },
             sensor: 0,
             bytes: b"INVITE sip:a SIP/2.0\r\n\r\n".to_vec(),

@@ -150,6 +150,7 @@ mod tests {
                 destination: "192.0.2.2:5060".parse().unwrap(),
                 transport: Transport::Udp,
                 vlans: Vlans::new(),
+                path: Default::default(),
             },
             sensor: 0,
             bytes: vec![name],

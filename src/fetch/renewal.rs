@@ -66,6 +66,26 @@ impl Renewal {
         self.lists.trust()
     }
 
+    /// Other lists from files: each takes the place of the one at hand unless that is newer, because it was fetched since.
+    pub fn handle_files(&mut self, files: Lists) {
+        let mut new = files;
+        let keep_ca_list = match &new.ca_list {
+            Some(list) => self.history.admit_ca_list(list).is_err(),
+            None => new.anchors.is_empty(),
+        };
+        if keep_ca_list {
+            new.ca_list = self.lists.ca_list.take();
+        }
+        let keep_crl = match &new.crl {
+            Some(crl) => self.history.admit_crl(crl).is_err(),
+            None => true,
+        };
+        if keep_crl {
+            new.crl = self.lists.crl.take();
+        }
+        self.lists = new;
+    }
+
     /// A list of authorities with its signer's certificate, unless that one is pinned.
     ///
     /// # Errors

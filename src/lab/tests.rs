@@ -326,6 +326,7 @@ fn truth_agrees_with_what_is_written() {
             destination,
             transport: sent.path.transport,
             vlans: sent.path.vlans.iter().copied().collect(),
+            path: Default::default(),
         };
         let resolved = table.resolve(&flow, trunk);
         let direction = match truth.side {

@@ -13,6 +13,7 @@ use crate::traceback::coverage::Sight;
 use crate::traceback::matching::{Decision, EvidenceClass};
 use crate::traceback::score::{Observation, Term};
 use crate::traceback::window::Rung;
+use crate::wire::Provenance;
 
 /// Most rows that an explanation shows; the rest is counted. A person reads no more.
 pub const ROWS: usize = 50;
@@ -53,6 +54,8 @@ pub struct Row {
     pub uid: u64,
     /// When.
     pub at: Timestamp,
+    /// Where that record comes from: an agent's word weighs less than what we saw on the wire.
+    pub provenance: Provenance,
     /// Who handed it over; `?` where that can't be told.
     pub upstream: String,
     /// To whom it went.
@@ -86,6 +89,7 @@ impl Explanation {
                 .next()
                 .unwrap_or_default(),
             at: s.leg.begin.at,
+            provenance: s.leg.begin.provenance,
             upstream: s.attempt.upstream(peers).label().to_owned(),
             downstreams: s
                 .attempt

@@ -12,7 +12,7 @@ use crate::call::record::{
 };
 use crate::number::Tn;
 use crate::traceback::request::{HopRequest, Priority, ProviderIds, RequestIds, TracedCall};
-use crate::wire::Transport;
+use crate::wire::{Provenance, Transport};
 
 /// The instant that requests name: 2026-11-24T09:30:07Z.
 pub(crate) const T0: Timestamp = Timestamp::from_secs(1_795_512_607);
@@ -124,6 +124,7 @@ impl Sample {
                         error_ns: 50_000_000,
                     },
                     sensor: "edge1".into(),
+                    provenance: Provenance::File,
                     config: 1,
                     direction,
                     peer_rule: peer.clone(),

@@ -3,12 +3,15 @@
 //!
 //! - [`link`]: a captured frame → its IP packet
 //! - [`ip`]: IP packets, and fragments put together
-//! - [`tunnel`]: which tunnels are looked into
-//! - [`udp`], [`tcp`]: datagrams, and streams put together
+//! - [`tunnel`]: tunnels opened, and the way through them
+//! - [`udp`], [`tcp`], [`sctp`]: datagrams, streams put together, chunks
+//! - [`hep`]: what an agent mirrors to us
 //! - [`sip`]: one framed message, scanned without loss
 
+pub mod hep;
 pub mod ip;
 pub mod link;
+pub mod sctp;
 pub mod sip;
 pub mod tcp;
 pub mod tunnel;
@@ -19,6 +22,7 @@ use std::net::SocketAddr;
 use smallvec::SmallVec;
 
 use crate::base::Timestamp;
+use tunnel::TunnelPath;
 
 /// What carried a SIP message.
 #[derive(
@@ -91,8 +95,10 @@ pub struct Flow {
     pub destination: SocketAddr,
     /// What carried it.
     pub transport: Transport,
-    /// VLAN ids, outermost first.
+    /// VLAN ids of the frame that holds it, outermost first; in a tunnel that carries frames, of the frame inside.
     pub vlans: Vlans,
+    /// Through which tunnels it came.
+    pub path: TunnelPath,
 }
 
 impl Flow {
@@ -103,6 +109,7 @@ impl Flow {
             destination: self.source,
             transport: self.transport,
             vlans: self.vlans.clone(),
+            path: self.path.clone(),
         }
     }
 }

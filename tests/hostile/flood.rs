@@ -186,6 +186,7 @@ impl Flood {
             destination: "192.0.2.1:5060".parse().unwrap(),
             transport: Transport::Udp,
             vlans: Vlans::new(),
+            path: Default::default(),
         };
         let is_response = text.starts_with("SIP/2.0");
         let message = Message {

@@ -323,6 +323,17 @@ impl Attempts {
         }
     }
 
+    /// Lets time pass without a message.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        self.tick(now);
+    }
+
+    /// Goes on counting where others left off, of which `lost` were still open.
+    pub fn count_on(&mut self, counters: AttemptCounters, lost: u64) {
+        self.counters = counters;
+        self.counters.evicted += lost;
+    }
+
     /// The source has ended: everything is closed as it stands, one by one while [`Attempts::poll_end`] is called, for there may be
     /// half a million.
     pub fn finish(&mut self) {

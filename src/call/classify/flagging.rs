@@ -23,6 +23,11 @@ pub fn flag(invite: &InviteFacts, resolved: &Resolved<'_>, own: &OwnNumbers) -> 
     if let Some(f) = verdict_flag(invite) {
         flags.insert(f);
     }
+    // Undetermined by no rule: nobody looked.
+    let v = &invite.verdict;
+    if v.validation == Validation::Undetermined && v.decided_by.is_none() {
+        flags.insert(Flag::NotVerified);
+    }
     let claimed = invite.verstat;
     if claimed.is_some_and(|v| v.disagrees(invite.verdict.validation)) {
         flags.insert(Flag::Disagrees);

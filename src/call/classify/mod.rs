@@ -61,6 +61,7 @@ flags! {
     Replayed "replayed" "a PASSporT that was seen before, now towards another number or after its freshness ended";
     ReplaySuspect "replay-suspect" "a PASSporT under more Call-IDs than retries and alternative routes come to";
     Disagrees "disagrees" "verstat in the INVITE says the opposite of our verdict";
+    NotVerified "not-verified" "signed, and not checked: the probe was overloaded";
 }
 
 impl fmt::Display for Flag {

@@ -221,6 +221,7 @@ mod tests {
             destination: destination.parse().unwrap(),
             transport: Transport::Udp,
             vlans: Vlans::new(),
+            path: Default::default(),
         }
     }
 

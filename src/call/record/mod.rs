@@ -140,6 +140,8 @@ pub struct Begin {
     pub clock: Clock,
     /// Which sensor saw it.
     pub sensor: Arc<str>,
+    /// Where that sensor has it from.
+    pub provenance: Provenance,
     /// Version of the configuration that judged it and resolved its neighbour.
     pub config: u32,
     /// Which way it crossed our edge.

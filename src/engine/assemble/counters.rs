@@ -5,6 +5,7 @@ use crate::wire::Cut;
 use crate::wire::ip::IpError;
 use crate::wire::ip::reassembly::LostWhy;
 use crate::wire::link::LinkError;
+use crate::wire::tunnel::{TunnelError, TunnelKind};
 
 macro_rules! counters {
     ($(#[$outer:meta])* pub struct $name:ident {
@@ -50,10 +51,25 @@ counters! {
             frames_ip_truncated "packets that end within their IP headers";
             frames_ip_malformed "packets whose IP header contradicts itself or is longer than the packet";
             frames_ip_extensions "IPv6 packets with too many extension headers";
-            frames_other_protocol "packets that are neither UDP nor TCP";
+            frames_other_protocol "packets that are neither UDP nor TCP nor SCTP, nor a tunnel that we open";
+            frames_tunnel "frames and packets that hold a tunnel";
             frames_fragment "packets that are fragments";
             frames_udp "packets that are whole UDP datagrams";
             frames_tcp "packets that are whole TCP segments";
+            frames_sctp "packets that are whole SCTP packets";
+            tunnels_mpls "MPLS label stacks opened: what is inside counts as a packet again";
+            tunnels_pppoe "PPPoE sessions' packets opened";
+            tunnels_gre "GRE packets opened";
+            tunnels_erspan "ERSPAN packets opened";
+            tunnels_ip_in_ip "IP packets in IP opened";
+            tunnels_vxlan "VXLAN packets opened";
+            tunnels_geneve "GENEVE packets opened";
+            tunnels_truncated "tunnels that end within their header";
+            tunnels_malformed "tunnels whose header is wrong";
+            tunnels_version "tunnels of a version that we don't know";
+            tunnels_routed "GRE packets with source routing, which are refused";
+            tunnels_not_ip "tunnels that carry something else than IP";
+            tunnels_too_deep "tunnels within too many tunnels";
             fragments_held "fragments kept until others come";
             fragments_duplicate "fragments that had come before";
             fragments_overlap "fragments that overlap another one, or belong to a datagram spoiled so";
@@ -70,15 +86,21 @@ counters! {
             datagrams_duplicate "datagrams that were nothing but late duplicates of fragments";
             datagrams_udp "datagrams put together that are UDP";
             datagrams_tcp "datagrams put together that are TCP";
+            datagrams_sctp "datagrams put together that are SCTP";
+            datagrams_tunnel "datagrams put together that are tunnels on IP";
             datagrams_other "datagrams put together that are something else";
             fronts_sip "lost datagrams given out as cut SIP messages";
             fronts_sip_overlap "lost datagrams with a SIP front that overlapping fragments made doubtful";
             fronts_not_sip "lost datagrams whose front is no SIP";
-            fronts_not_udp "lost datagrams whose front is no UDP";
+            fronts_not_udp "lost datagrams whose front is neither UDP nor SCTP nor a tunnel";
+            fronts_sctp "lost datagrams whose front is SCTP, and is read as far as it goes";
+            fronts_tunnel "lost datagrams whose front holds a tunnel, which is opened as far as it goes";
+            fronts_tunnel_overlap "lost datagrams whose front holds a tunnel that overlapping fragments made doubtful";
             fronts_missing_text "lost datagrams without a front, whose rest reads like text";
             fronts_missing "lost datagrams without a front, whose rest does not read like text";
             udp_sip "UDP payloads that begin like SIP";
             udp_keep_alive "UDP payloads that are keep-alives";
+            udp_tunnel "UDP payloads that hold a tunnel";
             udp_not_sip "UDP payloads that are something else";
             udp_malformed "UDP datagrams whose header is wrong";
             segments_control "TCP segments without payload";
@@ -98,6 +120,15 @@ counters! {
             stream_lost_threads "times that a SIP stream went on with something else than a message";
             stream_keep_alives "CRLF keep-alives in TCP streams";
             stream_messages "SIP messages out of TCP streams, whole or cut";
+            sctp_read "SCTP packets whose chunks were looked at";
+            sctp_malformed "SCTP packets that end within their header";
+            sctp_chunks "chunks in SCTP packets";
+            sctp_control "SCTP chunks that carry no data";
+            sctp_sip "SCTP messages that begin like SIP";
+            sctp_not_sip "SCTP messages that are something else";
+            sctp_parts_sip "first pieces of SIP messages that are spread over several SCTP chunks";
+            sctp_parts "other pieces of messages that are spread over several SCTP chunks";
+            sctp_chunks_malformed "SCTP chunks of impossible length";
             messages_out "SIP messages given out";
             messages_whole "SIP messages given out whole";
             messages_cut_snap_length "SIP messages cut by the capture's snap length";
@@ -123,10 +154,18 @@ impl AssembleCounters {
             + c.datagrams_lost_overlap
             + c.datagrams_lost_refused
             + c.datagrams_lost_end;
+        let opened = c.tunnels_mpls
+            + c.tunnels_pppoe
+            + c.tunnels_gre
+            + c.tunnels_erspan
+            + c.tunnels_ip_in_ip
+            + c.tunnels_vxlan
+            + c.tunnels_geneve;
         let levels = [
             (
                 "frames",
-                c.frames_in,
+                // What is inside a tunnel is a packet again.
+                c.frames_in + opened,
                 c.frames_link_unsupported
                     + c.frames_link_truncated
                     + c.frames_not_ip
@@ -137,8 +176,21 @@ impl AssembleCounters {
                     + c.frames_ip_extensions
                     + c.frames_other_protocol
                     + c.frames_fragment
+                    + c.frames_tunnel
                     + c.frames_udp
-                    + c.frames_tcp,
+                    + c.frames_tcp
+                    + c.frames_sctp,
+            ),
+            (
+                "tunnels",
+                c.frames_tunnel + c.datagrams_tunnel + c.fronts_tunnel + c.udp_tunnel,
+                opened
+                    + c.tunnels_truncated
+                    + c.tunnels_malformed
+                    + c.tunnels_version
+                    + c.tunnels_routed
+                    + c.tunnels_not_ip
+                    + c.tunnels_too_deep,
             ),
             (
                 "fragments",
@@ -158,7 +210,11 @@ impl AssembleCounters {
             (
                 "datagrams completed",
                 c.datagrams_completed,
-                c.datagrams_udp + c.datagrams_tcp + c.datagrams_other,
+                c.datagrams_udp
+                    + c.datagrams_tcp
+                    + c.datagrams_sctp
+                    + c.datagrams_tunnel
+                    + c.datagrams_other,
             ),
             (
                 "datagrams lost",
@@ -167,13 +223,31 @@ impl AssembleCounters {
                     + c.fronts_sip_overlap
                     + c.fronts_not_sip
                     + c.fronts_not_udp
+                    + c.fronts_sctp
+                    + c.fronts_tunnel
+                    + c.fronts_tunnel_overlap
                     + c.fronts_missing_text
                     + c.fronts_missing,
             ),
             (
                 "udp",
                 c.frames_udp + c.datagrams_udp,
-                c.udp_sip + c.udp_keep_alive + c.udp_not_sip + c.udp_malformed,
+                c.udp_sip + c.udp_keep_alive + c.udp_tunnel + c.udp_not_sip + c.udp_malformed,
+            ),
+            (
+                "sctp",
+                c.frames_sctp + c.datagrams_sctp + c.fronts_sctp,
+                c.sctp_read + c.sctp_malformed,
+            ),
+            (
+                "sctp chunks",
+                c.sctp_chunks,
+                c.sctp_control
+                    + c.sctp_sip
+                    + c.sctp_not_sip
+                    + c.sctp_parts_sip
+                    + c.sctp_parts
+                    + c.sctp_chunks_malformed,
             ),
             (
                 "segments",
@@ -198,7 +272,7 @@ impl AssembleCounters {
             (
                 "messages by origin",
                 c.messages_out,
-                c.udp_sip + c.fronts_sip + c.stream_messages,
+                c.udp_sip + c.fronts_sip + c.stream_messages + c.sctp_sip,
             ),
             (
                 "messages",
@@ -229,6 +303,28 @@ impl AssembleCounters {
             IpError::Truncated => &mut self.frames_ip_truncated,
             IpError::Malformed => &mut self.frames_ip_malformed,
             IpError::TooManyExtensions => &mut self.frames_ip_extensions,
+        }
+    }
+
+    pub(super) fn of_opened(&mut self, kind: TunnelKind) -> &mut u64 {
+        match kind {
+            TunnelKind::Mpls => &mut self.tunnels_mpls,
+            TunnelKind::Pppoe => &mut self.tunnels_pppoe,
+            TunnelKind::Gre => &mut self.tunnels_gre,
+            TunnelKind::Erspan => &mut self.tunnels_erspan,
+            TunnelKind::IpInIp => &mut self.tunnels_ip_in_ip,
+            TunnelKind::Vxlan => &mut self.tunnels_vxlan,
+            TunnelKind::Geneve => &mut self.tunnels_geneve,
+        }
+    }
+
+    pub(super) fn of_tunnel(&mut self, e: TunnelError) -> &mut u64 {
+        match e {
+            TunnelError::Truncated => &mut self.tunnels_truncated,
+            TunnelError::Malformed => &mut self.tunnels_malformed,
+            TunnelError::Version => &mut self.tunnels_version,
+            TunnelError::Routed => &mut self.tunnels_routed,
+            TunnelError::NotIp => &mut self.tunnels_not_ip,
         }
     }
 

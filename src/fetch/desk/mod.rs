@@ -267,6 +267,12 @@ impl Desk {
         self.changed = true;
     }
 
+    /// Other credentials from files, prepared with the trust in use or to be prepared again by [`Desk::handle_trust`].
+    pub fn handle_base(&mut self, base: Credentials) {
+        self.base = base;
+        self.changed = true;
+    }
+
     /// Something that could not be kept on disk.
     pub fn handle_not_kept(&mut self) {
         self.report.not_kept += 1;

@@ -38,6 +38,9 @@ const ANSWERS: usize = 131_072;
 /// Certificates between memory and disk. Beyond it one is not kept, and counted.
 const WRITES: usize = 256;
 
+/// Reloads that may wait: an operator's second one while the first is being taken in.
+const RELOADS: usize = 2;
+
 /// How long a start waits for the STI-PA's lists: log-in, list, its signer and the revocation list, each within its deadline of 5 s.
 const FIRST_LISTS: Duration = Duration::from_secs(25);
 
@@ -130,6 +133,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Fetcher {
     client: Client,
+    reloads: mpsc::Sender<Loaded>,
     stop: Option<oneshot::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
     /// What the start found.
@@ -201,6 +205,7 @@ impl Fetcher {
 
         let (wishes, from_park) = mpsc::channel(WISHES);
         let (to_park, answers) = queue::bounded(ANSWERS);
+        let (reloads, reloaded) = mpsc::channel(RELOADS);
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = queue::bounded(1);
         let (writes, to_write) = queue::bounded(WRITES);
@@ -248,13 +253,14 @@ impl Fetcher {
             .build()
             .map_err(StartError::NoThread)?;
         let run = Box::new(move || {
-            runtime.block_on(thread.run(from_park, stopped));
+            runtime.block_on(thread.run(from_park, reloaded, stopped));
             // A resolver may hang for longer than anybody wants to wait.
             runtime.shutdown_background();
         });
         threads.push(spawn("fetch", run).map_err(StartError::NoThread)?);
         let mut fetcher = Self {
             client,
+            reloads,
             stop: Some(stop),
             threads,
             notes,
@@ -274,6 +280,11 @@ impl Fetcher {
     /// What the stages need.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Files have changed: what was loaded from them takes the place of what was. `false` where an earlier reload is still waiting.
+    pub fn reload(&self, loaded: Loaded) -> bool {
+        self.reloads.try_send(loaded).is_ok()
     }
 
     /// Ends the threads; everything fetched is on disk then.

@@ -14,6 +14,7 @@ use crate::engine::park::Answer;
 use crate::fetch::cache::Body;
 use crate::fetch::connect::Connector;
 use crate::fetch::desk::{Desk, FetchReport};
+use crate::fetch::directory::Loaded;
 use crate::fetch::disk::{Disk, Kept, ListFile};
 use crate::fetch::fetcher::WRITES;
 use crate::fetch::http;
@@ -90,7 +91,12 @@ pub(super) struct Thread {
 
 impl Thread {
     /// Runs until it is stopped.
-    pub async fn run(mut self, mut wishes: mpsc::Receiver<Want>, mut stop: oneshot::Receiver<()>) {
+    pub async fn run(
+        mut self,
+        mut wishes: mpsc::Receiver<Want>,
+        mut reloads: mpsc::Receiver<Loaded>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
         let mut tasks = JoinSet::new();
         let mut urls: HashMap<task::Id, Arc<str>> = HashMap::new();
         let mut tick = interval(TICK);
@@ -113,6 +119,11 @@ impl Thread {
                         Err(e) => (e.id(), None),
                     };
                     self.ended(urls.remove(&id), done);
+                }
+                Some(loaded) = reloads.recv() => {
+                    self.lists.handle_files(loaded.lists);
+                    self.desk.handle_base(loaded.credentials);
+                    self.desk.handle_trust(Arc::new(self.lists.trust()));
                 }
                 _ = tick.tick() => self.desk.handle_timeout(clock::now()),
             }

@@ -13,7 +13,7 @@
 //!          13 called text string  14 Session-ID u64  15 icid u64  16 SDP origin u64  17 deciding rule u8
 //!          18 attestation u8  19 failed u128  20 undetermined u128  21 findings u128 (rule sets)  22 PASSporT 16 octets
 //!          23 orig number  24 iat i64  25 origid string  26 SPC string  27 x5u host string  28 flags u64
-//!          29 chain 16 octets  30 verstat u8
+//!          29 chain 16 octets  30 verstat u8  31 provenance u8 (absent: a capture file). No bit is left
 //! End      uid u64, begun at i64, present u8, state u8, code u16, retransmissions u8, forks u8, auth retries u8,
 //!          then bit 0 cause u8, 1 ringing u32, 2 final u32, 3 duration u32 (milliseconds), 4 released by u8, 5 STIR cause u16;
 //!          6 disagrees
@@ -39,7 +39,7 @@ use crate::call::record::{
 };
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
-use crate::wire::Transport;
+use crate::wire::{Provenance, Transport};
 
 /// A number, as an integer where it is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,7 @@ pub(super) struct BeginRow<'a> {
     pub flags: Flags,
     pub chain: Option<&'a [u8; 16]>,
     pub verstat: Option<Verstat>,
+    pub provenance: Provenance,
 }
 
 /// Numbers that a record is found by, besides the called number itself.
@@ -196,6 +197,7 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
     bit(28, b.flags.0 != 0);
     bit(29, v.chain.is_some());
     bit(30, b.verstat.is_some());
+    bit(31, b.provenance != Provenance::File);
 
     out.reserve(512);
     out.extend_from_slice(&b.uid.to_le_bytes());
@@ -258,6 +260,9 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
         out.extend_from_slice(&chain.0);
     }
     out.extend(b.verstat.map(Verstat::code));
+    if b.provenance != Provenance::File {
+        out.push(b.provenance.code());
+    }
     Keys::of(called, [from, asserted, remote, orig], [to, diverted])
 }
 
@@ -268,9 +273,6 @@ impl<'a> BeginRow<'a> {
         let uid = cut.u64()?;
         let at = cut.i64()?;
         let present = cut.u32()?;
-        if present >> 31 != 0 {
-            return None;
-        }
         let has = |i: u32| present & (1 << i) != 0;
         let error_ns = cut.u32()?;
         let config = cut.u32()?;
@@ -329,6 +331,10 @@ impl<'a> BeginRow<'a> {
                 Some(code) => Some(Verstat::from_code(code)?),
                 None => None,
             },
+            provenance: match cut.opt(has(31), Cut::u8)? {
+                Some(code) => Provenance::from_code(code)?,
+                None => Provenance::File,
+            },
         };
         cut.0.is_empty().then_some(row)
     }
@@ -370,6 +376,7 @@ impl<'a> BeginRow<'a> {
             at: Timestamp::from_nanos(self.at),
             clock: self.clock,
             sensor: text(Some(self.sensor))??.into(),
+            provenance: self.provenance,
             config: self.config,
             direction: self.direction,
             peer: text(self.peer)?.map(Arc::from),

@@ -9,7 +9,7 @@ use parquet::data_type::ByteArray;
 use crate::call::classify::{Flag, Flags, Verstat};
 use crate::call::record::{ClockSource, Direction, ReleasedBy, State};
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
-use crate::wire::Transport;
+use crate::wire::{Provenance, Transport};
 
 /// A value with a stable name.
 pub(super) trait Named: Copy + PartialEq + 'static {
@@ -51,6 +51,7 @@ named! {
     ClockSource { File "file", Synchronised "synchronised", Free "free" }
     Direction { Ingress "ingress", Egress "egress", Unknown "unknown" }
     Transport { Udp "udp", Tcp "tcp", Tls "tls", Ws "ws", Wss "wss", Sctp "sctp" }
+    Provenance { File "file", Wire "wire", Hep "hep" }
     Validation { Passed "passed", Failed "failed", Undetermined "undetermined", None "none" }
     Attestation { A "A", B "B", C "C" }
     State { Unfinished "unfinished", Answered "answered", Cancelled "cancelled", Failed "failed" }

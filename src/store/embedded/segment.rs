@@ -7,7 +7,7 @@
 //! | `called_text` | text | Request-URI whose user is no number, escaped |
 //! | `begun_at` | TIMESTAMP ns, UTC | capture time of the first INVITE |
 //! | `uid`, `config`, `clock_error_ns`, `identities` | INT64 | as in the record |
-//! | `clock`, `sensor`, `direction`, `peer`, `peer_rule`, `transport`, `source`, `destination`, `trunk`, `validation`, `decided_by`, `attest`, `spc`, `x5u_host`, `verstat` | text | as in the record |
+//! | `clock`, `sensor`, `direction`, `peer`, `peer_rule`, `transport`, `source`, `destination`, `trunk`, `validation`, `decided_by`, `attest`, `spc`, `x5u_host`, `verstat`, `provenance` | text | as in the record |
 //! | `source_port`, `destination_port`, `vlan`, `iat` | INT64 | as in the record |
 //! | `private` | BOOLEAN | as in the record |
 //! | `call_id`, `session_id`, `icid`, `sdp_origin` | UINT64 | digests: `printf('%016x', call_id)` is the text of the JSON |
@@ -44,6 +44,7 @@ use crate::call::record::{Begin, Clock, Ids, Numbers, Verdict};
 use crate::number::Tn;
 use crate::stir::verify::RuleSet;
 use crate::store::StoreError;
+use crate::wire::Provenance;
 
 table! {
     /// First halves.
@@ -94,6 +95,7 @@ table! {
         flags: ByteArray = false Dictionary Text None;
         chain: FixedLenByteArray = false Dictionary Octets16 None;
         verstat: ByteArray = false Dictionary Text None;
+        provenance: ByteArray = false Dictionary Text None;
     }
 }
 
@@ -225,6 +227,7 @@ impl SegmentRows {
         c.flags.put_opt(names);
         c.chain.put_opt(row.chain.map(|o| octets(o.as_slice())));
         c.verstat.put_opt(row.verstat.map(Named::cell));
+        c.provenance.put_opt(Some(row.provenance.cell()));
         self.end.push(end);
 
         self.waiting += 1;
@@ -621,6 +624,8 @@ impl BeginColumns {
             verstat: named(&self.verstat, i, "verstat", s)?,
             flags,
             sensor: names.shared(sensor),
+            // Before there was a live capture, all came from files.
+            provenance: named(&self.provenance, i, "provenance", s)?.unwrap_or(Provenance::File),
             peer: peer.map(|p| names.shared(p)),
             peer_rule: peer_rule.map(|p| names.shared(p)),
         })

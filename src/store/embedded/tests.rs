@@ -15,6 +15,7 @@ use self::made::{begin, begins, end, ends, tn};
 use super::*;
 use crate::base::digest::Digest128;
 use crate::call::record::{ClockState, Down};
+use crate::wire::Provenance;
 
 fn settings(records: usize) -> StoreSettings {
     StoreSettings {
@@ -817,7 +818,7 @@ fn look_ups_go_on_while_another_thread_writes_and_seals() {
 
 #[test]
 fn a_store_written_before_the_youngest_columns_is_read_and_gone_on_with() {
-    // Made by the version before `chain`, `verstat`, `stir_cause` and `disagrees`; see the README above it.
+    // Made by the version before `chain`, `verstat`, `stir_cause`, `disagrees` and `provenance`; see the README above it.
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-before-chain");
     let dir = tempfile::tempdir().unwrap();
     copy(&fixture, dir.path());
@@ -830,11 +831,13 @@ fn a_store_written_before_the_youngest_columns_is_read_and_gone_on_with() {
     for call in before.clone() {
         let (v, e) = (&call.begin.verdict, call.end.unwrap());
         assert!(v.passport.is_some() && v.chain.is_none() && call.begin.verstat.is_none());
+        assert_eq!(call.begin.provenance, Provenance::File);
         assert!(e.stir_cause.is_none() && !e.disagrees);
     }
     assert_eq!(store.reader().evidence(1).unwrap(), None);
     let mut new = begin(15);
     new.verdict.chain = Some(Digest128::of(b"chain"));
+    new.provenance = Provenance::Hep;
     store.append_begin(&new).unwrap();
     store.seal().unwrap();
     assert_eq!(called(&store, "12025550100")[0].begin, new);

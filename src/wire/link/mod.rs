@@ -1,19 +1,17 @@
 //! Layer 2: from a captured frame to its IP packet.
 //!
 //! [`peel`] takes the octets of one frame and the link type of its capture, and gives the IP packet with the VLAN ids
-//! and the sender's hardware address that stood before it. Ethernet II, 802.3 with SNAP, 802.1Q and 802.1ad to a depth of
+//! and the sender's hardware address that stood before it; or what leads to one, a label stack or a PPPoE session. Ethernet II, 802.3 with SNAP, 802.1Q and 802.1ad to a depth of
 //! [`MAX_VLANS`], Linux cooked captures v1 and v2, raw IP, and BSD loopback. It refuses everything that carries no IP, with
 //! a [`LinkError`] to count. Padding behind the packet stays: only the IP header knows where the packet ends.
 
 use smallvec::SmallVec;
 
 use super::Vlans;
+use super::tunnel::{Carries, of_ethertype};
 
 /// The most VLAN tags in one frame. Two are standard (802.1ad), three occur; a stack of more is a fault or an attack.
 pub const MAX_VLANS: usize = 8;
-
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
 
 /// What stands at the front of every frame of a capture (tcpdump.org, "Link-layer header types").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +54,9 @@ pub struct Peeled<'a> {
     pub vlans: Vlans,
     /// Hardware address of the sender, where the link has one.
     pub source_mac: Option<[u8; 6]>,
-    /// From the IP header to the end of the frame, padding included.
+    /// What `packet` is: an IP packet, or a label stack or PPPoE session that may hold one.
+    pub carries: Carries,
+    /// From its header to the end of the frame, padding included.
     pub packet: &'a [u8],
 }
 
@@ -130,13 +130,6 @@ fn above(
     let mut tags = 0;
     loop {
         match ethertype {
-            ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => {
-                return Ok(Peeled {
-                    vlans,
-                    source_mac,
-                    packet: rest,
-                });
-            }
             // 802.1Q, 802.1ad, and what came before 802.1ad.
             0x8100 | 0x88a8 | 0x9100 | 0x9200 => {
                 tags += 1;
@@ -162,7 +155,18 @@ fn above(
                 }
                 _ => return Err(LinkError::NotIp),
             },
-            _ => return Err(LinkError::NotIp),
+            // A frame is no frame's payload, but in a tunnel.
+            other => match of_ethertype(other) {
+                Some(carries @ (Carries::Ip | Carries::Mpls | Carries::Pppoe)) => {
+                    return Ok(Peeled {
+                        vlans,
+                        source_mac,
+                        carries,
+                        packet: rest,
+                    });
+                }
+                Some(Carries::Ethernet) | None => return Err(LinkError::NotIp),
+            },
         }
     }
 }
@@ -174,6 +178,7 @@ fn bare(packet: &[u8]) -> Result<Peeled<'_>, LinkError> {
     Ok(Peeled {
         vlans: SmallVec::new(),
         source_mac: None,
+        carries: Carries::Ip,
         packet,
     })
 }

@@ -14,6 +14,7 @@ fn key(port: u16) -> StreamKey {
         destination: address(2, 5060),
         transport: Transport::Tcp,
         vlans: Vlans::new(),
+        path: Default::default(),
     };
     StreamKey { sensor: 0, flow }
 }

@@ -14,7 +14,7 @@ use crate::call::classify::{Flag, Flags, Verstat};
 use crate::call::record::*;
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
-use crate::wire::Transport;
+use crate::wire::{Provenance, Transport};
 
 pub fn tn(digits: &str) -> Tn {
     Tn::from_canonical(digits.as_bytes()).unwrap()
@@ -30,6 +30,7 @@ pub fn begin(uid: u64) -> Begin {
             error_ns: 1000,
         },
         sensor: "edge-1".into(),
+        provenance: Provenance::Wire,
         config: 7,
         direction: Direction::Ingress,
         peer: None,
@@ -205,7 +206,7 @@ fn any_begin() -> impl Strategy<Value = Begin> {
     );
     let way = (
         named::<Direction>(),
-        named::<Transport>(),
+        (named::<Transport>(), named::<Provenance>()),
         socket(),
         socket(),
         any::<u32>(),
@@ -223,11 +224,12 @@ fn any_begin() -> impl Strategy<Value = Begin> {
                 error_ns: clock.1,
             },
             sensor: place.0.into(),
+            provenance: way.1.1,
             config: way.4,
             direction: way.0,
             peer: place.1.map(Into::into),
             peer_rule: place.2.map(Into::into),
-            transport: way.1,
+            transport: way.1.0,
             source: way.2,
             destination: way.3,
             vlan: place.5,

@@ -15,6 +15,7 @@ use super::{Fragment, Packet};
 use crate::base::Timestamp;
 use crate::base::bounded::{BoundedMap, keyed};
 use crate::wire::Vlans;
+use crate::wire::tunnel::TunnelPath;
 
 /// Limits of a [`Reassembler`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct DatagramKey {
     pub sensor: u16,
     /// VLAN ids: the same addresses on two VLANs are two networks.
     pub vlans: Vlans,
+    /// Through which tunnels it came: nor are two tunnels one network.
+    pub path: TunnelPath,
     /// Sender.
     pub source: IpAddr,
     /// Receiver.
@@ -67,11 +70,18 @@ pub struct DatagramKey {
 }
 
 impl DatagramKey {
-    /// The key of a fragment seen by `sensor` on `vlans`.
-    pub fn of(packet: &Packet<'_>, fragment: Fragment, sensor: u16, vlans: Vlans) -> Self {
+    /// The key of a fragment seen by `sensor` on `vlans`, through `path`.
+    pub fn of(
+        packet: &Packet<'_>,
+        fragment: Fragment,
+        sensor: u16,
+        vlans: Vlans,
+        path: TunnelPath,
+    ) -> Self {
         Self {
             sensor,
             vlans,
+            path,
             source: packet.source,
             destination: packet.destination,
             id: fragment.id,
@@ -153,7 +163,7 @@ pub enum LostWhy {
 pub struct Reassembler {
     limits: ReassemblyLimits,
     open: BoundedMap<DatagramKey, Open>,
-    per_source: HashMap<IpAddr, u32, ahash::RandomState>,
+    per_source: HashMap<(IpAddr, TunnelPath), u32, ahash::RandomState>,
     octets: usize,
     done: BoundedMap<DatagramKey, Prints>,
     lost: VecDeque<Lost>,
@@ -307,7 +317,7 @@ impl Reassembler {
         let len = packet.payload.len();
         open.store.reserve_exact(len + len / 2);
         open.place(fragment, packet, end, self.limits.fragments);
-        let from_here = self.per_source.entry(key.source).or_default();
+        let from_here = self.per_source.entry(source_of(&key)).or_default();
         *from_here += 1;
         self.octets += open.store.capacity();
         if *from_here > self.limits.per_source {
@@ -370,10 +380,11 @@ impl Reassembler {
 
     fn forget(&mut self, key: &DatagramKey, open: &Open) {
         self.octets = self.octets.saturating_sub(open.store.capacity());
-        if let Some(n) = self.per_source.get_mut(&key.source) {
+        let source = source_of(key);
+        if let Some(n) = self.per_source.get_mut(&source) {
             *n = n.saturating_sub(1);
             if *n == 0 {
-                self.per_source.remove(&key.source);
+                self.per_source.remove(&source);
             }
         }
     }
@@ -391,6 +402,11 @@ impl Reassembler {
             front: open.into_front(),
         });
     }
+}
+
+/// Whose quota a datagram counts against.
+fn source_of(key: &DatagramKey) -> (IpAddr, TunnelPath) {
+    (key.source, key.path.clone())
 }
 
 enum Placed {

@@ -29,7 +29,7 @@ fn give_at(
 ) -> Taken {
     let fragment = Fragment { id, offset, more };
     let packet = packet(octets);
-    let key = DatagramKey::of(&packet, fragment, 0, Vlans::new());
+    let key = DatagramKey::of(&packet, fragment, 0, Vlans::new(), TunnelPath::none());
     r.handle(key, fragment, &packet, Timestamp::from_secs(secs))
 }
 
@@ -158,7 +158,7 @@ fn a_flood_stays_within_all_limits_and_nothing_is_silent() {
         if id % 3 == 0 {
             packet.source = Ipv4Addr::new(198, 18, 0, 1).into();
         }
-        let key = DatagramKey::of(&packet, fragment, 0, Vlans::new());
+        let key = DatagramKey::of(&packet, fragment, 0, Vlans::new(), TunnelPath::none());
         r.handle(key, fragment, &packet, Timestamp::from_secs(0));
         while let Some(lost) = r.poll_lost() {
             match lost.why {
@@ -208,7 +208,7 @@ fn a_snapped_fragment_completes_by_what_it_said() {
     };
     let mut first = packet(b"aaaa");
     first.said = 8;
-    let key = DatagramKey::of(&first, fragment, 0, Vlans::new());
+    let key = DatagramKey::of(&first, fragment, 0, Vlans::new(), TunnelPath::none());
     r.handle(key, fragment, &first, Timestamp::from_secs(0));
     let Taken::Complete(d) = give(&mut r, 1, 8, false, b"bb") else {
         panic!("not complete");

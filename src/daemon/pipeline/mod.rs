@@ -6,17 +6,21 @@
 //!                 queue          queue, put back in order
 //! ```
 //!
+//! The caller's thread takes in ([`Intake`]): a replay assembles frames there, the daemon puts what its sources caught in order.
 //! Batches carry a running number; collect takes them in that order whatever judge was faster, so the records are the same for
 //! any number of judges. A full queue makes the stage before it wait: a file can wait. A thread that dies ends the run with an error.
 //!
 //! With a fetcher ([`PipelineSettings::fetch`]) calls that lack a certificate wait beside collect, in [`super::park`], and their records go
 //! out when they go on: the others don't wait for them.
 
+mod live;
+mod stage;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use crossbeam_channel::{Sender, bounded};
 
 use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
@@ -27,9 +31,7 @@ use crate::call::record::{Coverage, Sensor};
 use crate::capture::{CaptureError, Merge};
 use crate::config::Config;
 use crate::engine::assemble::{AssembleCounters, AssembleLimits, Assembler};
-use crate::engine::collect::{
-    CollectCounters, CollectSettings, Collector, Output, Tally, TallyKey,
-};
+use crate::engine::collect::{CollectCounters, CollectSettings, Collector, Tally, TallyKey};
 use crate::engine::judge::{Judge, Judged};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released};
 use crate::fetch::{Client, FetchReport};
@@ -39,18 +41,14 @@ use crate::store::{Store, StoreError};
 use crate::wire::{Message, Provenance};
 
 use super::park;
+pub use live::{Board, Live, Order};
+use stage::WaitingRoom;
 
 /// Messages in a batch: the hand-over between threads costs less than a microsecond, shared by so many.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 
 /// Batches that may wait in a queue. Times 64 messages of about 1 KB: 4 MB.
 const QUEUE: usize = 64;
-
-/// Batches that collect keeps while an earlier one is missing: more than both queues hold and any number of judges has in hand.
-const WAITING: usize = 4 * QUEUE;
-
-/// Records between two commits of the log: what a crash in the middle of a replay may cost is read again anyway.
-const RECORDS_PER_COMMIT: u64 = 65_536;
 
 /// What the stages need.
 #[derive(Clone, Debug)]
@@ -69,6 +67,50 @@ pub struct PipelineSettings {
     pub evidence: EvidenceKept,
     /// Where certificates that are not at hand are asked for; without one, calls never wait.
     pub fetch: Option<FetchLink>,
+    /// How a daemon steers and watches the stages while they run.
+    pub live: Option<Live>,
+}
+
+/// Messages on their way through the stages.
+#[derive(Debug)]
+pub struct Batch<T> {
+    number: u64,
+    /// The messages, in order.
+    pub items: Vec<T>,
+    /// Rows of the coverage ledger that became known beside them.
+    pub coverage: Vec<Coverage>,
+    /// Whether signatures are to be checked. Not under the worst of overload: the record then says so.
+    pub verify: bool,
+}
+
+impl<T> Batch<T> {
+    pub(super) fn new(number: u64) -> Self {
+        Self {
+            number,
+            items: Vec::with_capacity(BATCH),
+            coverage: Vec::new(),
+            verify: true,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.coverage.is_empty()
+    }
+}
+
+/// Where messages come from.
+pub trait Intake {
+    /// Waits for messages, but not long, and puts them into the batch: [`BATCH`] or somewhat more are a good measure. `false`: nothing more will come.
+    fn fill(&mut self, batch: &mut Batch<Message>, pressure: Pressure) -> bool;
+}
+
+/// How busy the judges are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pressure {
+    /// Batches that wait for a judge.
+    pub waiting: usize,
+    /// How many may.
+    pub room: usize,
 }
 
 /// How the stages use a fetcher.
@@ -113,6 +155,7 @@ impl PipelineSettings {
             assemble: AssembleLimits::default(),
             evidence: config.evidence,
             fetch: None,
+            live: None,
         }
     }
 }
@@ -144,6 +187,8 @@ pub struct Report {
     pub parked: ParkCounters,
     /// What the fetcher did, up to the end of the run.
     pub fetch: Option<FetchReport>,
+    /// Times that collect panicked, a defect of ours, and began anew: what it knew of open calls was lost.
+    pub collect_rebuilt: u64,
 }
 
 /// Why a run ended early. What was committed before stays.
@@ -181,12 +226,6 @@ impl Report {
 
 /// Frames between two reports of progress: some ten a second.
 const EVENTS_PER_PROGRESS: u32 = 16_384;
-
-struct Batch<T> {
-    number: u64,
-    items: Vec<T>,
-    coverage: Vec<Coverage>,
-}
 
 /// Runs the stages over capture files, merged by time. `progress` is told now and then how many octets of how many have gone past.
 ///
@@ -228,28 +267,64 @@ pub fn run_files(
 pub fn run(
     settings: &PipelineSettings,
     store: &mut (dyn Store + Send),
-    mut feed: impl FnMut(&mut Assembler) -> bool,
+    feed: impl FnMut(&mut Assembler) -> bool,
 ) -> Result<Report, PipelineError> {
-    let (to_judges, from_assemble) = bounded::<Batch<Message>>(QUEUE);
+    let assembler = Assembler::new(settings.assemble)
+        .with_sensors(settings.collect.sensors.iter().map(|s| s.name.clone()));
+    let mut source = Fed { assembler, feed };
+    let mut report = run_intake(settings, store, &mut source)?;
+    report.assemble = source.assembler.counters();
+    Ok(report)
+}
+
+/// A source of frames with its own assembler.
+struct Fed<F> {
+    assembler: Assembler,
+    feed: F,
+}
+
+impl<F: FnMut(&mut Assembler) -> bool> Intake for Fed<F> {
+    fn fill(&mut self, batch: &mut Batch<Message>, _: Pressure) -> bool {
+        loop {
+            let more = (self.feed)(&mut self.assembler);
+            if !more {
+                self.assembler.finish();
+            }
+            let messages = std::iter::from_fn(|| self.assembler.poll_message());
+            batch.items.extend(messages);
+            if batch.items.len() >= BATCH || !more {
+                let rows = std::iter::from_fn(|| self.assembler.poll_coverage());
+                batch.coverage.extend(rows);
+                return more;
+            }
+        }
+    }
+}
+
+/// Runs the stages until `intake` says that there is nothing more. The caller's thread is the one that takes in.
+///
+/// # Errors
+///
+/// [`PipelineError`], when the store fails or a thread dies.
+pub fn run_intake(
+    settings: &PipelineSettings,
+    store: &mut (dyn Store + Send),
+    intake: &mut dyn Intake,
+) -> Result<Report, PipelineError> {
+    let (to_judges, from_intake) = bounded::<Batch<Message>>(QUEUE);
     let (to_collect, from_judges) = bounded::<Batch<Judged>>(QUEUE);
     thread::scope(|scope| {
         let fetch = settings.fetch.as_ref();
         let judges: Vec<_> = (0..settings.judges.max(1))
             .map(|_| {
-                let (input, output) = (from_assemble.clone(), to_collect.clone());
-                let judge = Judge::new(settings.credentials.clone(), settings.verify.clone())
-                    .with_evidence(settings.evidence);
-                let judge = match fetch {
-                    Some(_) => judge.asking(),
-                    None => judge,
-                };
+                let (input, output) = (from_intake.clone(), to_collect.clone());
                 thread::Builder::new()
                     .name("judge".to_owned())
-                    .spawn_scoped(scope, move || judge_batches(judge, fetch, &input, &output))
+                    .spawn_scoped(scope, move || stage::judge(settings, &input, &output))
             })
             .collect::<Result<_, _>>()?;
         // The stages end when nobody holds the sending end of their queue.
-        drop((from_assemble, to_collect));
+        drop((from_intake, to_collect));
         let mut collector = Collector::new(settings.collect.clone(), store.last_uid() + 1);
         let mut waiting = None;
         if let Some(link) = fetch {
@@ -259,10 +334,11 @@ pub fn run(
             let (to_collect, released) = bounded::<Released>(link.limits.calls.max(1));
             let judge = Judge::new(link.client.credentials(), settings.verify.clone())
                 .with_evidence(settings.evidence);
+            let live = settings.live.as_ref();
             thread::Builder::new()
                 .name("park".to_owned())
                 .spawn_scoped(scope, move || {
-                    park::run(judge, link, &from_collect, &to_collect)
+                    park::run(judge, link, live, &from_collect, &to_collect)
                 })?;
             waiting = Some(WaitingRoom {
                 to_park,
@@ -270,15 +346,14 @@ pub fn run(
                 when_full: link.when_full,
             });
         }
+        let live = settings.live.as_ref();
         let collect = thread::Builder::new()
             .name("collect".to_owned())
             .spawn_scoped(scope, move || {
-                collect_batches(collector, store, &from_judges, waiting)
+                stage::collect(collector, store, live, &from_judges, waiting)
             })?;
 
-        let assembler = Assembler::new(settings.assemble)
-            .with_sensors(settings.collect.sensors.iter().map(|s| s.name.clone()));
-        let assemble = assemble_batches(assembler, &mut feed, &to_judges);
+        take_in(intake, live, &to_judges);
         drop(to_judges);
         let dead = judges.into_iter().filter_map(|j| j.join().err()).count();
         let mut report = collect
@@ -287,172 +362,36 @@ pub fn run(
         if dead > 0 {
             return Err(PipelineError::Died("judge"));
         }
-        report.assemble = assemble;
         report.fetch = fetch.map(|link| link.client.report());
         Ok(report)
     })
 }
 
-fn assemble_batches(
-    mut assembler: Assembler,
-    feed: &mut impl FnMut(&mut Assembler) -> bool,
-    output: &Sender<Batch<Message>>,
-) -> AssembleCounters {
+/// Numbers batches and hands them to the judges. A full queue makes whoever is before us wait.
+fn take_in(intake: &mut dyn Intake, live: Option<&Live>, output: &Sender<Batch<Message>>) {
     let mut number = 0;
-    let mut items = Vec::with_capacity(BATCH);
     loop {
-        let more = feed(&mut assembler);
-        if !more {
-            assembler.finish();
+        let mut batch = Batch::new(number);
+        let pressure = Pressure {
+            waiting: output.len(),
+            room: QUEUE,
+        };
+        let more = intake.fill(&mut batch, pressure);
+        if let Some(live) = live {
+            live.board.beat_intake(output.len());
         }
-        while let Some(message) = assembler.poll_message() {
-            items.push(message);
-        }
-        if items.len() >= BATCH || !more {
-            let full = std::mem::replace(&mut items, Vec::with_capacity(BATCH));
-            let batch = Batch {
-                number,
-                items: full,
-                coverage: std::iter::from_fn(|| assembler.poll_coverage()).collect(),
-            };
+        if !batch.is_empty() {
             number += 1;
             // Nobody takes it: a later stage has failed and says so itself.
             if output.send(batch).is_err() {
-                break;
+                return;
             }
         }
         if !more {
-            break;
-        }
-    }
-    assembler.counters()
-}
-
-fn judge_batches(
-    mut judge: Judge,
-    fetch: Option<&FetchLink>,
-    input: &Receiver<Batch<Message>>,
-    output: &Sender<Batch<Judged>>,
-) {
-    for batch in input {
-        if let Some(link) = fetch {
-            judge.handle_credentials(link.client.credentials());
-        }
-        let judged = Batch {
-            number: batch.number,
-            items: batch.items.into_iter().map(|m| judge.judge(m)).collect(),
-            coverage: batch.coverage,
-        };
-        if output.send(judged).is_err() {
             return;
         }
     }
 }
 
-/// Collect's side of the room in which calls wait.
-struct WaitingRoom {
-    to_park: Sender<Parked>,
-    released: Receiver<Released>,
-    when_full: WhenFull,
-}
-
-fn collect_batches(
-    mut collector: Collector,
-    store: &mut (dyn Store + Send),
-    input: &Receiver<Batch<Judged>>,
-    room: Option<WaitingRoom>,
-) -> Result<Report, PipelineError> {
-    let mut report = Report::default();
-    let mut early = BTreeMap::new();
-    let mut next = 0;
-    let nobody = never();
-    let released = room.as_ref().map_or(&nobody, |r| &r.released);
-    loop {
-        let batch = select! {
-            recv(input) -> batch => batch.ok(),
-            recv(released) -> call => {
-                collector.handle_released(call.map_err(|_| PipelineError::Died("park"))?);
-                write(&mut collector, store, &mut report)?;
-                continue;
-            }
-        };
-        let Some(batch) = batch else { break };
-        early.insert(batch.number, batch);
-        if early.len() > WAITING {
-            // A batch that should have come long ago: its judge is dead.
-            return Err(PipelineError::Died("judge"));
-        }
-        while let Some(batch) = early.remove(&next) {
-            next += 1;
-            for judged in batch.items {
-                collector.handle(judged);
-                if let Some(room) = &room {
-                    room.take(&mut collector)?;
-                }
-                write(&mut collector, store, &mut report)?;
-            }
-            for row in &batch.coverage {
-                store.append_coverage(row)?;
-            }
-        }
-    }
-    collector.finish();
-    write(&mut collector, store, &mut report)?;
-    // The source has ended; who waits still goes on by himself.
-    while collector.held() > 0 {
-        let call = released.recv().map_err(|_| PipelineError::Died("park"))?;
-        collector.handle_released(call);
-        write(&mut collector, store, &mut report)?;
-    }
-    store.commit()?;
-    report.collect = collector.counters();
-    report.attempts = collector.attempt_counters();
-    report.replays = collector.replay_counters();
-    report.skews = collector.skews().clone();
-    report.tallies = collector.tallies().clone();
-    report.parked = collector.park_counters();
-    Ok(report)
-}
-
-impl WaitingRoom {
-    /// Sends calls to wait, and waits for one to leave where there is no more room.
-    fn take(&self, collector: &mut Collector) -> Result<(), PipelineError> {
-        let died = || PipelineError::Died("park");
-        while let Some(parked) = collector.poll_parked() {
-            self.to_park.send(parked).map_err(|_| died())?;
-        }
-        while self.when_full == WhenFull::Wait && collector.is_full() {
-            collector.handle_released(self.released.recv().map_err(|_| died())?);
-        }
-        Ok(())
-    }
-}
-
-fn write(
-    collector: &mut Collector,
-    store: &mut (dyn Store + Send),
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    while let Some(output) = collector.poll_output() {
-        match output {
-            Output::Begin(begin) => {
-                store.append_begin(&begin)?;
-                report.begins += 1;
-                let (first, last) = report.span.unwrap_or((begin.at, begin.at));
-                report.span = Some((first.min(begin.at), last.max(begin.at)));
-                if report.begins.is_multiple_of(RECORDS_PER_COMMIT) {
-                    store.commit()?;
-                }
-            }
-            Output::Evidence(evidence) => {
-                store.append_evidence(&evidence)?;
-                report.evidence += 1;
-            }
-            Output::End(end) => {
-                store.append_end(&end)?;
-                report.ends += 1;
-            }
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

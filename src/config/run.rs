@@ -1,0 +1,26 @@
+//! Section `[run]`: how the daemon runs.
+
+use super::reader::Section;
+
+/// How the daemon runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Threads that check signatures; 0 for one on each core.
+    pub judges: usize,
+    /// The user to go on as, when started as root.
+    pub user: Option<String>,
+    /// Whether the file system is confined to what the daemon needs.
+    pub sandbox: bool,
+}
+
+pub(super) fn read(s: Section<'_, '_>) -> RunSettings {
+    let judges = s.integer("judges", 0, 0..257);
+    let user = s.text("user").map(|(t, _)| t.to_owned());
+    let sandbox = s.flag("sandbox", true);
+    s.finish();
+    RunSettings {
+        judges: usize::try_from(judges).unwrap_or(0),
+        user: user.filter(|u| !u.is_empty()),
+        sandbox,
+    }
+}

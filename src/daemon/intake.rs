@@ -1,0 +1,215 @@
+//! What the sources caught becomes batches for the judges: in order, without what is let go.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::pipeline::{BATCH, Batch, Intake, Pressure};
+use crate::base::Timestamp;
+use crate::engine::sequence::{Caught, Sequencer};
+use crate::engine::shed::{Fate, Level, ShedCounters, Shedder};
+use crate::wire::Message;
+
+/// How long a message waits for slower sources: several times the 20 ms in which the kernel gives a block that isn't full.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// How long a batch that isn't full waits for more. Nobody looks at a call sooner than that.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// The most messages in a batch after a jam.
+const MOST: usize = 4 * BATCH;
+
+/// What intake did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IntakeCounters {
+    /// Messages that the sources caught.
+    pub caught: u64,
+    /// Messages handed to the judges.
+    pub passed: u64,
+    /// Messages that came after later ones had gone out; they are among those that passed or were shed.
+    pub late: u64,
+    /// Messages that wait for slower sources now.
+    pub waiting: u64,
+    /// What was let go, by kind.
+    pub shed: ShedCounters,
+    /// How much is let go now.
+    pub level: Level,
+}
+
+impl IntakeCounters {
+    /// Whether what came in is what went out.
+    pub fn balances(&self) -> bool {
+        let s = self.shed;
+        self.caught == self.passed + self.waiting + s.retransmissions + s.others + s.answers
+    }
+}
+
+/// Takes in what the sources caught, until all of them are gone.
+pub struct LiveIntake {
+    caught: Receiver<Caught>,
+    sequencer: Sequencer,
+    shedder: Shedder,
+    counters: IntakeCounters,
+    shown: Arc<ArcSwap<IntakeCounters>>,
+    now: fn() -> Timestamp,
+}
+
+impl LiveIntake {
+    /// For so many sources, which send to `caught`.
+    pub fn new(sources: usize, caught: Receiver<Caught>, now: fn() -> Timestamp) -> Self {
+        Self {
+            caught,
+            sequencer: Sequencer::new(sources, PATIENCE),
+            shedder: Shedder::new(),
+            counters: IntakeCounters::default(),
+            shown: Arc::default(),
+            now,
+        }
+    }
+
+    /// What it did, for other threads.
+    pub fn counters(&self) -> Arc<ArcSwap<IntakeCounters>> {
+        Arc::clone(&self.shown)
+    }
+
+    fn take(&mut self, mut caught: Caught, batch: &mut Batch<Message>) {
+        let messages = u64::try_from(caught.messages.len()).unwrap_or(u64::MAX);
+        self.counters.caught += messages;
+        self.sequencer.handle_caught(&mut caught);
+        batch.coverage.append(&mut caught.coverage);
+    }
+
+    fn pass(&mut self, message: Message, level: Level, batch: &mut Batch<Message>) {
+        match self.shedder.handle(&message, level) {
+            Fate::Shed => return,
+            Fate::Pass => {}
+            Fate::PassUnchecked => batch.verify = false,
+        }
+        self.counters.passed += 1;
+        batch.items.push(message);
+    }
+
+    fn show(&mut self, level: Level) {
+        self.counters.late = self.sequencer.late();
+        self.counters.waiting = u64::try_from(self.sequencer.waiting()).unwrap_or(u64::MAX);
+        self.counters.shed = self.shedder.counters();
+        self.counters.level = level;
+        self.shown.store(Arc::new(self.counters));
+    }
+}
+
+impl Intake for LiveIntake {
+    fn fill(&mut self, batch: &mut Batch<Message>, pressure: Pressure) -> bool {
+        let level = Level::of(pressure.waiting, pressure.room);
+        let until = Instant::now() + LINGER;
+        let mut more = true;
+        loop {
+            match self.caught.recv_deadline(until) {
+                Ok(caught) => self.take(caught, batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.sequencer.finish();
+                    more = false;
+                }
+            }
+            self.sequencer.handle_time((self.now)());
+            while batch.items.len() < MOST
+                && let Some(message) = self.sequencer.poll_message()
+            {
+                self.pass(message, level, batch);
+            }
+            let full = batch.items.len() >= BATCH;
+            if full || !more || Instant::now() >= until {
+                break;
+            }
+        }
+        self.show(level);
+        // After the end what still waits goes out batch by batch.
+        more || self.sequencer.waiting() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Flow, Transport, Vlans};
+    use crossbeam_channel::unbounded;
+
+    fn now() -> Timestamp {
+        Timestamp::from_secs(2_000)
+    }
+
+    fn message(n: usize) -> Message {
+        let text = format!("INVITE sip:{n}@example.net SIP/2.0\r\n\r\n");
+        Message {
+            seq: 0,
+            at: Timestamp::from_secs(1_000),
+            flow: Flow {
+                source: "192.0.2.1:5060".parse().unwrap(),
+                destination: "192.0.2.2:5060".parse().unwrap(),
+                transport: Transport::Udp,
+                vlans: Vlans::new(),
+                path: Default::default(),
+            },
+            sensor: 0,
+            bytes: text.into_bytes(),
+            cut: None,
+        }
+    }
+
+    fn caught(messages: usize) -> Caught {
+        let at = Timestamp::from_secs(1_000);
+        Caught {
+            source: 0,
+            messages: (0..messages).map(|n| (at, message(n))).collect(),
+            coverage: Vec::new(),
+            upto: at,
+        }
+    }
+
+    #[test]
+    fn everything_goes_out_also_when_the_sources_are_gone() {
+        let (to, from) = unbounded();
+        let mut intake = LiveIntake::new(1, from, now);
+        to.send(caught(1_000)).unwrap();
+        drop(to);
+        let calm = Pressure {
+            waiting: 0,
+            room: 64,
+        };
+        let (mut out, mut turns) = (0, 0);
+        loop {
+            let mut batch = Batch::new(0);
+            let more = intake.fill(&mut batch, calm);
+            assert!(batch.items.len() <= MOST && batch.verify);
+            out += batch.items.len();
+            turns += 1;
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(out, 1_000);
+        assert!(turns < 10);
+        assert!(intake.counters.balances());
+    }
+
+    #[test]
+    fn under_the_worst_of_overload_batches_go_unchecked_and_every_first_invite_goes() {
+        let (to, from) = unbounded();
+        let mut intake = LiveIntake::new(1, from, now);
+        to.send(caught(10)).unwrap();
+        to.send(caught(10)).unwrap();
+        let jammed = Pressure {
+            waiting: 64,
+            room: 64,
+        };
+        let mut batch = Batch::new(0);
+        assert!(intake.fill(&mut batch, jammed));
+        assert_eq!((batch.items.len(), batch.verify), (10, false));
+        let c = intake.counters;
+        assert!(c.balances());
+        assert_eq!((c.shed.checks, c.shed.retransmissions), (10, 10));
+    }
+}

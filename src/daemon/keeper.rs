@@ -1,0 +1,381 @@
+//! A store that goes on when the disk does not: full, gone, or failing.
+//!
+//! What was taken in since the last commit is kept in memory as well. When the store refuses anything, it is closed, what comes is held, and every few
+//! seconds the store is opened anew; what had not become durable is put in again, and nothing twice. The room for what is held is bounded: evidence goes
+//! first, then the newest records are lost, counted by sensor and minute so that the ledger says so.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::base::Timestamp;
+use crate::call::record::evidence::StoredEvidence;
+use crate::call::record::{Begin, Coverage, End, StoredCall};
+use crate::number::Tn;
+use crate::store::embedded::{EmbeddedStore, StoreCounters, StoreReader, StoreSettings};
+use crate::store::{Store, StoreError};
+
+/// How often a store that failed is opened anew.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What may be held, first halves, second halves, rows and evidence together: 26 s of 5,000 calls/s, some 200 MB at most.
+const HELD: usize = 262_144;
+
+/// Of these, evidence: it is much larger than the rest, and worth less.
+const HELD_EVIDENCE: usize = 16_384;
+
+/// How often retention looks for what is too old: it forgets by the hour.
+const RETENTION: Duration = Duration::from_secs(600);
+
+/// How the store is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// Why nothing can be written now; `None` while all is well.
+    pub trouble: Option<String>,
+    /// Times that it failed.
+    pub failures: u64,
+    /// What is held until it can be written.
+    pub held: usize,
+    /// Records, first halves, that are lost for want of room.
+    pub lost: u64,
+    /// Second halves lost: how calls went on.
+    pub lost_ends: u64,
+    /// Calls whose evidence is lost.
+    pub lost_evidence: u64,
+    /// When all that was taken in was last made durable.
+    pub committed: Option<Timestamp>,
+    /// What the store did since it was last opened.
+    pub counters: StoreCounters,
+}
+
+/// A record that could not be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostRecord {
+    /// The sensor that saw the call.
+    pub sensor: Arc<str>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The store of a daemon.
+pub struct Keeper {
+    path: PathBuf,
+    settings: StoreSettings,
+    store: Option<EmbeddedStore>,
+    last_uid: u64,
+    forgotten: Option<Timestamp>,
+    /// Not durable yet, in order.
+    held: VecDeque<Entry>,
+    held_evidence: usize,
+    next_try: Instant,
+    next_retention: Instant,
+    health: StoreHealth,
+    shown: Arc<ArcSwap<StoreHealth>>,
+    lost: Vec<LostRecord>,
+    now: fn() -> Timestamp,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Begin(Box<Begin>),
+    End(End),
+    Coverage(Coverage),
+    Evidence(Box<StoredEvidence>),
+}
+
+impl Keeper {
+    /// Opens the store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: at the start, trouble is the operator's to mend; only later is it lived with.
+    pub fn open(
+        path: PathBuf,
+        settings: StoreSettings,
+        now: fn() -> Timestamp,
+    ) -> Result<Self, StoreError> {
+        let store = EmbeddedStore::open(&path, settings.clone())?;
+        let begin = Instant::now();
+        Ok(Self {
+            last_uid: store.last_uid(),
+            forgotten: store.forgotten_before(),
+            path,
+            settings,
+            store: Some(store),
+            held: VecDeque::new(),
+            held_evidence: 0,
+            next_try: begin,
+            next_retention: begin,
+            health: StoreHealth::default(),
+            shown: Arc::default(),
+            lost: Vec::new(),
+            now,
+        })
+    }
+
+    /// How it is, for other threads.
+    pub fn health(&self) -> Arc<ArcSwap<StoreHealth>> {
+        Arc::clone(&self.shown)
+    }
+
+    /// For look-ups beside; `None` while it is closed.
+    pub fn reader(&self) -> Option<StoreReader> {
+        self.store.as_ref().map(EmbeddedStore::reader)
+    }
+
+    /// Records lost since this was last asked.
+    pub fn take_lost(&mut self) -> Vec<LostRecord> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Makes everything durable and closes; what can't be written is counted as lost.
+    pub fn close(mut self) -> StoreHealth {
+        self.next_try = Instant::now();
+        self.turn();
+        for entry in std::mem::take(&mut self.held) {
+            self.lose(entry);
+        }
+        self.show();
+        self.health
+    }
+
+    /// Takes an entry in: to the store where that works, and to memory until it is durable.
+    fn take(&mut self, entry: Entry) {
+        if let Some(store) = &mut self.store
+            && let Err(e) = entry.put(store)
+        {
+            if matches!(e, StoreError::TooLong { .. }) {
+                return self.lose(entry);
+            }
+            self.fail(&e);
+        }
+        let evidence = matches!(entry, Entry::Evidence(_));
+        if self.held.len() >= HELD || (evidence && self.held_evidence >= HELD_EVIDENCE) {
+            if self.store.is_none() {
+                return self.lose(entry);
+            }
+            // A burst: what is held becomes durable now, and need not be held.
+            self.commit_now();
+            if self.store.is_none() {
+                return self.lose(entry);
+            }
+        }
+        self.held_evidence += usize::from(evidence);
+        self.held.push_back(entry);
+    }
+
+    fn lose(&mut self, entry: Entry) {
+        match entry {
+            Entry::Begin(begin) => {
+                self.health.lost += 1;
+                self.lost.push(LostRecord {
+                    sensor: begin.sensor,
+                    at: begin.at,
+                });
+            }
+            Entry::End(_) => self.health.lost_ends += 1,
+            Entry::Evidence(_) => self.health.lost_evidence += 1,
+            // Rows are few: there is always room for them.
+            Entry::Coverage(row) => self.held.push_back(Entry::Coverage(row)),
+        }
+    }
+
+    fn fail(&mut self, why: &StoreError) {
+        if self.health.trouble.is_none() {
+            tracing::error!(
+                store = %self.path.display(),
+                "records can't be stored: {why}; they are held in memory and written when the store can be opened again, tried every {} s",
+                RETRY.as_secs()
+            );
+        }
+        self.health.failures += 1;
+        self.health.trouble = Some(why.to_string());
+        self.next_try = Instant::now() + RETRY;
+        if let Some(store) = self.store.take() {
+            self.health.counters = store.counters();
+        }
+    }
+
+    /// Opens a store that failed, when it is time, and makes everything durable.
+    fn turn(&mut self) {
+        if self.store.is_none() && Instant::now() >= self.next_try {
+            self.open_again();
+        }
+        self.commit_now();
+        self.show();
+    }
+
+    fn open_again(&mut self) {
+        let opened = EmbeddedStore::open(&self.path, self.settings.clone());
+        let put = opened.and_then(|mut store| {
+            let known = store.last_uid();
+            for entry in &self.held {
+                entry.put_again(&mut store, known)?;
+            }
+            store.commit()?;
+            Ok(store)
+        });
+        match put {
+            Ok(store) => {
+                tracing::info!(
+                    store = %self.path.display(),
+                    held = self.held.len(),
+                    lost = self.health.lost,
+                    "the store takes records again; what was held is written"
+                );
+                self.store = Some(store);
+                self.health.trouble = None;
+            }
+            Err(e) => self.fail(&e),
+        }
+    }
+
+    fn commit_now(&mut self) {
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        match store.commit() {
+            Ok(()) => {
+                self.held.clear();
+                self.held_evidence = 0;
+                self.health.committed = Some((self.now)());
+            }
+            Err(e) => self.fail(&e),
+        }
+        if Instant::now() >= self.next_retention {
+            self.next_retention = Instant::now() + RETENTION;
+            if let Some(store) = &mut self.store
+                && let Err(e) = store.retain((self.now)())
+            {
+                self.fail(&e);
+            }
+        }
+    }
+
+    fn show(&mut self) {
+        if let Some(store) = &self.store {
+            self.health.counters = store.counters();
+            self.forgotten = store.forgotten_before();
+        }
+        // What is held while all is well is durable within a second: no news.
+        self.health.held = match self.store {
+            Some(_) => 0,
+            None => self.held.len(),
+        };
+        self.shown.store(Arc::new(self.health.clone()));
+    }
+
+    fn reading(&self) -> Result<&EmbeddedStore, StoreError> {
+        self.store.as_ref().ok_or_else(|| StoreError::LogFailed {
+            path: self.path.clone(),
+            why: self.health.trouble.clone().unwrap_or_default(),
+        })
+    }
+}
+
+impl Entry {
+    fn put(&self, store: &mut EmbeddedStore) -> Result<(), StoreError> {
+        match self {
+            Self::Begin(begin) => store.append_begin(begin),
+            Self::End(end) => store.append_end(end),
+            Self::Coverage(row) => store.append_coverage(row),
+            Self::Evidence(evidence) => store.append_evidence(evidence),
+        }
+    }
+
+    /// Puts it into a store that was opened anew and may hold it already. `known` is the highest uid it had then.
+    fn put_again(&self, store: &mut EmbeddedStore, known: u64) -> Result<(), StoreError> {
+        if let Self::Begin(begin) = self
+            && begin.uid <= known
+            && holds(store, begin)?
+        {
+            return Ok(());
+        }
+        match self.put(store) {
+            Err(StoreError::UidTaken(_)) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Whether a store has a record on disk. One without any number is told by its log alone.
+fn holds(store: &EmbeddedStore, begin: &Begin) -> Result<bool, StoreError> {
+    let n = &begin.numbers;
+    let calls = match (n.called, n.from) {
+        (Some(called), _) => store.by_called(called, begin.at, begin.at)?,
+        (None, Some(from)) => store.by_calling(from, begin.at, begin.at)?,
+        (None, None) => Vec::new(),
+    };
+    Ok(calls.iter().any(|c| c.begin.uid == begin.uid))
+}
+
+/// Appending never fails: see [`Keeper`].
+impl Store for Keeper {
+    fn last_uid(&self) -> u64 {
+        self.last_uid
+    }
+
+    fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
+        self.last_uid = self.last_uid.max(begin.uid);
+        self.take(Entry::Begin(Box::new(begin.clone())));
+        Ok(())
+    }
+
+    fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
+        self.take(Entry::End(end.clone()));
+        Ok(())
+    }
+
+    fn append_coverage(&mut self, row: &Coverage) -> Result<(), StoreError> {
+        self.take(Entry::Coverage(row.clone()));
+        Ok(())
+    }
+
+    fn append_evidence(&mut self, evidence: &StoredEvidence) -> Result<(), StoreError> {
+        self.take(Entry::Evidence(Box::new(evidence.clone())));
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.turn();
+        Ok(())
+    }
+
+    fn by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.reading()?.by_called(number, from, until)
+    }
+
+    fn by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.reading()?.by_calling(number, from, until)
+    }
+
+    fn count_by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.reading()?.count_by_called(number, from, until)
+    }
+
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
+        self.reading()?.coverage(from, until)
+    }
+
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        self.forgotten
+    }
+}

@@ -1,0 +1,250 @@
+//! What runs on the threads: a judge, and collect.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, never, select};
+
+use super::live::{Live, Order};
+use super::{Batch, PipelineError, PipelineSettings, Report, WhenFull};
+use crate::engine::collect::{Collector, Output};
+use crate::engine::judge::{Judge, Judged};
+use crate::engine::park::{Parked, Released};
+use crate::host::clock;
+use crate::store::Store;
+use crate::wire::Message;
+
+/// Batches that collect keeps while an earlier one is missing: more than both queues hold and any number of judges has in hand.
+const WAITING: usize = 4 * super::QUEUE;
+
+/// Records between two commits of the log: what a crash in the middle of a replay may cost is read again anyway.
+const RECORDS_PER_COMMIT: u64 = 65_536;
+
+/// How often a daemon's records become durable and its counts are shown: what kill -9 may cost.
+const TICK: Duration = Duration::from_secs(1);
+
+/// One judge: until there are no more batches.
+pub(super) fn judge(
+    settings: &PipelineSettings,
+    input: &Receiver<Batch<Message>>,
+    output: &Sender<Batch<Judged>>,
+) {
+    let (fetch, live) = (settings.fetch.as_ref(), settings.live.as_ref());
+    let mut judge = Judge::new(settings.credentials.clone(), settings.verify.clone())
+        .with_evidence(settings.evidence);
+    if fetch.is_some() {
+        judge = judge.asking();
+    }
+    for batch in input {
+        if let Some(live) = live {
+            judge.handle_credentials(live.credentials.load_full());
+            judge.handle_settings(live.verify.load_full());
+        }
+        if let Some(link) = fetch {
+            judge.handle_credentials(link.client.credentials());
+        }
+        let items = batch.items.into_iter();
+        let judged = Batch {
+            number: batch.number,
+            items: match batch.verify {
+                true => items.map(|m| judge.judge(m)).collect(),
+                false => items.map(|m| judge.pass(m)).collect(),
+            },
+            coverage: batch.coverage,
+            verify: batch.verify,
+        };
+        if output.send(judged).is_err() {
+            return;
+        }
+    }
+}
+
+/// Collect's side of the room in which calls wait.
+pub(super) struct WaitingRoom {
+    pub to_park: Sender<Parked>,
+    pub released: Receiver<Released>,
+    pub when_full: WhenFull,
+}
+
+/// Collect: until there are no more batches and nobody waits.
+pub(super) fn collect(
+    collector: Collector,
+    store: &mut (dyn Store + Send),
+    live: Option<&Live>,
+    input: &Receiver<Batch<Judged>>,
+    room: Option<WaitingRoom>,
+) -> Result<Report, PipelineError> {
+    Collect {
+        collector,
+        store,
+        report: Report::default(),
+    }
+    .run(live, input, room.as_ref())
+}
+
+struct Collect<'a> {
+    collector: Collector,
+    store: &'a mut (dyn Store + Send),
+    report: Report,
+}
+
+impl Collect<'_> {
+    fn run(
+        mut self,
+        live: Option<&Live>,
+        input: &Receiver<Batch<Judged>>,
+        room: Option<&WaitingRoom>,
+    ) -> Result<Report, PipelineError> {
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        let (no_call, no_order) = (never(), never());
+        let released = room.map_or(&no_call, |r| &r.released);
+        let orders = live.map_or(&no_order, |l| &l.orders);
+        let tick = live.map_or(Duration::MAX, |_| TICK);
+        let mut ticked = Instant::now();
+        loop {
+            if let Some(live) = live
+                && ticked.elapsed() >= TICK
+            {
+                ticked = Instant::now();
+                self.tick(live)?;
+            }
+            let batch = select! {
+                recv(input) -> batch => batch.ok(),
+                recv(released) -> call => {
+                    self.release(call.map_err(|_| PipelineError::Died("park"))?)?;
+                    continue;
+                }
+                recv(orders) -> order => {
+                    self.obey(order.ok())?;
+                    continue;
+                }
+                default(tick) => continue,
+            };
+            let Some(batch) = batch else { break };
+            early.insert(batch.number, batch);
+            if early.len() > WAITING {
+                // A batch that should have come long ago: its judge is dead.
+                return Err(PipelineError::Died("judge"));
+            }
+            while let Some(batch) = early.remove(&next) {
+                next += 1;
+                for judged in batch.items {
+                    self.handle(judged, room)?;
+                }
+                for row in &batch.coverage {
+                    self.store.append_coverage(row)?;
+                }
+            }
+        }
+        self.collector.finish();
+        self.write()?;
+        // The source has ended; who waits still goes on by himself.
+        while self.collector.held() > 0 {
+            let call = released.recv().map_err(|_| PipelineError::Died("park"))?;
+            self.release(call)?;
+        }
+        self.store.commit()?;
+        self.publish();
+        if let Some(live) = live {
+            live.board.show(self.report.clone());
+        }
+        Ok(self.report)
+    }
+
+    /// One message. A panic is a defect of ours: it costs what was known of open calls, and never the process.
+    fn handle(&mut self, judged: Judged, room: Option<&WaitingRoom>) -> Result<(), PipelineError> {
+        let collector = &mut self.collector;
+        if catch_unwind(AssertUnwindSafe(|| collector.handle(judged))).is_err() {
+            self.collector.rebuild(self.store.last_uid() + 1);
+            self.report.collect_rebuilt += 1;
+        }
+        if let Some(room) = room {
+            room.take(&mut self.collector)?;
+        }
+        self.write()
+    }
+
+    fn release(&mut self, call: Released) -> Result<(), PipelineError> {
+        self.collector.handle_released(call);
+        self.write()
+    }
+
+    fn obey(&mut self, order: Option<Order>) -> Result<(), PipelineError> {
+        match order {
+            Some(Order::Settings(settings)) => self.collector.handle_settings(*settings),
+            Some(Order::Clock(clock)) => self.collector.handle_clock(clock),
+            Some(Order::Step) => {
+                self.collector.handle_step();
+                self.write()?;
+            }
+            // Whoever gives orders is gone: there will be none.
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+        Ok(())
+    }
+
+    /// Once a second: calls end by time, records become durable, counts are shown.
+    fn tick(&mut self, live: &Live) -> Result<(), PipelineError> {
+        self.collector.handle_time(clock::now());
+        self.write()?;
+        for row in live.board.take_coverage() {
+            self.store.append_coverage(&row)?;
+        }
+        self.store.commit()?;
+        self.publish();
+        live.board.show(self.report.clone());
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        let (report, collector) = (&mut self.report, &self.collector);
+        report.collect = collector.counters();
+        report.attempts = collector.attempt_counters();
+        report.replays = collector.replay_counters();
+        report.skews = collector.skews().clone();
+        report.tallies = collector.tallies().clone();
+        report.parked = collector.park_counters();
+    }
+
+    fn write(&mut self) -> Result<(), PipelineError> {
+        let (store, report) = (&mut *self.store, &mut self.report);
+        while let Some(output) = self.collector.poll_output() {
+            match output {
+                Output::Begin(begin) => {
+                    store.append_begin(&begin)?;
+                    report.begins += 1;
+                    let (first, last) = report.span.unwrap_or((begin.at, begin.at));
+                    report.span = Some((first.min(begin.at), last.max(begin.at)));
+                    if report.begins.is_multiple_of(RECORDS_PER_COMMIT) {
+                        store.commit()?;
+                    }
+                }
+                Output::Evidence(evidence) => {
+                    store.append_evidence(&evidence)?;
+                    report.evidence += 1;
+                }
+                Output::End(end) => {
+                    store.append_end(&end)?;
+                    report.ends += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WaitingRoom {
+    /// Sends calls to wait, and waits for one to leave where there is no more room.
+    fn take(&self, collector: &mut Collector) -> Result<(), PipelineError> {
+        let died = || PipelineError::Died("park");
+        while let Some(parked) = collector.poll_parked() {
+            self.to_park.send(parked).map_err(|_| died())?;
+        }
+        while self.when_full == WhenFull::Wait && collector.is_full() {
+            collector.handle_released(self.released.recv().map_err(|_| died())?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! The stages on threads, steered as a daemon steers them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::*;
+use crate::call::classify::Flag;
+use crate::call::record::{Clock, ClockSource, State};
+use crate::daemon::keeper::Keeper;
+use crate::engine::collect::PANICS;
+use crate::host::clock;
+use crate::number::Tn;
+use crate::store::embedded::StoreSettings;
+use crate::wire::{Flow, Transport, Vlans};
+
+/// Hands on what the test sends.
+struct Told(Receiver<Vec<Message>>, bool);
+
+impl Intake for Told {
+    fn fill(&mut self, batch: &mut Batch<Message>, _: Pressure) -> bool {
+        batch.verify = self.1;
+        match self.0.recv_timeout(Duration::from_millis(10)) {
+            Ok(messages) => batch.items.extend(messages),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return false,
+        }
+        true
+    }
+}
+
+fn invite(n: u32, sensor: u16) -> Message {
+    let text = format!(
+        "INVITE sip:+12025550142@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK{n}\r\n\
+         From: <sip:+12025550123@example.net>;tag=1\r\nTo: <sip:+12025550142@example.com>\r\nCall-ID: {n}@example.net\r\n\
+         CSeq: 1 INVITE\r\nIdentity: e30.e30.;info=<https://cert.example.net/a.pem>;alg=ES256;ppt=shaken\r\n\r\n"
+    );
+    Message {
+        seq: 0,
+        at: clock::now(),
+        flow: Flow {
+            source: "198.51.100.1:5060".parse().unwrap(),
+            destination: "192.0.2.1:5060".parse().unwrap(),
+            transport: Transport::Udp,
+            vlans: Vlans::new(),
+            path: Default::default(),
+        },
+        sensor,
+        bytes: text.into_bytes(),
+        cut: None,
+    }
+}
+
+struct Daemon {
+    folder: tempfile::TempDir,
+    orders: Sender<Order>,
+    board: Arc<Board>,
+    settings: PipelineSettings,
+}
+
+impl Daemon {
+    fn new() -> Self {
+        let (orders, from) = bounded(4);
+        let board = Arc::<Board>::default();
+        let settings = PipelineSettings {
+            judges: 2,
+            credentials: Arc::default(),
+            verify: Arc::default(),
+            collect: CollectSettings {
+                peers: Arc::default(),
+                own_numbers: Default::default(),
+                window: Duration::from_secs(60),
+                sensors: vec![Sensor {
+                    name: "edge".into(),
+                    provenance: Provenance::Wire,
+                }],
+                clock: Clock {
+                    source: ClockSource::Free,
+                    error_ns: 1,
+                },
+                config: 1,
+                limits: AttemptLimits::default(),
+            },
+            assemble: AssembleLimits::default(),
+            evidence: EvidenceKept::None,
+            fetch: None,
+            live: Some(Live {
+                credentials: Arc::new(ArcSwap::default()),
+                verify: Arc::new(ArcSwap::default()),
+                orders: from,
+                board: board.clone(),
+                hurry: Arc::new(AtomicBool::new(false)),
+            }),
+        };
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            orders,
+            board,
+            settings,
+        }
+    }
+
+    fn keeper(&self) -> Keeper {
+        let path = self.folder.path().join("store");
+        Keeper::open(path, StoreSettings::default(), clock::now).unwrap()
+    }
+
+    /// Runs with these messages and gives the report and the calls in the store.
+    fn run(
+        &self,
+        verify: bool,
+        messages: Vec<Message>,
+    ) -> (Report, Vec<crate::call::record::StoredCall>) {
+        let (to, from) = unbounded();
+        to.send(messages).unwrap();
+        drop(to);
+        let mut keeper = self.keeper();
+        let report = run_intake(&self.settings, &mut keeper, &mut Told(from, verify)).unwrap();
+        let called = Tn::from_canonical(b"12025550142").unwrap();
+        let calls = keeper
+            .by_called(called, Timestamp::MIN, Timestamp::MAX)
+            .unwrap();
+        (report, calls)
+    }
+}
+
+#[test]
+fn a_panic_in_collect_costs_one_message_and_is_counted() {
+    let d = Daemon::new();
+    let (report, calls) = d.run(true, vec![invite(1, 0), invite(2, PANICS), invite(3, 0)]);
+    assert_eq!((report.collect_rebuilt, report.collect.panicked), (1, 1));
+    assert_eq!(calls.len(), 2);
+    assert_eq!(
+        report.attempts.evicted, 1,
+        "the open attempt was lost, and is counted"
+    );
+}
+
+#[test]
+fn calls_that_were_not_checked_are_undetermined_and_say_so() {
+    let d = Daemon::new();
+    let (_, calls) = d.run(false, vec![invite(1, 0)]);
+    let begin = &calls[0].begin;
+    assert_eq!(begin.verdict.validation.label(), "undetermined");
+    assert!(begin.flags.contains(Flag::NotVerified));
+    let (_, calls) = Daemon::new().run(true, vec![invite(1, 0)]);
+    assert!(!calls[0].begin.flags.contains(Flag::NotVerified));
+}
+
+#[test]
+fn a_step_of_the_clock_ends_what_is_open_and_records_are_durable_within_seconds() {
+    let d = Daemon::new();
+    let (to, from) = unbounded();
+    let mut keeper = d.keeper();
+    let health = keeper.health();
+    let called = Tn::from_canonical(b"12025550142").unwrap();
+    std::thread::scope(|s| {
+        let run = s.spawn(|| {
+            let report = run_intake(&d.settings, &mut keeper, &mut Told(from, true));
+            (report.unwrap(), keeper)
+        });
+        to.send(vec![invite(1, 0)]).unwrap();
+        let seen = |what: &dyn Fn(&Report) -> bool| {
+            let begin = std::time::Instant::now();
+            while !what(&d.board.report()) {
+                assert!(
+                    begin.elapsed() < Duration::from_secs(30),
+                    "{:?}",
+                    d.board.report()
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        seen(&|r| r.begins == 1 && r.ends == 0);
+        assert!(health.load().committed.is_some());
+        d.orders.send(Order::Step).unwrap();
+        seen(&|r| r.ends == 1);
+        drop(to);
+        let (_, keeper) = run.join().unwrap();
+        let calls = keeper
+            .by_called(called, Timestamp::MIN, Timestamp::MAX)
+            .unwrap();
+        assert_eq!(calls[0].end.as_ref().unwrap().state, State::Unfinished);
+    });
+}
