@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use tracehop::base::Timestamp;
 use tracehop::call::record::ClockState;
+use tracehop::capture::live::LiveCounters;
 use tracehop::daemon::metrics::snapshot::{
     Configured, Interface, Queue, Snapshot, Stage, Stored, Trust,
 };
 use tracehop::daemon::metrics::{family, render_snapshot};
 use tracehop::engine::collect::{DirectionKey, Tally};
+use tracehop::engine::shed::ShedCounters;
 use tracehop::fetch::FetchReport;
 use tracehop::host::process::Process;
 use tracehop::web::WebCounters;
@@ -19,10 +21,12 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
     let then = Timestamp::from_secs(1_795_512_600);
     let at = Some(then);
     let mut snapshot = Snapshot {
-        interfaces: vec![Interface {
-            others: vec![("reopened", 1)],
-            ..Interface::default()
-        }],
+        interfaces: vec![Interface::of(
+            "edge".into(),
+            "eth0".into(),
+            &LiveCounters::default(),
+        )],
+        shed: ShedCounters::default().iter().collect(),
         agents: vec![(None, vec![("taken", 1)])],
         duplicates: vec![("kept", 1)],
         queues: vec![Queue {

@@ -55,10 +55,11 @@ macro_rules! families {
 families! {
     BUILD Gauge "tracehop_build_info" ["version"] "Always 1; the label is the version that runs.";
 
-    CAPTURE_PACKETS Counter "tracehop_capture_packets_total" ["sensor", "interface"] "Packets that the kernel handed to us, behind its filter.";
+    CAPTURE_PACKETS Counter "tracehop_capture_packets_total" ["sensor", "interface"] "Packets that passed the kernel's filter, the dropped ones among them.";
     CAPTURE_DROPS Counter "tracehop_capture_drops_total" ["sensor", "interface"] "Packets that the kernel dropped because we were slow.";
     CAPTURE_FREEZES Counter "tracehop_capture_freezes_total" ["sensor", "interface"] "Times that the kernel's ring was full and it stopped to wait for us.";
     CAPTURE Counter "tracehop_capture_total" ["sensor", "interface", "outcome"] "What else happened to the capture of an interface, by what it was.";
+    CAPTURE_STATE Gauge "tracehop_capture_state" ["sensor", "interface", "what"] "In which state the capture of an interface is, summed over its reading threads.";
     CAPTURE_UP Gauge "tracehop_capture_up" ["sensor", "interface"] "1 while the interface is captured, 0 while it is gone or down.";
     HEP Counter "tracehop_hep_total" ["agent", "outcome"] "Packets of HEP agents, by what became of them; agents that the configuration does not name are unknown.";
     ASSEMBLED Counter "tracehop_assembled_total" ["outcome"] "Frames, fragments, datagrams, TCP segments and SIP messages, by what became of them; docs/METRICS.md says which add up.";
@@ -67,7 +68,7 @@ families! {
     SEQUENCE_WAITING Gauge "tracehop_sequence_waiting" [] "Messages that wait for slower sources.";
     DUPLICATES Counter "tracehop_duplicates_total" ["outcome"] "Messages that came by wire and by HEP, or twice, by what became of them.";
 
-    SHED Counter "tracehop_shed_total" ["kind"] "What was let go under overload: message (begins no call), verification (the record is there, undetermined).";
+    SHED Counter "tracehop_shed_total" ["kind"] "What was let go under overload, by what it was; never an INVITE seen for the first time.";
     QUEUE_DEPTH Gauge "tracehop_queue_depth" ["queue"] "Batches that wait between two stages.";
     QUEUE_CAPACITY Gauge "tracehop_queue_capacity" ["queue"] "Batches that may wait there.";
     STAGE_PANICS Counter "tracehop_stage_panics_total" ["stage"] "Panics caught: each is a defect of tracehop and worth a report.";

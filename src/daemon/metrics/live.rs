@@ -19,9 +19,7 @@ pub(super) fn put(page: &mut Page, s: &Snapshot) {
     page.count(&f::SEQUENCE_LATE, &[], late);
     page.size(&f::SEQUENCE_WAITING, &[], waiting);
     page.list(&f::DUPLICATES, &[], s.duplicates.iter().copied());
-    let (messages, verifications) = s.shed;
-    page.count(&f::SHED, &["message"], messages);
-    page.count(&f::SHED, &["verification"], verifications);
+    page.list(&f::SHED, &[], s.shed.iter().copied());
     for q in &s.queues {
         page.size(&f::QUEUE_DEPTH, &[q.name], q.depth);
         page.size(&f::QUEUE_CAPACITY, &[q.name], q.capacity);
@@ -68,6 +66,9 @@ fn put_interface(page: &mut Page, i: &Interface) {
     page.count(&f::CAPTURE_DROPS, &labels, i.drops);
     page.count(&f::CAPTURE_FREEZES, &labels, i.freezes);
     page.list(&f::CAPTURE, &labels, i.others.iter().copied());
+    for (what, n) in &i.states {
+        page.count(&f::CAPTURE_STATE, &[&i.sensor, &i.name, what], *n);
+    }
 }
 
 fn put_trust(page: &mut Page, t: &Trust) {

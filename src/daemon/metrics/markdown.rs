@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::family::{ALL, Family, Kind};
+use crate::capture::live::LiveCounters;
 use crate::engine::assemble::AssembleCounters;
+use crate::engine::shed::ShedCounters;
 use crate::web::WebCounters;
 
 /// What a table can't say: which counts add up, what outcomes mean, questions to ask.
@@ -23,6 +25,16 @@ pub fn render() -> String {
         // Writing into a string can't fail.
         let _ = writeln!(out, "{}", row(family));
     }
+    list(
+        &mut out,
+        "Outcomes of `tracehop_capture_total` and values of `tracehop_capture_state`",
+        LiveCounters::HELP,
+    );
+    list(
+        &mut out,
+        "Kinds of `tracehop_shed_total`",
+        ShedCounters::HELP,
+    );
     list(
         &mut out,
         "Outcomes of `tracehop_assembled_total` and values of `tracehop_assembling`",

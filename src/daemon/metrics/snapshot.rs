@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::call::record::ClockState;
+use crate::capture::live::LiveCounters;
 use crate::daemon::pipeline::Report;
 use crate::host::process::Process;
 use crate::store::embedded::StoreCounters;
@@ -26,8 +27,8 @@ pub struct Snapshot {
     pub sequence: (u64, usize),
     /// Messages that came more than once, by what became of them.
     pub duplicates: Counts,
-    /// Let go under overload: messages, verifications.
-    pub shed: (u64, u64),
+    /// Let go under overload, by what it was ([`crate::engine::shed::ShedCounters`]).
+    pub shed: Counts,
     /// Queues between stages.
     pub queues: Vec<Queue>,
     /// Threads.
@@ -59,7 +60,7 @@ pub struct Interface {
     pub name: Arc<str>,
     /// Whether it is captured now.
     pub up: bool,
-    /// Packets behind the filter.
+    /// Packets that passed the filter, with those that were dropped.
     pub packets: u64,
     /// Packets that the kernel dropped.
     pub drops: u64,
@@ -67,6 +68,26 @@ pub struct Interface {
     pub freezes: u64,
     /// Whatever else is counted.
     pub others: Counts,
+    /// States that may fall again.
+    pub states: Counts,
+}
+
+impl Interface {
+    /// One interface with the counters of all its reading threads, added up.
+    pub fn of(sensor: Arc<str>, name: Arc<str>, counters: &LiveCounters) -> Self {
+        let of_their_own = ["packets_passed", "packets_dropped", "ring_freezes"];
+        let others = counters.iter();
+        Self {
+            sensor,
+            name,
+            up: counters.link_up > 0,
+            packets: counters.packets_passed,
+            drops: counters.packets_dropped,
+            freezes: counters.ring_freezes,
+            others: others.filter(|(n, _)| !of_their_own.contains(n)).collect(),
+            states: counters.gauges().collect(),
+        }
+    }
 }
 
 /// One queue.

@@ -10,7 +10,9 @@ use super::snapshot::{Configured, Interface, Queue, Stage, Stored, Trust};
 use super::*;
 use crate::base::Timestamp;
 use crate::call::record::ClockState;
+use crate::capture::live::LiveCounters;
 use crate::engine::collect::{DirectionKey, Tally};
+use crate::engine::shed::ShedCounters;
 use crate::fetch::FetchReport;
 use crate::host::process::Process;
 use crate::stir::verify::{Attestation, Rule};
@@ -40,6 +42,7 @@ pub(crate) fn full() -> Snapshot {
             drops: 2,
             freezes: 3,
             others: vec![("reopened", 4)],
+            states: vec![("fallback", 1)],
         }],
         agents: vec![
             (Some("sbc1".into()), vec![("taken", 5)]),
@@ -47,7 +50,7 @@ pub(crate) fn full() -> Snapshot {
         ],
         sequence: (7, 8),
         duplicates: vec![("wire_and_hep", 9)],
-        shed: (10, 11),
+        shed: ShedCounters::default().iter().collect(),
         queues: vec![Queue {
             name: "judge",
             depth: 1,
@@ -150,6 +153,22 @@ fn a_replay_shows_nothing_that_only_a_daemon_has() {
         assert!(!names.contains(name), "{name}");
     }
     render_snapshot(&Snapshot::default());
+}
+
+#[test]
+fn an_interface_shows_every_counter_of_its_threads_once() {
+    let counters = LiveCounters {
+        packets_passed: 9,
+        packets_dropped: 2,
+        frames: 7,
+        link_up: 1,
+        ..LiveCounters::default()
+    };
+    let i = Interface::of("edge".into(), "eth0".into(), &counters);
+    assert_eq!((i.packets, i.drops, i.freezes, i.up), (9, 2, 0, true));
+    assert!(i.others.contains(&("frames", 7)));
+    let all = i.others.len() + i.states.len() + 3;
+    assert_eq!(all, LiveCounters::HELP.len());
 }
 
 #[test]
