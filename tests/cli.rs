@@ -469,3 +469,50 @@ fn v3_m2_verify_draws_each_header_the_chain_and_the_reasons() {
     let reason = "Reason: STIR ;cause=438 ;text=\"Invalid Identity Header\" ;ppi=\"..";
     assert_eq!(bad.matches(reason).count(), 2, "{bad}");
 }
+
+#[test]
+fn coverage_shows_when_the_capture_looked_and_when_nobody_did() {
+    let lab = Lab::new(5, 60);
+    let (capture, config) = (text(&lab.captures()[0]), text(&lab.path("tracehop.toml")));
+    let out = tracehop(&["replay", &capture, "--config", &config, "--json"]);
+    assert_eq!(code(&out), 0, "{}", stderr(&out));
+    let all = [
+        "coverage",
+        "--config",
+        &config,
+        "--since",
+        "2020-01-01T00:00:00Z",
+        "--until",
+        "2039-12-31T00:00:00Z",
+    ];
+    let machine = json(&tracehop(&[&all[..], &["--json"]].concat()));
+    let sensor = &machine["sensors"][0];
+    let ranges = sensor["ranges"].as_array().unwrap();
+    assert_eq!(ranges[0]["state"], "unknown");
+    assert_eq!(ranges.last().unwrap()["state"], "unknown");
+    let looked: Vec<_> = ranges.iter().filter(|r| r["state"] != "unknown").collect();
+    assert!(!looked.is_empty(), "{machine:#}");
+    assert!(looked.iter().any(|r| r["packets"].as_u64() > Some(0)));
+    let people = stdout(&tracehop(&all));
+    let name = sensor["sensor"].as_str().unwrap();
+    assert!(people.starts_with(&format!("{name}: ")), "{people}");
+    assert!(people.contains("nobody was looking"), "{people}");
+
+    let none = tracehop(&[&all[..5], &["--until", "2020-01-02T00:00:00Z"]].concat());
+    assert_eq!(code(&none), 0);
+    assert!(stdout(&none).starts_with("nothing is known"));
+    let asked = tracehop(&[&all[..], &["--sensor", "other"]].concat());
+    assert!(
+        stdout(&asked).starts_with("other: 0.00 %"),
+        "{}",
+        stdout(&asked)
+    );
+    for (since, want) in [
+        ("2040-01-01T00:00:00Z", "is not before"),
+        ("now", "RFC 3339"),
+    ] {
+        let wrong = tracehop(&["coverage", "--config", &config, "--since", since]);
+        assert_eq!(code(&wrong), 64, "{since}");
+        assert!(stderr(&wrong).contains(want), "{}", stderr(&wrong));
+    }
+}

@@ -1,8 +1,10 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
 mod check;
+mod coverage;
 mod demo;
 mod lab;
+mod metrics;
 mod output;
 mod rejudge;
 mod replay;
@@ -37,9 +39,12 @@ enum Command {
     Replay(replay::Replay),
     Verify(verify::Verify),
     Trace(trace::Trace),
+    Coverage(coverage::Show),
     Check(check::Check),
     Rules(rules::Rules),
     Lab(lab::Lab),
+    #[command(hide = true)]
+    Metrics(metrics::Metrics),
 }
 
 /// Why a command ended badly: what to print and the exit code.
@@ -107,9 +112,11 @@ pub fn run() -> ExitCode {
         Command::Replay(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Coverage(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Lab(c) => c.run(),
+        Command::Metrics(c) => c.run(),
     };
     outcome.unwrap_or_else(|failure| {
         output::complain(format_args!("{}", failure.what));

@@ -17,7 +17,7 @@ use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
-use crate::stir::verify::Validation;
+use crate::stir::verify::{Attestation, Rule, Validation};
 use crate::wire::{Flow, Provenance};
 
 /// What collect has to know.
@@ -108,6 +108,8 @@ pub struct Tally {
     pub signed: u64,
     /// Attempts by validation, in the order of [`Tally::VALIDATIONS`].
     pub validations: [u64; 4],
+    /// Attempts by claimed attestation and the rule that decided.
+    pub verdicts: BTreeMap<(Option<Attestation>, Option<Rule>), u64>,
     /// Attempts by flag, in the order of [`Flag::ALL`].
     pub flags: [u64; Flag::ALL.len()],
     /// Attempts that the other side's verification spoke against (`Reason: STIR` or a refusal).
@@ -136,7 +138,12 @@ impl Tally {
 
     fn count(&mut self, begin: &Begin) {
         self.attempts += 1;
-        self.signed += u64::from(begin.verdict.identities > 0);
+        let verdict = &begin.verdict;
+        self.signed += u64::from(verdict.identities > 0);
+        let verdicts = &mut self.verdicts;
+        *verdicts
+            .entry((verdict.attest, verdict.decided_by))
+            .or_default() += 1;
         for (n, v) in self.validations.iter_mut().zip(Self::VALIDATIONS) {
             *n += u64::from(v == begin.verdict.validation);
         }

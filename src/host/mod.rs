@@ -2,6 +2,7 @@
 //!
 //! - [`clock`]: the wall clock, read here and nowhere else, and how good it is
 //! - [`log`]: where the log goes and how much of it
+//! - [`process`]: what this process costs
 //! - [`trouble`]: what is wrong with the host, said once per change
 //! - [`privilege`]: what the daemon gives up
 //! - [`supervisor`]: what systemd is told
@@ -9,5 +10,6 @@
 pub mod clock;
 pub mod log;
 pub mod privilege;
+pub mod process;
 pub mod supervisor;
 pub mod trouble;

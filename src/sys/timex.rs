@@ -41,6 +41,8 @@ pub fn clock_state() -> Result<Timex, io::Error> {
     Ok(read(&answer, state))
 }
 
+// A C `long` has 32 bits on some machines.
+#[allow(clippy::useless_conversion)]
 fn read(answer: &libc::timex, state: i32) -> Timex {
     // Whether the kernel counts the offset in nanoseconds or in microseconds.
     let unit = if answer.status & libc::STA_NANO != 0 {

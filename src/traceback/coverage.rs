@@ -162,8 +162,8 @@ impl Sight {
     }
 }
 
-/// A file's rows say nothing of a clock, and are taken as they are: the bound of its times is in the records.
-fn clock_is_healthy(row: &Coverage) -> bool {
+/// Whether its times can be relied on. A file's rows say nothing of a clock, and are taken as they are: the bound of its times is in the records.
+pub fn clock_is_healthy(row: &Coverage) -> bool {
     row.clock
         .is_none_or(|c| c.bound_ns() <= u64::from(HEALTHY_CLOCK_NS))
 }

@@ -1,10 +1,12 @@
-//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, promtool. `tests/run` installs and runs them;
+//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, promtool, systemd. `tests/run` installs and runs them;
 //! a plain `cargo test` leaves them out.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod metrics;
 mod signer;
+mod systemd;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -264,6 +266,11 @@ fn peer_promtool_accepts_the_metrics() {
         "{}",
         String::from_utf8_lossy(&out.stderr)
     );
+    check_metrics(&fs::read(&metrics).unwrap());
+}
+
+/// promtool finds nothing to say.
+fn check_metrics(page: &[u8]) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -271,12 +278,7 @@ fn peer_promtool_accepts_the_metrics() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("promtool; tests/run installs it");
-    promtool
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(&fs::read(&metrics).unwrap())
-        .unwrap();
+    promtool.stdin.take().unwrap().write_all(page).unwrap();
     let out = promtool.wait_with_output().unwrap();
     assert!(
         out.status.success(),

@@ -1,0 +1,146 @@
+//! What only a daemon has: interfaces, queues, threads, clock, process.
+
+use super::family as f;
+use super::page::Page;
+use super::snapshot::{Configured, Interface, Snapshot, Stored, Trust};
+use crate::base::Timestamp;
+use crate::host::process::Process;
+
+pub(super) fn put(page: &mut Page, s: &Snapshot) {
+    page.count(&f::BUILD, &[env!("CARGO_PKG_VERSION")], 1);
+    for interface in &s.interfaces {
+        put_interface(page, interface);
+    }
+    for (agent, counts) in &s.agents {
+        let agent = agent.as_deref().unwrap_or("unknown");
+        page.list(&f::HEP, &[agent], counts.iter().copied());
+    }
+    let (late, waiting) = s.sequence;
+    page.count(&f::SEQUENCE_LATE, &[], late);
+    page.size(&f::SEQUENCE_WAITING, &[], waiting);
+    page.list(&f::DUPLICATES, &[], s.duplicates.iter().copied());
+    page.list(&f::SHED, &[], s.shed.iter().copied());
+    for q in &s.queues {
+        page.size(&f::QUEUE_DEPTH, &[q.name], q.depth);
+        page.size(&f::QUEUE_CAPACITY, &[q.name], q.capacity);
+    }
+    for t in &s.threads {
+        page.count(&f::STAGE_PANICS, &[t.name], t.panics);
+        page.count(&f::STAGE_REBUILDS, &[t.name], t.rebuilds);
+        if let Some(beat) = t.beat {
+            page.value(&f::STAGE_BEAT, &[t.name], beat.as_secs_f64());
+        }
+    }
+    if let Some(trust) = &s.trust {
+        put_trust(page, trust);
+    }
+    if let Some(store) = &s.store {
+        put_store(page, store);
+    }
+    page.count(&f::COVERAGE_LATE, &[], s.coverage_late);
+    for (sensor, looked) in &s.sensors {
+        page.value(&f::SENSOR_LOOKED, &[sensor], seconds(*looked));
+    }
+    let (clock, steps) = s.clock;
+    if let Some(clock) = clock {
+        page.truth(&f::CLOCK_SYNCHRONISED, &[], clock.synchronised);
+        page.value(&f::CLOCK_OFFSET, &[], clock.offset_ns as f64 / 1e9);
+        page.value(&f::CLOCK_ERROR, &[], clock.error_ns as f64 / 1e9);
+    }
+    page.count(&f::CLOCK_STEPS, &[], steps);
+    if let Some(web) = &s.web {
+        page.list(&f::HTTP, &[], web.iter());
+    }
+    if let Some(config) = &s.config {
+        put_config(page, config);
+    }
+    if let Some(process) = &s.process {
+        put_process(page, process);
+    }
+}
+
+fn put_interface(page: &mut Page, i: &Interface) {
+    let labels: [&str; 2] = [&i.sensor, &i.name];
+    page.truth(&f::CAPTURE_UP, &labels, i.up);
+    page.count(&f::CAPTURE_PACKETS, &labels, i.packets);
+    page.count(&f::CAPTURE_DROPS, &labels, i.drops);
+    page.count(&f::CAPTURE_FREEZES, &labels, i.freezes);
+    page.list(&f::CAPTURE, &labels, i.others.iter().copied());
+    for (what, n) in &i.states {
+        page.count(&f::CAPTURE_STATE, &[&i.sensor, &i.name, what], *n);
+    }
+}
+
+fn put_trust(page: &mut Page, t: &Trust) {
+    page.size(&f::TRUST_CERTIFICATES, &[], t.certificates);
+    page.size(&f::TRUST_AUTHORITIES, &[], t.authorities);
+    for (list, ends) in [("ca_list", t.ca_list_ends), ("crl", t.crl_ends)] {
+        if let Some(at) = ends {
+            page.value(&f::TRUST_ENDS, &[list], seconds(at));
+        }
+    }
+    if let Some(at) = t.loaded {
+        page.value(&f::TRUST_LOADED, &[], seconds(at));
+    }
+    page.truth(&f::TRUST_TROUBLE, &[], t.kept_old);
+    page.size(&f::NOTES, &[], t.notes);
+}
+
+fn put_store(page: &mut Page, s: &Stored) {
+    let c = &s.counters;
+    let appended = [
+        ("begin", c.begins),
+        ("end", c.ends),
+        ("coverage", c.coverage),
+        ("evidence", c.evidence),
+    ];
+    page.list(&f::STORE_APPENDED, &[], appended);
+    let refused = [
+        ("evidence_too_long", c.evidence_too_long),
+        ("too_old", c.too_old),
+        ("lost", s.lost),
+    ];
+    page.list(&f::STORE_REFUSED, &[], refused);
+    let seals = [("done", c.seals), ("failed", c.seal_failures)];
+    page.list(&f::STORE_SEALS, &[], seals);
+    page.count(&f::STORE_SEALED_BYTES, &[], c.sealed_octets);
+    if let Some(bytes) = s.bytes {
+        page.count(&f::STORE_BYTES, &[], bytes);
+    }
+    if let Some(at) = s.committed {
+        page.value(&f::STORE_COMMIT, &[], seconds(at));
+    }
+    if let Some(lag) = s.lag {
+        page.value(&f::STORE_LAG, &[], lag.as_secs_f64());
+    }
+    page.truth(&f::STORE_WRITABLE, &[], s.writable);
+}
+
+fn put_config(page: &mut Page, c: &Configured) {
+    page.count(&f::CONFIG, &[&format!("{:08x}", c.version)], 1);
+    page.value(&f::CONFIG_RELOADED, &[], seconds(c.reloaded));
+    page.truth(&f::CONFIG_GOOD, &[], c.good);
+}
+
+fn put_process(page: &mut Page, p: &Process) {
+    if let Some(at) = p.started {
+        page.value(&f::PROCESS_START, &[], seconds(at));
+    }
+    if let Some(cpu) = p.cpu {
+        page.value(&f::PROCESS_CPU, &[], cpu.as_secs_f64());
+    }
+    for (family, n) in [
+        (&f::PROCESS_MEMORY, p.resident_bytes),
+        (&f::PROCESS_FDS, p.open_fds),
+        (&f::PROCESS_MAX_FDS, p.max_fds),
+        (&f::PROCESS_THREADS, p.threads),
+    ] {
+        if let Some(n) = n {
+            page.count(family, &[], n);
+        }
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.nanos() as f64 / 1e9
+}

@@ -1,0 +1,73 @@
+//! What the stages count, in a replay as in the daemon.
+
+use super::family as f;
+use super::page::Page;
+use crate::call::classify::Flag;
+use crate::call::classify::skew::CLASSES;
+use crate::daemon::pipeline::Report;
+use crate::engine::collect::{Tally, TallyKey};
+use crate::fetch::FetchReport;
+
+pub(super) fn put(page: &mut Page, report: &Report) {
+    page.list(&f::ASSEMBLED, &[], report.assemble.iter());
+    page.list(&f::ASSEMBLING, &[], report.assemble.gauges());
+    page.list(&f::MESSAGES, &[], report.collect.iter());
+    let records = [("begin", report.begins), ("end", report.ends)];
+    page.list(&f::RECORDS, &[], records);
+    let lost = &report.attempts;
+    let lost = [
+        ("evicted", lost.evicted),
+        ("headless", lost.headless),
+        ("orphan", lost.orphans),
+    ];
+    page.list(&f::ATTEMPTS_LOST, &[], lost);
+    page.list(&f::PASSPORTS, &[], report.replays.iter());
+    page.count(&f::PASSPORTS_FORGOTTEN, &[], report.replays.evicted);
+    page.count(&f::EVIDENCE, &[], report.evidence);
+    for (key, tally) in &report.tallies {
+        put_tally(page, labels(key), tally);
+    }
+    if let Some(fetch) = &report.fetch {
+        put_fetch(page, fetch);
+        page.list(&f::PARKED, &[], report.parked.iter());
+        page.size(&f::PARKED_MOST, &[], report.parked.most);
+    }
+}
+
+fn put_tally(page: &mut Page, neighbour: [&str; 2], tally: &Tally) {
+    let validations = Tally::VALIDATIONS.iter().map(|v| v.label());
+    page.list(&f::CALLS, &neighbour, validations.zip(tally.validations));
+    let [direction, peer] = neighbour;
+    for ((attest, rule), n) in &tally.verdicts {
+        let attest = attest.map_or("none", |a| a.label());
+        let reason = rule.map_or("none", |r| r.label());
+        page.count(&f::VERDICTS, &[direction, peer, attest, reason], *n);
+    }
+    for flag in Flag::ALL.iter().filter(|f| tally.flagged(**f) > 0) {
+        let labels = [direction, peer, flag.label()];
+        page.count(&f::CALL_FLAGS, &labels, tally.flagged(*flag));
+    }
+    let agreed = tally
+        .refused_by_stir
+        .saturating_sub(tally.refusal_disagrees);
+    let refusals = [("no", agreed), ("yes", tally.refusal_disagrees)];
+    page.list(&f::STIR_REFUSALS, &neighbour, refusals);
+    let classes = CLASSES.iter().map(|(class, _)| *class);
+    page.list(&f::SKEW, &neighbour, classes.zip(tally.skew));
+}
+
+fn put_fetch(page: &mut Page, fetch: &FetchReport) {
+    let outcomes = fetch.iter().map(|(outcome, n)| (outcome.label(), n));
+    page.list(&f::FETCH, &[], outcomes);
+    page.count(&f::FETCH_REFRESHES, &[], fetch.refreshes);
+    page.size(&f::FETCH_IN_FLIGHT, &[], fetch.in_flight);
+    page.size(&f::FETCH_WAITING, &[], fetch.waiting);
+    page.size(&f::FETCH_CACHED, &[], fetch.cached);
+    page.size(&f::FETCH_CACHED_BYTES, &[], fetch.cached_octets);
+    page.count(&f::FETCH_NOT_KEPT, &[], fetch.not_kept);
+}
+
+/// Labels of a tally; `unknown` stands for a neighbour that no rule names.
+fn labels(key: &TallyKey) -> [&str; 2] {
+    [key.0.label(), key.1.as_deref().unwrap_or("unknown")]
+}

@@ -1,0 +1,73 @@
+//! promtool reads what the daemon shows, with every part there.
+
+use std::time::Duration;
+
+use tracehop::base::Timestamp;
+use tracehop::call::record::ClockState;
+use tracehop::capture::live::LiveCounters;
+use tracehop::daemon::metrics::snapshot::{
+    Configured, Interface, Queue, Snapshot, Stage, Stored, Trust,
+};
+use tracehop::daemon::metrics::{family, render_snapshot};
+use tracehop::engine::collect::{DirectionKey, Tally};
+use tracehop::engine::shed::ShedCounters;
+use tracehop::fetch::FetchReport;
+use tracehop::host::process::Process;
+use tracehop::web::WebCounters;
+
+#[test]
+#[ignore = "needs promtool"]
+fn peer_promtool_accepts_the_metrics_of_the_daemon() {
+    let then = Timestamp::from_secs(1_795_512_600);
+    let at = Some(then);
+    let mut snapshot = Snapshot {
+        interfaces: vec![Interface::of(
+            "edge".into(),
+            "eth0".into(),
+            &LiveCounters::default(),
+        )],
+        shed: ShedCounters::default().iter().collect(),
+        agents: vec![(None, vec![("taken", 1)])],
+        duplicates: vec![("kept", 1)],
+        queues: vec![Queue {
+            name: "judge",
+            depth: 0,
+            capacity: 64,
+        }],
+        threads: vec![Stage {
+            name: "judge",
+            panics: 0,
+            rebuilds: 0,
+            beat: Some(Duration::ZERO),
+        }],
+        trust: Some(Trust {
+            ca_list_ends: at,
+            loaded: at,
+            ..Trust::default()
+        }),
+        store: Some(Stored {
+            bytes: Some(1),
+            committed: at,
+            lag: Some(Duration::ZERO),
+            ..Stored::default()
+        }),
+        clock: (Some(ClockState::default()), 0),
+        sensors: vec![("edge".into(), then)],
+        web: Some(WebCounters::default()),
+        config: Some(Configured::default()),
+        process: Some(Process::read()),
+        ..Snapshot::default()
+    };
+    let mut tally = Tally::default();
+    tally.flags[0] = 1;
+    tally.verdicts.insert((None, None), 1);
+    let key = (DirectionKey::Ingress, None);
+    snapshot.stages.tallies.insert(key, tally);
+    snapshot.stages.fetch = Some(FetchReport::default());
+    let page = render_snapshot(&snapshot);
+    for f in family::ALL {
+        let help = format!("# HELP {} ", f.name);
+        assert!(page.contains(&help), "{} is not on the page", f.name);
+    }
+    crate::check_metrics(page.as_bytes());
+}
