@@ -1,5 +1,6 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
+mod capture;
 mod check;
 mod demo;
 mod lab;
@@ -33,6 +34,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Demo),
     Replay(replay::Replay),
+    Capture(capture::Capture),
     Verify(verify::Verify),
     Trace(trace::Trace),
     Check(check::Check),
@@ -102,6 +104,7 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command {
         Command::Demo(c) => c.run(),
         Command::Replay(c) => c.run(),
+        Command::Capture(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
         Command::Check(c) => c.run(),
