@@ -4,7 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod signer;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
