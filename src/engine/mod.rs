@@ -6,6 +6,7 @@
 //! ```
 //!
 //! - [`assemble`]: frames → numbered SIP messages, and what was not seen
+//! - [`mirror`]: packets of agents that mirror what they see (HEP) → SIP messages
 //! - [`sequence`]: messages of several sources → one sequence
 //! - [`judge`]: a message and the credentials at hand → facts and a verdict
 //! - [`collect`]: judged messages, in order → records
@@ -14,6 +15,7 @@
 pub mod assemble;
 pub mod collect;
 pub mod judge;
+pub mod mirror;
 pub mod park;
 pub mod sequence;
 

@@ -35,6 +35,8 @@ macro_rules! counters {
     };
 }
 
+pub(crate) use counters;
+
 counters! {
     /// Counters of an [`Assembler`](super::Assembler) since its beginning.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
