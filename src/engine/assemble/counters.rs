@@ -42,6 +42,8 @@ macro_rules! counters {
     };
 }
 
+pub(crate) use counters;
+
 counters! {
     /// Counters of an [`Assembler`](super::Assembler) since its beginning.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
