@@ -37,6 +37,7 @@ use crate::call::record::Coverage;
 use crate::engine::assemble::ledger::Ledger;
 use crate::wire::hep::{self, HepPacket};
 use crate::wire::sip::looks_like_sip;
+use crate::wire::tunnel::TunnelPath;
 use crate::wire::{Flow, Message, Transport, Vlans};
 use split::{SplitKey, Splits, Times};
 
@@ -179,7 +180,7 @@ impl Mirror {
     pub fn finish(&mut self) {
         self.splits.finish();
         self.gather();
-        self.ledger.finish();
+        self.ledger.publish();
     }
 
     /// What became of everything so far.
@@ -267,6 +268,7 @@ impl Mirror {
             destination,
             transport,
             vlans: packet.vlan.into_iter().collect::<Vlans>(),
+            path: TunnelPath::none(),
         };
         let key = SplitKey { sensor, flow };
         if matches!(transport, Transport::Udp | Transport::Sctp) {
