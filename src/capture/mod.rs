@@ -1,9 +1,11 @@
 //! Floor 5: frames in, from wherever they are captured.
 //!
 //! - [`mod@file`]: one pcap or pcapng file, read in a stream
+//! - [`hep`]: agents that mirror what they see
 //! - [`merge`]: several files, by capture time
 
 pub mod file;
+pub mod hep;
 pub mod merge;
 
 pub use file::{CaptureFile, Ending};
