@@ -3,6 +3,7 @@
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
 mod fetch;
+mod hep;
 mod peers;
 mod reader;
 
@@ -18,6 +19,7 @@ use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
+use crate::capture::hep::HepSettings;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::number::NumberPlan;
@@ -54,6 +56,8 @@ pub struct Config {
     pub fetch: FetchSettings,
     /// Whether they are, unless a command says so.
     pub fetch_enabled: bool,
+    /// Agents that mirror to us; `None` where we don't listen.
+    pub hep: Option<HepSettings>,
     /// Folder of the store.
     pub store: PathBuf,
     /// How long records are kept.
@@ -124,6 +128,7 @@ impl Config {
         let crl = crl_policy(&verify);
         let credentials = credentials(root.section("credentials"), folder);
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
+        let hep = hep::read(root.section("hep"), folder);
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
         // 18 months: 47 CFR 42.6 asks as much of toll records.
@@ -185,6 +190,7 @@ impl Config {
                 credentials,
                 fetch,
                 fetch_enabled,
+                hep,
                 store: store_path,
                 retention: Duration::from_secs(retention_days * 86_400),
                 evidence,

@@ -8,12 +8,14 @@
 //! - [`assemble`]: frames → numbered SIP messages, and what was not seen
 //! - [`mirror`]: packets of agents that mirror what they see (HEP) → SIP messages
 //! - [`sequence`]: messages of several sources → one sequence
+//! - [`duplicates`]: what several sensors saw goes on once
 //! - [`judge`]: a message and the credentials at hand → facts and a verdict
 //! - [`collect`]: judged messages, in order → records
 //! - [`park`]: where calls wait for certificates that are not at hand
 
 pub mod assemble;
 pub mod collect;
+pub mod duplicates;
 pub mod judge;
 pub mod mirror;
 pub mod park;
