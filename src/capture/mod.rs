@@ -1,10 +1,12 @@
 //! Floor 5: frames in, from wherever they are captured.
 //!
 //! - [`mod@file`]: one pcap or pcapng file, read in a stream
+//! - [`hep`]: agents that mirror what they see
 //! - [`merge`]: several files, by capture time
 //! - [`live`]: interfaces of this host
 
 pub mod file;
+pub mod hep;
 pub mod live;
 pub mod merge;
 

@@ -4,6 +4,7 @@
 
 mod capture;
 mod fetch;
+mod hep;
 mod http;
 mod limits;
 mod log;
@@ -24,6 +25,7 @@ use crate::call::classify::OwnNumbers;
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
+use crate::capture::hep::HepSettings;
 use crate::capture::live::LiveSettings;
 use crate::engine::AssembleLimits;
 use crate::fetch::FetchSettings;
@@ -68,6 +70,8 @@ pub struct Config {
     pub fetch_enabled: bool,
     /// What putting fragments and streams together may cost.
     pub assemble: AssembleLimits,
+    /// Agents that mirror to us; `None` where we don't listen.
+    pub hep: Option<HepSettings>,
     /// Folder of the store.
     pub store: PathBuf,
     /// How long records are kept.
@@ -150,6 +154,7 @@ impl Config {
         let capture = capture::read(root.section("capture"));
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
         let assemble = limits::read(root.section("limits"));
+        let hep = hep::read(root.section("hep"), folder);
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
         // 18 months: 47 CFR 42.6 asks as much of toll records.
@@ -218,6 +223,7 @@ impl Config {
                 folder: folder.to_owned(),
                 history: store_path.with_extension("lists.json"),
                 assemble,
+                hep,
                 store: store_path,
                 run,
                 retention: Duration::from_secs(retention_days * 86_400),

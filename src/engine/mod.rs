@@ -10,6 +10,7 @@
 //! - [`mirror`]: packets of agents that mirror what they see (HEP) → SIP messages
 //! - [`sequence`]: messages of several sources → one sequence
 //! - [`shed`]: what is let go under overload
+//! - [`duplicates`]: what several sensors saw goes on once
 //! - [`judge`]: a message and the credentials at hand → facts and a verdict
 //! - [`collect`]: judged messages, in order → records
 //! - [`park`]: where calls wait for certificates that are not at hand
@@ -17,6 +18,7 @@
 pub mod assemble;
 pub mod collect;
 pub mod coverage;
+pub mod duplicates;
 pub mod judge;
 pub mod mirror;
 pub mod park;

@@ -1,0 +1,102 @@
+//! TLS of the listener: its own certificate, and whose certificate an agent shows.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::crypto::ring as provider;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::HepError;
+use crate::engine::mirror::ClientCertificate;
+
+/// Files of the listener's TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Its certificate and those up to its authority, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Authorities of client certificates, PEM. With them every agent over TLS must show one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Reads the files.
+///
+/// # Errors
+///
+/// [`HepError::Tls`], with the file.
+pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, HepError> {
+    let wrong = |path: &PathBuf, what: String| HepError::Tls {
+        path: path.clone(),
+        what,
+    };
+    let read = |path: &PathBuf| fs::read(path).map_err(|e| wrong(path, e.to_string()));
+    let certificates = |path: &PathBuf| {
+        let pem = read(path)?;
+        let all: Result<Vec<CertificateDer<'static>>, _> =
+            CertificateDer::pem_slice_iter(&pem).collect();
+        match all {
+            Ok(all) if !all.is_empty() => Ok(all),
+            Ok(_) => Err(wrong(path, "no certificate in PEM".to_owned())),
+            Err(e) => Err(wrong(path, e.to_string())),
+        }
+    };
+    let own = certificates(&files.certificate)?;
+    // What a parser says of a key might show some of it.
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
+        .map_err(|_| wrong(&files.key, "no private key in PEM".to_owned()))?;
+    let crypto = Arc::new(provider::default_provider());
+    let builder = ServerConfig::builder_with_provider(crypto.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| wrong(&files.certificate, e.to_string()))?;
+    let builder = match &files.client_ca {
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for root in certificates(path)? {
+                roots.add(root).map_err(|e| wrong(path, e.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), crypto)
+                .build()
+                .map_err(|e| wrong(path, e.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let config = builder
+        .with_single_cert(own, key)
+        .map_err(|e| wrong(&files.certificate, e.to_string()))?;
+    Ok(Arc::new(config))
+}
+
+/// By what an agent can be known.
+pub(super) fn known_by(certificate: &CertificateDer<'_>) -> ClientCertificate {
+    let mut names: Vec<Box<str>> = Vec::new();
+    if let Ok((_, parsed)) = X509Certificate::from_der(certificate) {
+        let common = parsed.subject().iter_common_name();
+        names.extend(common.filter_map(|n| n.as_str().ok()).map(Box::from));
+        if let Ok(Some(alternative)) = parsed.subject_alternative_name() {
+            names.extend(
+                alternative
+                    .value
+                    .general_names
+                    .iter()
+                    .filter_map(|n| match n {
+                        GeneralName::DNSName(name) => Some(Box::from(*name)),
+                        _ => None,
+                    }),
+            );
+        }
+    }
+    let print = digest(&SHA256, certificate);
+    let fingerprint: String = print.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    ClientCertificate {
+        names,
+        fingerprint: fingerprint.into(),
+    }
+}
