@@ -129,16 +129,6 @@ impl WebServer {
         self.address
     }
 
-    /// What the operator should know when others than this host reach it.
-    pub fn note(&self) -> Option<String> {
-        (!self.address.ip().is_loopback()).then(|| {
-            format!(
-                "metrics and health are served at {} to everybody who reaches it: keep it inside",
-                self.address
-            )
-        })
-    }
-
     /// Answers from now on.
     ///
     /// # Errors
