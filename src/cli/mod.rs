@@ -1,5 +1,6 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
+mod capture;
 mod check;
 mod coverage;
 mod demo;
@@ -10,6 +11,7 @@ mod rejudge;
 mod replay;
 mod replayed;
 mod rules;
+mod run;
 mod signer;
 mod summary;
 mod trace;
@@ -33,8 +35,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Demo(demo::Demo),
     Replay(replay::Replay),
+    Capture(capture::Capture),
     Verify(verify::Verify),
     Trace(trace::Trace),
     Coverage(coverage::Show),
@@ -105,8 +109,10 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = match arguments.command {
+        Command::Run(c) => c.run(),
         Command::Demo(c) => c.run(),
         Command::Replay(c) => c.run(),
+        Command::Capture(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
         Command::Coverage(c) => c.run(),

@@ -5,6 +5,7 @@
 mod capture;
 mod fetch;
 mod http;
+mod limits;
 mod log;
 mod peers;
 mod reader;
@@ -24,6 +25,7 @@ use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
 use crate::capture::live::LiveSettings;
+use crate::engine::AssembleLimits;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::host::log::LogSettings;
@@ -64,6 +66,8 @@ pub struct Config {
     pub fetch: FetchSettings,
     /// Whether they are, unless a command says so.
     pub fetch_enabled: bool,
+    /// What putting fragments and streams together may cost.
+    pub assemble: AssembleLimits,
     /// Folder of the store.
     pub store: PathBuf,
     /// How long records are kept.
@@ -76,6 +80,8 @@ pub struct Config {
     pub threshold: f64,
     /// How the daemon runs.
     pub run: RunSettings,
+    /// The folder of the configuration's file.
+    pub folder: PathBuf,
     /// Where the daemon keeps which lists it has accepted, beside the store.
     pub history: PathBuf,
     /// Where metrics and health are served.
@@ -143,6 +149,7 @@ impl Config {
         let credentials = credentials(root.section("credentials"), folder);
         let capture = capture::read(root.section("capture"));
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
+        let assemble = limits::read(root.section("limits"));
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
         // 18 months: 47 CFR 42.6 asks as much of toll records.
@@ -208,7 +215,9 @@ impl Config {
                 credentials,
                 fetch,
                 fetch_enabled,
+                folder: folder.to_owned(),
                 history: store_path.with_extension("lists.json"),
+                assemble,
                 store: store_path,
                 run,
                 retention: Duration::from_secs(retention_days * 86_400),

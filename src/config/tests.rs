@@ -416,3 +416,30 @@ fn http_and_log_are_read_and_what_is_wrong_is_said_with_a_remedy() {
     assert!(found[0].contains("no address with a port"), "{found:#?}");
     assert!(found[2].contains("one of \"error\""), "{found:#?}");
 }
+
+#[test]
+fn limits_are_today_s_defaults_and_have_bounds() {
+    let (_dir, path) = good();
+    let shipped = Config::load(&path).unwrap().assemble;
+    assert_eq!(shipped, AssembleLimits::default());
+    let text = fs::read_to_string(&path).unwrap();
+    let changed = text
+        .replace("datagrams = 20000", "datagrams = 400")
+        .replace("megabytes = 48", "megabytes = 8")
+        .replace("count = 16384", "count = 64")
+        .replace("idle_seconds = 64", "idle_seconds = 30");
+    fs::write(&path, changed).unwrap();
+    let l = Config::load(&path).unwrap().assemble;
+    assert_eq!(
+        (l.reassembly.datagrams, l.reassembly.per_source),
+        (400, 100)
+    );
+    assert_eq!(l.reassembly.octets, 8 << 20);
+    assert_eq!((l.streams.sip, l.streams.unknown), (64, 64));
+    assert_eq!(l.streams.idle, Duration::from_secs(30));
+    let wrong = problems(|t| {
+        t.replace("datagrams = 20000", "datagrams = 1")
+            .replace("idle_seconds = 64", "idle_second = 64")
+    });
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+}

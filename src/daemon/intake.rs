@@ -8,8 +8,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::pipeline::{BATCH, Batch, Intake, Pressure};
 use crate::base::Timestamp;
+use crate::call::record::ClockState;
+use crate::daemon::keeper::LostRecord;
+use crate::engine::coverage::{Accounts, Shed};
 use crate::engine::sequence::{Caught, Sequencer};
 use crate::engine::shed::{Fate, Level, ShedCounters, Shedder};
+use crate::host::clock::Step;
 use crate::wire::Message;
 
 /// How long a message waits for slower sources: several times the 20 ms in which the kernel gives a block that isn't full.
@@ -20,6 +24,24 @@ const LINGER: Duration = Duration::from_millis(10);
 
 /// The most messages in a batch after a jam.
 const MOST: usize = 4 * BATCH;
+
+/// What intake is told besides.
+#[derive(Debug)]
+pub enum Note {
+    /// A source looks for a sensor from now on.
+    Begin {
+        /// Which source.
+        source: usize,
+        /// Which sensor.
+        sensor: u16,
+    },
+    /// A record could not be kept.
+    Lost(LostRecord),
+    /// How the clock is.
+    Clock(Timestamp, ClockState),
+    /// The clock was set.
+    Step(Step),
+}
 
 /// What intake did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,18 +73,30 @@ pub struct LiveIntake {
     caught: Receiver<Caught>,
     sequencer: Sequencer,
     shedder: Shedder,
+    accounts: Accounts,
+    notes: Receiver<Note>,
+    names: Vec<Arc<str>>,
     counters: IntakeCounters,
     shown: Arc<ArcSwap<IntakeCounters>>,
     now: fn() -> Timestamp,
 }
 
 impl LiveIntake {
-    /// For so many sources, which send to `caught`.
-    pub fn new(sources: usize, caught: Receiver<Caught>, now: fn() -> Timestamp) -> Self {
+    /// For so many sources, which send to `caught`; the books are those of sensors with these names.
+    pub fn new(
+        sources: usize,
+        caught: Receiver<Caught>,
+        (names, accounts): (Vec<Arc<str>>, Accounts),
+        notes: Receiver<Note>,
+        now: fn() -> Timestamp,
+    ) -> Self {
         Self {
             caught,
             sequencer: Sequencer::new(sources, PATIENCE),
             shedder: Shedder::new(),
+            accounts,
+            notes,
+            names,
             counters: IntakeCounters::default(),
             shown: Arc::default(),
             now,
@@ -74,18 +108,39 @@ impl LiveIntake {
         Arc::clone(&self.shown)
     }
 
-    fn take(&mut self, mut caught: Caught, batch: &mut Batch<Message>) {
+    fn take(&mut self, mut caught: Caught) {
         let messages = u64::try_from(caught.messages.len()).unwrap_or(u64::MAX);
         self.counters.caught += messages;
         self.sequencer.handle_caught(&mut caught);
-        batch.coverage.append(&mut caught.coverage);
+        for row in caught.coverage {
+            self.accounts.handle_row(caught.source, row);
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        let accounts = &mut self.accounts;
+        match note {
+            Note::Begin { source, sensor } => accounts.handle_begin(source, sensor),
+            Note::Clock(at, state) => accounts.handle_clock(at, state),
+            Note::Step(step) => accounts.handle_step(step.before, step.after),
+            Note::Lost(lost) => {
+                let place = self.names.iter().position(|n| *n == lost.sensor);
+                if let Some(sensor) = place.and_then(|p| u16::try_from(p).ok()) {
+                    accounts.handle_lost_records(sensor, lost.at, 1);
+                }
+            }
+        }
     }
 
     fn pass(&mut self, message: Message, level: Level, batch: &mut Batch<Message>) {
+        let (sensor, at) = (message.sensor, message.at);
         match self.shedder.handle(&message, level) {
-            Fate::Shed => return,
+            Fate::Shed => return self.accounts.handle_shed(sensor, at, Shed::Message, 1),
             Fate::Pass => {}
-            Fate::PassUnchecked => batch.verify = false,
+            Fate::PassUnchecked => {
+                self.accounts.handle_shed(sensor, at, Shed::Verification, 1);
+                batch.verify = false;
+            }
         }
         self.counters.passed += 1;
         batch.items.push(message);
@@ -107,7 +162,7 @@ impl Intake for LiveIntake {
         let mut more = true;
         loop {
             match self.caught.recv_deadline(until) {
-                Ok(caught) => self.take(caught, batch),
+                Ok(caught) => self.take(caught),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.sequencer.finish();
@@ -125,6 +180,17 @@ impl Intake for LiveIntake {
                 break;
             }
         }
+        while let Ok(note) = self.notes.try_recv() {
+            self.note(note);
+        }
+        let now = (self.now)();
+        self.accounts.handle_time(now);
+        if !more && self.sequencer.waiting() == 0 {
+            self.accounts.finish(now);
+        }
+        batch
+            .coverage
+            .extend(std::iter::from_fn(|| self.accounts.poll_row()));
         self.show(level);
         // After the end what still waits goes out batch by batch.
         more || self.sequencer.waiting() > 0
@@ -172,7 +238,8 @@ mod tests {
     #[test]
     fn everything_goes_out_also_when_the_sources_are_gone() {
         let (to, from) = unbounded();
-        let mut intake = LiveIntake::new(1, from, now);
+        let mut intake =
+            LiveIntake::new(1, from, Default::default(), crossbeam_channel::never(), now);
         to.send(caught(1_000)).unwrap();
         drop(to);
         let calm = Pressure {
@@ -198,7 +265,8 @@ mod tests {
     #[test]
     fn under_the_worst_of_overload_batches_go_unchecked_and_every_first_invite_goes() {
         let (to, from) = unbounded();
-        let mut intake = LiveIntake::new(1, from, now);
+        let mut intake =
+            LiveIntake::new(1, from, Default::default(), crossbeam_channel::never(), now);
         to.send(caught(10)).unwrap();
         to.send(caught(10)).unwrap();
         let jammed = Pressure {

@@ -74,7 +74,7 @@ pub struct Keeper {
     next_retention: Instant,
     health: StoreHealth,
     shown: Arc<ArcSwap<StoreHealth>>,
-    lost: Vec<LostRecord>,
+    on_lost: Box<dyn FnMut(LostRecord) + Send>,
     now: fn() -> Timestamp,
 }
 
@@ -111,7 +111,7 @@ impl Keeper {
             next_retention: begin,
             health: StoreHealth::default(),
             shown: Arc::default(),
-            lost: Vec::new(),
+            on_lost: Box::new(|_| ()),
             now,
         })
     }
@@ -126,9 +126,18 @@ impl Keeper {
         self.store.as_ref().map(EmbeddedStore::reader)
     }
 
-    /// Records lost since this was last asked.
-    pub fn take_lost(&mut self) -> Vec<LostRecord> {
-        std::mem::take(&mut self.lost)
+    /// Whom to tell of each record that is lost.
+    pub fn tell_lost(&mut self, whom: impl FnMut(LostRecord) + Send + 'static) {
+        self.on_lost = Box::new(whom);
+    }
+
+    /// Looks whether another process holds the store, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`], with who holds it.
+    pub fn look_for_holder(path: &std::path::Path) -> Result<(), StoreError> {
+        EmbeddedStore::look_for_holder(path)
     }
 
     /// Makes everything durable and closes; what can't be written is counted as lost.
@@ -171,7 +180,7 @@ impl Keeper {
         match entry {
             Entry::Begin(begin) => {
                 self.health.lost += 1;
-                self.lost.push(LostRecord {
+                (self.on_lost)(LostRecord {
                     sensor: begin.sensor,
                     at: begin.at,
                 });

@@ -9,6 +9,8 @@
 //! - [`intake`]: what live sources caught, in order, without what is let go
 //! - [`keeper`]: a store that goes on when the disk does not
 //! - [`trust`]: credentials over reloads
+//! - [`run`]: the daemon's life · `source`: a thread that reads an interface
+//! - [`status`]: what is shown over HTTP
 //! - [`metrics`]: what a run counted, as Prometheus reads it
 //! - `park`: the thread on which calls wait for certificates
 
@@ -17,4 +19,7 @@ pub mod keeper;
 pub mod metrics;
 mod park;
 pub mod pipeline;
+pub mod run;
+pub mod source;
+pub mod status;
 pub mod trust;

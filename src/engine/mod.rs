@@ -7,6 +7,7 @@
 //!
 //! - [`assemble`]: frames → numbered SIP messages, and what was not seen
 //! - [`coverage`]: what several sources and later stages know of the same minute → one row
+//! - [`mirror`]: packets of agents that mirror what they see (HEP) → SIP messages
 //! - [`sequence`]: messages of several sources → one sequence
 //! - [`shed`]: what is let go under overload
 //! - [`judge`]: a message and the credentials at hand → facts and a verdict
@@ -17,6 +18,7 @@ pub mod assemble;
 pub mod collect;
 pub mod coverage;
 pub mod judge;
+pub mod mirror;
 pub mod park;
 pub mod sequence;
 pub mod shed;

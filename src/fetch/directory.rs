@@ -40,6 +40,28 @@ pub struct CredentialFiles {
     pub ca_list_must_be_current: bool,
 }
 
+impl CredentialFiles {
+    /// Every file and folder that is named.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let own = [
+            &self.directory,
+            &self.ca_list,
+            &self.ca_list_signer,
+            &self.anchors,
+            &self.sti_pa_root,
+            &self.crl,
+            &self.crl_signer,
+        ];
+        let others = self.other_crls.iter();
+        let others = others.flat_map(|o| [Some(&o.crl), o.signer.as_ref(), Some(&o.root)]);
+        own.into_iter()
+            .map(Option::as_ref)
+            .chain(others)
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+}
+
 /// A revocation list and what proves it.
 #[derive(Clone, Debug)]
 pub struct CrlFiles {

@@ -129,6 +129,15 @@ impl WebServer {
         self.address
     }
 
+    /// What the operator should know when others than this host reach it.
+    pub fn note(&self) -> Option<String> {
+        let settings = WebSettings {
+            listen: Some(self.address),
+            connections: self.connections,
+        };
+        settings.note()
+    }
+
     /// Answers from now on.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! - [`tunnel`]: tunnels opened, and the way through them
 //! - [`udp`], [`tcp`], [`sctp`]: datagrams, streams put together, chunks
 //! - [`hep`]: what an agent mirrors to us
+//! - [`ws`]: WebSocket in a stream
 //! - [`sip`]: one framed message, scanned without loss
 
 pub mod hep;
@@ -16,6 +17,7 @@ pub mod sip;
 pub mod tcp;
 pub mod tunnel;
 pub mod udp;
+pub mod ws;
 
 use std::net::SocketAddr;
 

@@ -4,9 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod metrics;
 mod signer;
 mod systemd;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -183,8 +183,10 @@ impl LiveSource {
             self.drained = true;
             return Ok(());
         }
+        // Taken before anyone reads: a receiver would stumble over it.
+        let error = self.tap.socket().and_then(PacketSocket::take_error);
         let losing = self.read(each);
-        if let Some(error) = self.tap.socket().and_then(PacketSocket::take_error) {
+        if let Some(error) = error {
             // The interface went down, or away (ENETDOWN, ENETUNREACH, ENODEV): the look will tell.
             let of_link = [libc::ENETDOWN, libc::ENODEV, libc::ENXIO];
             if !error.raw_os_error().is_some_and(|c| of_link.contains(&c)) {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Receiver;
 
 use super::Report;
-use crate::call::record::{Clock, Coverage};
+use crate::call::record::Clock;
 use crate::engine::collect::CollectSettings;
 use crate::stir::credential::Credentials;
 use crate::stir::verify::VerifySettings;
@@ -45,7 +45,7 @@ pub struct Board {
     intake: AtomicU64,
     collect: AtomicU64,
     waiting: AtomicUsize,
-    coverage: std::sync::Mutex<Vec<Coverage>>,
+    rebuilt: AtomicU64,
 }
 
 impl Board {
@@ -65,13 +65,14 @@ impl Board {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Adds rows of the ledger that don't come with messages.
-    pub fn add_coverage(&self, rows: impl IntoIterator<Item = Coverage>) {
-        self.rows().extend(rows);
+    /// How often the stages were built anew after a defect.
+    pub fn rebuilt(&self) -> u64 {
+        self.rebuilt.load(Ordering::Relaxed)
     }
 
-    pub(super) fn take_coverage(&self) -> Vec<Coverage> {
-        std::mem::take(&mut self.rows())
+    /// The stages are built anew.
+    pub fn count_rebuilt(&self) {
+        self.rebuilt.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn beat_intake(&self, waiting: usize) {
@@ -82,12 +83,5 @@ impl Board {
     pub(super) fn show(&self, report: Report) {
         self.collect.fetch_add(1, Ordering::Relaxed);
         self.report.store(Arc::new(report));
-    }
-
-    fn rows(&self) -> std::sync::MutexGuard<'_, Vec<Coverage>> {
-        // Nothing panics while it is held; if something did, rows are still rows.
-        self.coverage
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

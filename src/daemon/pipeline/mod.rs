@@ -134,7 +134,7 @@ pub enum WhenFull {
 }
 
 impl PipelineSettings {
-    /// What a configuration asks for, with bounds at their defaults.
+    /// What a configuration asks for, with the bounds of attempts at their defaults.
     pub fn new(config: &Config, credentials: Credentials, judges: usize) -> Self {
         Self {
             judges,
@@ -152,7 +152,7 @@ impl PipelineSettings {
                 config: config.version,
                 limits: AttemptLimits::default(),
             },
-            assemble: AssembleLimits::default(),
+            assemble: config.assemble,
             evidence: config.evidence,
             fetch: None,
             live: None,

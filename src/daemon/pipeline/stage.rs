@@ -189,9 +189,6 @@ impl Collect<'_> {
     fn tick(&mut self, live: &Live) -> Result<(), PipelineError> {
         self.collector.handle_time(clock::now());
         self.write()?;
-        for row in live.board.take_coverage() {
-            self.store.append_coverage(&row)?;
-        }
         self.store.commit()?;
         self.publish();
         live.board.show(self.report.clone());

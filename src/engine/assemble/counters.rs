@@ -32,9 +32,17 @@ macro_rules! counters {
             /// What each counter and gauge counts, in one line.
             pub const HELP: &'static [(&'static str, &'static str)] =
                 &[$( (stringify!($counter), $counts), )* $( (stringify!($gauge), $shows) ),*];
+
+            /// Adds another one's.
+            pub fn add(&mut self, other: &Self) {
+                $( self.$counter = self.$counter.saturating_add(other.$counter); )*
+                $( self.$gauge = self.$gauge.saturating_add(other.$gauge); )*
+            }
         }
     };
 }
+
+pub(crate) use counters;
 
 counters! {
     /// Counters of an [`Assembler`](super::Assembler) since its beginning.
@@ -118,8 +126,12 @@ counters! {
             stream_gaps "holes in TCP streams given up on";
             stream_gaps_between "holes in SIP streams that cut no message we know of";
             stream_lost_threads "times that a SIP stream went on with something else than a message";
-            stream_keep_alives "CRLF keep-alives in TCP streams";
-            stream_messages "SIP messages out of TCP streams, whole or cut";
+            stream_keep_alives "CRLF keep-alives in TCP streams and WebSockets";
+            stream_messages "SIP messages right out of TCP streams, whole or cut";
+            ws_messages "SIP messages out of WebSockets, whole or cut";
+            ws_not_sip "WebSocket messages that are no SIP";
+            ws_compressed "WebSocket messages that are compressed, which can't be read";
+            ws_control "pings, pongs and closes of WebSockets";
             sctp_read "SCTP packets whose chunks were looked at";
             sctp_malformed "SCTP packets that end within their header";
             sctp_chunks "chunks in SCTP packets";
@@ -272,7 +284,7 @@ impl AssembleCounters {
             (
                 "messages by origin",
                 c.messages_out,
-                c.udp_sip + c.fronts_sip + c.stream_messages + c.sctp_sip,
+                c.udp_sip + c.fronts_sip + c.stream_messages + c.ws_messages + c.sctp_sip,
             ),
             (
                 "messages",

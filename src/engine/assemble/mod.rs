@@ -39,7 +39,7 @@ use crate::wire::link::LinkType;
 use crate::wire::tcp::stream::Found;
 use crate::wire::tcp::{StreamKey, StreamLimits, Streams};
 use crate::wire::tunnel::{MAX_TUNNELS, TunnelPath, Tunnels};
-use crate::wire::{Cut, Flow, Message, Vlans};
+use crate::wire::{Cut, Flow, Message, Transport, Vlans};
 use layers::Place;
 use ledger::Ledger;
 
@@ -237,8 +237,19 @@ impl Assembler {
     /// Takes over what streams found.
     fn gather_found(&mut self) {
         while let Some((key, found, at)) = self.streams.poll_found() {
-            let StreamKey { sensor, flow } = key;
+            let StreamKey { sensor, mut flow } = key;
             match found {
+                Found::WsMessage { bytes, cut } => {
+                    self.counters.ws_messages += 1;
+                    flow.transport = Transport::Ws;
+                    self.push(flow, bytes, cut, sensor, at);
+                }
+                Found::WsOther => self.counters.ws_not_sip += 1,
+                Found::WsControl => self.counters.ws_control += 1,
+                Found::WsCompressed => {
+                    self.counters.ws_compressed += 1;
+                    self.ledger.count(sensor, at, |row| row.unreadable += 1);
+                }
                 Found::Message { bytes, cut } => {
                     self.counters.stream_messages += 1;
                     self.push(flow, bytes, cut, sensor, at);

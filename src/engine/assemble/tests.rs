@@ -1,10 +1,11 @@
 //! Whole frames in, messages and books out.
 
 use super::*;
-use crate::wire::Transport;
 use proptest::prelude::*;
 use std::net::IpAddr;
 
+mod garbage;
+mod streams;
 mod tunnels;
 
 /// A signed INVITE of about the size that carriers see; `n` makes it another one.

@@ -177,6 +177,18 @@ impl EmbeddedStore {
         })
     }
 
+    /// Looks whether another process has the store open to write, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`], with who holds it.
+    pub fn look_for_holder(path: &Path) -> Result<(), StoreError> {
+        match path.join("lock").exists() {
+            true => lock(path).map(drop),
+            false => Ok(()),
+        }
+    }
+
     /// Opens a store to read, also while another process writes it: shows what that process has written to the log so far (which may
     /// be more than is committed), and nothing that comes later. When the writer's retention deletes files meanwhile,
     /// look-ups that need them fail.

@@ -10,11 +10,13 @@
 //! - [`v2`]: versions 1 and 2, a C structure
 //! - [`inflate`]: compressed payloads, within a limit
 //! - [`stream`]: packets in a stream (TCP, TLS)
+//! - [`write`]: packets made
 
 pub mod inflate;
 pub mod stream;
 pub mod v2;
 pub mod v3;
+pub mod write;
 
 use std::borrow::Cow;
 use std::fmt;

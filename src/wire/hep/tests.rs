@@ -325,6 +325,27 @@ fn streams_are_framed_by_total_length_and_never_taken_up_again() {
     }
 }
 
+#[test]
+fn what_is_written_is_read() {
+    let bytes = with(&[chunk(14, b"key"), chunk(18, &[0, 7])]);
+    let p = parse(&bytes, ARRIVED).unwrap();
+    assert_eq!(parse(&write::v3(&p).unwrap(), ARRIVED), Ok(p.clone()));
+    let v6 = HepPacket {
+        between: between("[2001:db8::1]:5061", "[2001:db8::2]:5060"),
+        payload: Some(Payload::Compressed(b"x")),
+        ..p
+    };
+    assert_eq!(parse(&write::v3(&v6).unwrap(), ARRIVED), Ok(v6.clone()));
+    let long = vec![b'a'; 65_530];
+    assert_eq!(
+        write::v3(&HepPacket {
+            payload: Some(Payload::Plain(&long)),
+            ..v6
+        }),
+        None
+    );
+}
+
 proptest! {
     #[test]
     fn nothing_makes_it_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), version in 0u8..5) {

@@ -1,18 +1,23 @@
 //! All streams of a source, and what they may cost.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Segment;
 use super::stream::{Found, Received, Sink, Stream};
 use crate::base::Timestamp;
-use crate::base::bounded::BoundedMap;
+use crate::base::bounded::{BoundedMap, keyed};
 use crate::wire::Flow;
+use crate::wire::tunnel::TunnelPath;
 
 /// Limits of [`Streams`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamLimits {
     /// Streams that showed a SIP start line.
     pub sip: usize,
+    /// Of these, streams from one address. Those beyond are read like all others, but can be pushed out by unknown ones.
+    pub per_source: u32,
     /// Streams that have not yet shown what they are. Apart from the others, so that a flood of them pushes no trunk out.
     pub unknown: usize,
     /// Streams remembered as not SIP.
@@ -34,6 +39,8 @@ impl Default for StreamLimits {
         Self {
             // Trunks are few and long-lived. A connection for each call, 200 a second for the 64 s of `idle`, is 12,800.
             sip: 16_384,
+            // One busy neighbour may need much, and none everything.
+            per_source: 4_096,
             // As many again on their way through the handshake.
             unknown: 16_384,
             // Every other connection on an unfiltered link; about 100 octets each.
@@ -105,6 +112,8 @@ pub struct Streams {
     not_sip: BoundedMap<StreamKey, ()>,
     /// Streams that wait for missing octets, by when the wait began.
     gapped: BoundedMap<StreamKey, ()>,
+    /// SIP streams by address.
+    per_source: HashMap<(IpAddr, TunnelPath), u32, ahash::RandomState>,
     octets: usize,
     sink: Sink,
     found: std::collections::VecDeque<(StreamKey, Found, Timestamp)>,
@@ -128,6 +137,7 @@ impl Streams {
             unknown: BoundedMap::new(limits.unknown, limits.idle),
             not_sip: BoundedMap::new(limits.not_sip, limits.not_sip_age),
             gapped: BoundedMap::new(limits.sip + limits.unknown, limits.gap),
+            per_source: HashMap::with_hasher(keyed()),
             octets: 0,
             sink: Sink::new(),
             found: std::collections::VecDeque::new(),
@@ -200,6 +210,7 @@ impl Streams {
         for known_sip in [true, false] {
             while let Some((key, kept)) = self.map(known_sip).pop_oldest() {
                 self.counts.ended += 1;
+                self.forget(&key, known_sip);
                 self.end(key, kept);
             }
         }
@@ -282,6 +293,7 @@ impl Streams {
         }
         if is_not_sip {
             let kept = self.map(known_sip).remove(&key);
+            self.forget(&key, known_sip);
             self.counts.not_sip += 1;
             if let Some(kept) = kept {
                 self.end(key.clone(), kept);
@@ -289,8 +301,12 @@ impl Streams {
             self.not_sip.insert(key, (), at);
             return SegmentFate::NotSip;
         }
-        if turned_sip && let Some(mut kept) = self.unknown.remove(&key) {
+        if turned_sip
+            && self.may_be_sip(&key)
+            && let Some(mut kept) = self.unknown.remove(&key)
+        {
             self.make_room(true);
+            *self.per_source.entry(source_of(&key)).or_default() += 1;
             kept.placed = at;
             self.sip.insert(key, kept, at);
         }
@@ -381,8 +397,26 @@ impl Streams {
             Drop::Idle => self.counts.idle += 1,
             Drop::Unused | Drop::Now => self.counts.evicted += 1,
         }
+        self.forget(&key, known_sip);
         self.end(key, kept);
         true
+    }
+
+    /// Whether there is room among the SIP streams for one more of this source.
+    fn may_be_sip(&self, key: &StreamKey) -> bool {
+        let has = self.per_source.get(&source_of(key)).copied();
+        has.unwrap_or(0) < self.limits.per_source
+    }
+
+    /// Takes a stream that has left its map off the account of its source.
+    fn forget(&mut self, key: &StreamKey, known_sip: bool) {
+        let source = source_of(key);
+        if let Some(n) = self.per_source.get_mut(&source).filter(|_| known_sip) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.per_source.remove(&source);
+            }
+        }
     }
 
     fn end(&mut self, key: StreamKey, mut kept: Kept) {
@@ -406,6 +440,11 @@ enum Drop {
     Idle,
     Unused,
     Now,
+}
+
+/// Whose quota a stream counts against.
+fn source_of(key: &StreamKey) -> (IpAddr, TunnelPath) {
+    (key.flow.source.ip(), key.flow.path.clone())
 }
 
 fn begun(segment: &Segment<'_>, opened: bool, at: Timestamp) -> Stream {

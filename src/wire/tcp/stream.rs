@@ -9,6 +9,7 @@ use crate::base::Timestamp;
 use crate::wire::Cut;
 use crate::wire::sip::frame::{Framed, Framer, Resync, resync};
 use crate::wire::sip::looks_like_sip;
+use crate::wire::ws::{self, Got, Handshake};
 
 /// So many octets without a start line, and a stream is not SIP: one that is joined inside the longest message shows the next one by then.
 pub const HUNT_LIMIT: usize = crate::wire::sip::frame::MAX_MESSAGE + 16 * 1024;
@@ -30,6 +31,19 @@ pub enum Found {
         /// Why it is not whole.
         cut: Option<Cut>,
     },
+    /// The same in WebSocket.
+    WsMessage {
+        /// Its octets.
+        bytes: Vec<u8>,
+        /// Why it is not whole.
+        cut: Option<Cut>,
+    },
+    /// A WebSocket message that is no SIP.
+    WsOther,
+    /// A WebSocket message that is compressed.
+    WsCompressed,
+    /// Ping, pong or close of a WebSocket.
+    WsControl,
     /// CRLF keep-alive.
     KeepAlive,
     /// A hole that cut no message we know of; there may have been some in it.
@@ -63,6 +77,8 @@ pub struct Stream {
     /// Octets in order that are not framed yet. While framing, a message begins at its front.
     buf: Vec<u8>,
     framer: Framer,
+    /// Set once the stream is a WebSocket.
+    ws: Option<Box<ws::Frames>>,
     /// Pieces out of order, by distance from `next`, without overlap.
     ahead: VecDeque<(u32, Vec<u8>)>,
     ahead_octets: usize,
@@ -85,6 +101,10 @@ enum Phase {
     Hunting { through: usize },
     /// So many octets of a message given out as cut are still to come.
     Skipping(usize),
+    /// HTTP's upgrade to WebSocket may stand at the front; so many octets before it were looked through.
+    Upgrading { through: usize },
+    /// A WebSocket frame begins at the front, or goes on.
+    WebSocket,
 }
 
 impl Stream {
@@ -95,6 +115,7 @@ impl Stream {
             phase: Phase::Framing,
             buf: Vec::new(),
             framer: Framer::default(),
+            ws: None,
             ahead: VecDeque::new(),
             ahead_octets: 0,
             end: None,
@@ -135,7 +156,8 @@ impl Stream {
 
     /// Octets that it keeps.
     pub fn octets(&self) -> usize {
-        self.buf.capacity() + self.ahead_octets
+        let ws = self.ws.as_ref().map_or(0, |w| w.octets());
+        self.buf.capacity() + ws + self.ahead_octets
     }
 
     /// Octets that it keeps out of order.
@@ -298,10 +320,11 @@ impl Stream {
                 .total()
                 .map(|t| t.saturating_sub(self.buf.len())),
             Phase::Skipping(rest) => Some(rest),
-            Phase::Hunting { .. } => None,
+            Phase::WebSocket => return self.skip_in_ws(gap, cut, sink),
+            Phase::Hunting { .. } | Phase::Upgrading { .. } => None,
         };
         let through = match self.phase {
-            Phase::Hunting { through } => through,
+            Phase::Hunting { through } | Phase::Upgrading { through } => through,
             _ => 0,
         };
         let within = rest_of_message.is_some_and(|rest| rest >= length);
@@ -320,9 +343,43 @@ impl Stream {
         };
     }
 
+    /// The same in a WebSocket. A hole within a frame cuts its message; where the next frame begins is known all the same.
+    fn skip_in_ws(&mut self, gap: u32, cut: Cut, sink: &mut Sink) {
+        let rest = self.ws.as_ref().and_then(|w| w.rest());
+        let within = rest.is_some_and(|rest| rest >= u64::from(gap));
+        if !self.give_up_ws(cut, sink) && !within {
+            sink.push_back((Found::Gap, self.last));
+        }
+        self.next = self.next.wrapping_add(gap);
+        self.buf = Vec::new();
+        let ws = self.ws.get_or_insert_default();
+        if within {
+            ws.skip(u64::from(gap));
+        } else {
+            **ws = ws::Frames::default();
+            self.phase = Phase::Hunting { through: 0 };
+        }
+    }
+
+    /// Gives up the message in progress in a WebSocket, and says whether there was one.
+    fn give_up_ws(&mut self, cut: Cut, sink: &mut Sink) -> bool {
+        let Some(bytes) = self.ws.as_mut().and_then(|w| w.give_up()) else {
+            return false;
+        };
+        let found = if looks_like_sip(&bytes) {
+            let cut = Some(cut);
+            Found::WsMessage { bytes, cut }
+        } else {
+            Found::Gap
+        };
+        sink.push_back((found, self.last));
+        true
+    }
+
     /// Empties the buffer; gives it out as a cut message, if it began as one, and says whether it did.
     fn give_up_front(&mut self, cut: Cut, sink: &mut Sink) -> bool {
         let began = match self.phase {
+            Phase::WebSocket => return self.give_up_ws(cut, sink),
             Phase::Framing => looks_like_sip(&self.buf),
             // A beginning that waits for its second line to be believed.
             Phase::Hunting { .. } => self.is_sip && looks_like_sip(&self.buf),
@@ -352,6 +409,18 @@ impl Stream {
             Phase::Skipping(rest) => {
                 self.phase = Phase::Framing;
                 octets.get(rest..).unwrap_or_default()
+            }
+            // Frames mostly begin with a segment, and masked ones can be known by nothing else.
+            Phase::Hunting { .. } if ws::likely_frame(octets) => {
+                self.buf = Vec::new();
+                self.begin_ws(sink);
+                octets
+            }
+            Phase::Hunting { through }
+                if self.buf.is_empty() && ws::handshake(octets) != Handshake::No =>
+            {
+                self.phase = Phase::Upgrading { through };
+                octets
             }
             _ => octets,
         };
@@ -411,6 +480,9 @@ impl Stream {
                         at += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
                         self.phase = Phase::Hunting { through: 0 };
                     }
+                    Framed::Lost if ws::handshake(rest) != Handshake::No => {
+                        self.phase = Phase::Upgrading { through: 0 };
+                    }
                     Framed::Lost => {
                         if self.is_sip {
                             sink.push_back((Found::LostThread, self.last));
@@ -419,15 +491,37 @@ impl Stream {
                     }
                 },
                 Phase::Hunting { through } => match resync(rest) {
-                    Resync::At(n) => {
-                        self.turn_sip(sink);
-                        self.phase = Phase::Framing;
-                        at += n;
-                    }
+                    Resync::At(n) => match ws::header_before(rest, n) {
+                        Some(header) => {
+                            self.begin_ws(sink);
+                            at += header;
+                        }
+                        None => {
+                            self.turn_sip(sink);
+                            self.phase = Phase::Framing;
+                            at += n;
+                        }
+                    },
                     Resync::Keep(n) => {
                         let through = through + n;
                         self.phase = Phase::Hunting { through };
                         return at + n;
+                    }
+                },
+                Phase::Upgrading { through } => match ws::handshake(rest) {
+                    Handshake::Sip(n) => {
+                        self.begin_ws(sink);
+                        at += n;
+                    }
+                    Handshake::More => return at,
+                    Handshake::No => self.phase = Phase::Hunting { through },
+                },
+                Phase::WebSocket => match self.receive_ws(rest, sink) {
+                    Ok(n) if n < rest.len() => return at + n,
+                    Ok(n) => at += n,
+                    Err(ws::Broken) => {
+                        sink.push_back((Found::LostThread, self.last));
+                        self.phase = Phase::Hunting { through: 0 };
                     }
                 },
                 // Only `skip` and `append` begin and end it.
@@ -435,6 +529,37 @@ impl Stream {
             }
         }
         at
+    }
+
+    /// From here on the stream is a WebSocket.
+    fn begin_ws(&mut self, sink: &mut Sink) {
+        self.turn_sip(sink);
+        self.ws = Some(Box::default());
+        self.phase = Phase::WebSocket;
+    }
+
+    fn receive_ws(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<usize, ws::Broken> {
+        let mut got = Vec::new();
+        let used = self.ws.get_or_insert_default().receive(bytes, &mut got);
+        for got in got {
+            let found = match got {
+                Got::Message(bytes) if looks_like_sip(&bytes) => {
+                    Found::WsMessage { bytes, cut: None }
+                }
+                Got::TooLong(bytes) if looks_like_sip(&bytes) => {
+                    let cut = Some(Cut::EndOfStream);
+                    Found::WsMessage { bytes, cut }
+                }
+                Got::Message(bytes) if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) => {
+                    Found::KeepAlive
+                }
+                Got::Message(_) | Got::TooLong(_) => Found::WsOther,
+                Got::Compressed => Found::WsCompressed,
+                Got::Control => Found::WsControl,
+            };
+            sink.push_back((found, self.last));
+        }
+        used
     }
 
     /// Notes that a start line was seen. A hole from before then counts from now on.

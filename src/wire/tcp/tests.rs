@@ -356,7 +356,11 @@ proptest! {
                     cuts_or_gaps += 1;
                 }
                 Found::Gap | Found::LostThread => cuts_or_gaps += 1,
-                Found::KeepAlive => {}
+                Found::KeepAlive
+                | Found::WsMessage { .. }
+                | Found::WsOther
+                | Found::WsCompressed
+                | Found::WsControl => {}
             }
         }
         // What is lost before any message was seen, or at the end, can't be told from there being nothing.

@@ -28,6 +28,8 @@ pub struct ReassemblyLimits {
     pub age: Duration,
     /// Datagrams in progress from one address.
     pub per_source: u32,
+    /// Octets held for datagrams from one address.
+    pub per_source_octets: usize,
     /// Fragments of one datagram.
     pub fragments: usize,
 }
@@ -44,6 +46,8 @@ impl Default for ReassemblyLimits {
             age: Duration::from_secs(10),
             // One busy neighbour may need much, and none everything.
             per_source: 5_000,
+            // A quarter of all, for the same reason.
+            per_source_octets: 12 * 1024 * 1024,
             // 64 KiB at an MTU of 576 are 119; a 10 KiB INVITE at the smallest MTU there is (68, RFC 791) is 214.
             fragments: 256,
         }
@@ -163,12 +167,19 @@ pub enum LostWhy {
 pub struct Reassembler {
     limits: ReassemblyLimits,
     open: BoundedMap<DatagramKey, Open>,
-    per_source: HashMap<(IpAddr, TunnelPath), u32, ahash::RandomState>,
+    per_source: HashMap<(IpAddr, TunnelPath), Share, ahash::RandomState>,
     octets: usize,
     done: BoundedMap<DatagramKey, Prints>,
     lost: VecDeque<Lost>,
     begun: u64,
     spoiled: usize,
+}
+
+/// What one address takes of what there is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    datagrams: u32,
+    octets: usize,
 }
 
 /// What we remember of the fragments of a complete datagram, to know late duplicates by: offset, length, checksum.
@@ -255,7 +266,10 @@ impl Reassembler {
                 open.echo = is_echo(self.done.get(&key), fragment, packet.payload);
             }
         }
-        self.octets += open.store.capacity().saturating_sub(before);
+        let grown = open.store.capacity().saturating_sub(before);
+        self.octets += grown;
+        let is_complete = open.is_complete();
+        let is_too_much = grown > 0 && self.is_too_much(&key, grown);
         match placed {
             Placed::Duplicate => Taken::Duplicate,
             Placed::Overlap => {
@@ -266,10 +280,14 @@ impl Reassembler {
                 self.spoil(&key, LostWhy::Refused);
                 Taken::Refused
             }
-            Placed::Added if open.is_complete() => match self.open.remove(&key) {
+            Placed::Added if is_complete => match self.open.remove(&key) {
                 Some(open) => self.complete(key, open, at),
                 None => Taken::Held,
             },
+            Placed::Added if is_too_much => {
+                self.spoil(&key, LostWhy::Refused);
+                Taken::Refused
+            }
             Placed::Added => {
                 self.make_room();
                 Taken::Held
@@ -317,10 +335,12 @@ impl Reassembler {
         let len = packet.payload.len();
         open.store.reserve_exact(len + len / 2);
         open.place(fragment, packet, end, self.limits.fragments);
-        let from_here = self.per_source.entry(source_of(&key)).or_default();
-        *from_here += 1;
+        let share = self.per_source.entry(source_of(&key)).or_default();
+        share.datagrams += 1;
+        share.octets += open.store.capacity();
         self.octets += open.store.capacity();
-        if *from_here > self.limits.per_source {
+        if share.datagrams > self.limits.per_source || share.octets > self.limits.per_source_octets
+        {
             self.give_up(key, open, LostWhy::Refused);
             return Taken::Refused;
         }
@@ -356,8 +376,21 @@ impl Reassembler {
         let gone = std::mem::take(open);
         open.spoiled = true;
         self.spoiled += 1;
-        self.octets = self.octets.saturating_sub(gone.store.capacity());
+        let octets = gone.store.capacity();
+        self.octets = self.octets.saturating_sub(octets);
+        if let Some(share) = self.per_source.get_mut(&source_of(key)) {
+            share.octets = share.octets.saturating_sub(octets);
+        }
         self.push_lost(key.clone(), gone, why);
+    }
+
+    /// Notes that a datagram has grown, and says whether its source now takes too much.
+    fn is_too_much(&mut self, key: &DatagramKey, grown: usize) -> bool {
+        let Some(share) = self.per_source.get_mut(&source_of(key)) else {
+            return false;
+        };
+        share.octets += grown;
+        share.octets > self.limits.per_source_octets
     }
 
     fn make_room(&mut self) {
@@ -381,9 +414,10 @@ impl Reassembler {
     fn forget(&mut self, key: &DatagramKey, open: &Open) {
         self.octets = self.octets.saturating_sub(open.store.capacity());
         let source = source_of(key);
-        if let Some(n) = self.per_source.get_mut(&source) {
-            *n = n.saturating_sub(1);
-            if *n == 0 {
+        if let Some(share) = self.per_source.get_mut(&source) {
+            share.datagrams = share.datagrams.saturating_sub(1);
+            share.octets = share.octets.saturating_sub(open.store.capacity());
+            if share.datagrams == 0 {
                 self.per_source.remove(&source);
             }
         }

@@ -216,3 +216,40 @@ fn a_snapped_fragment_completes_by_what_it_said() {
     assert!(d.snapped);
     assert_eq!((d.bytes.as_slice(), d.said), (&b"aaaa"[..], 10));
 }
+
+#[test]
+fn one_source_can_t_push_another_s_datagram_out_by_sheer_size() {
+    let limits = ReassemblyLimits {
+        octets: 400_000,
+        per_source_octets: 100_000,
+        ..ReassemblyLimits::default()
+    };
+    let mut r = Reassembler::new(limits);
+    assert_eq!(give(&mut r, 1, 0, true, b"aaaaaaaa"), Taken::Held);
+    let flood = |r: &mut Reassembler, id: u32, offset: u16| {
+        let fragment = Fragment {
+            id,
+            offset,
+            more: true,
+        };
+        let mut packet = packet(&[0; 8_000]);
+        packet.source = Ipv4Addr::new(198, 51, 100, 1).into();
+        let key = DatagramKey::of(&packet, fragment, 0, Vlans::new(), TunnelPath::none());
+        r.handle(key, fragment, &packet, Timestamp::from_secs(0))
+    };
+    let mut refused = 0;
+    for id in 0..1_000 {
+        for offset in [0, 8_000, 16_000] {
+            refused += usize::from(flood(&mut r, id, offset) == Taken::Refused);
+        }
+        assert!(r.octets() <= 110_000);
+    }
+    assert!(refused > 900);
+    assert_eq!(
+        bytes(give(&mut r, 1, 8, false, b"bb")),
+        b"aaaaaaaabb",
+        "the other source's was pushed out"
+    );
+    r.finish();
+    assert_eq!((r.open(), r.octets(), r.per_source.len()), (0, 0, 0));
+}

@@ -1,0 +1,135 @@
+//! A thread that reads one interface, or its part of one, and assembles messages.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+
+use crate::capture::live::{LiveCounters, LiveError, LiveSource};
+use crate::engine::sequence::Caught;
+use crate::engine::{AssembleCounters, Assembler};
+use crate::host::clock::{self, StepWatch};
+
+/// How long a thread waits for frames: so often at least it tells how far it is.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// How long it rests after an error that a look at the interface did not mend.
+const REST: Duration = Duration::from_secs(1);
+
+/// What a reading thread shows.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Name of the interface.
+    pub interface: Arc<str>,
+    /// Its sensor, by index.
+    pub sensor: u16,
+    /// What the interface gave.
+    pub live: LiveCounters,
+    /// What became of it.
+    pub assemble: AssembleCounters,
+    /// Why it can't be read at present.
+    pub trouble: Option<String>,
+    /// Times that reading panicked, a defect of ours, and began anew: what was being put together was lost.
+    pub rebuilt: u64,
+}
+
+/// A reading thread's own.
+pub(super) struct Reader {
+    /// Its number among the sources.
+    pub index: usize,
+    /// Where frames come from.
+    pub source: LiveSource,
+    /// Gives an assembler that has seen nothing.
+    pub assembler: Box<dyn Fn() -> Assembler + Send>,
+    /// Where messages go.
+    pub out: Sender<Caught>,
+    /// Set when the end has come.
+    pub stop: Arc<AtomicBool>,
+    /// What others see.
+    pub shown: Arc<ArcSwap<Reading>>,
+}
+
+impl Reader {
+    /// Reads until it is stopped, or nobody takes what it reads.
+    pub fn run(mut self) {
+        let mut reading = Reading {
+            interface: self.source.interface().clone(),
+            sensor: self.source.sensor(),
+            ..Reading::default()
+        };
+        let mut before = AssembleCounters::default();
+        let mut assembler = (self.assembler)();
+        let mut clock = StepWatch::start();
+        loop {
+            let stopping = self.stop.load(Ordering::Relaxed);
+            let turned = AssertUnwindSafe(|| self.turn(&mut assembler, &mut clock, stopping));
+            match catch_unwind(turned) {
+                Ok(Ok(())) => self.say(&mut reading, self.source.trouble().map(str::to_owned)),
+                Ok(Err(e)) => {
+                    self.say(&mut reading, Some(e.to_string()));
+                    thread::sleep(REST);
+                }
+                Err(_) => {
+                    tracing::error!(interface = %reading.interface, "reading panicked and begins anew; please report this");
+                    reading.rebuilt += 1;
+                    before.add(&assembler.counters());
+                    assembler = (self.assembler)();
+                }
+            }
+            let caught = self.caught(&mut assembler);
+            reading.live = self.source.counters();
+            reading.assemble = assembler.counters();
+            reading.assemble.add(&before);
+            self.shown.store(Arc::new(reading.clone()));
+            if self.out.send(caught).is_err() || stopping {
+                return;
+            }
+        }
+    }
+
+    fn turn(
+        &mut self,
+        assembler: &mut Assembler,
+        clock: &mut StepWatch,
+        stopping: bool,
+    ) -> Result<(), LiveError> {
+        if let Some(step) = clock.look() {
+            assembler.handle_step(step.before, step.after);
+        }
+        // At the end what already waits is taken, and no more waited for.
+        let wait = if stopping { Duration::ZERO } else { WAIT };
+        self.source.poll(wait, &mut |event| event.feed(assembler))?;
+        assembler.handle_time(clock::now());
+        if stopping {
+            assembler.handle_close(self.source.sensor(), clock::now());
+            assembler.finish();
+        }
+        Ok(())
+    }
+
+    fn caught(&self, assembler: &mut Assembler) -> Caught {
+        let messages = std::iter::from_fn(|| assembler.poll_message());
+        Caught {
+            source: self.index,
+            messages: messages.map(|m| (m.at, m)).collect(),
+            coverage: std::iter::from_fn(|| assembler.poll_coverage()).collect(),
+            upto: self.source.upto(clock::now()),
+        }
+    }
+
+    /// Trouble is said once when it comes and once when it goes.
+    fn say(&self, reading: &mut Reading, trouble: Option<String>) {
+        match (&reading.trouble, &trouble) {
+            (None, Some(why)) => {
+                tracing::warn!(interface = %reading.interface, "not read: {why}")
+            }
+            (Some(_), None) => tracing::info!(interface = %reading.interface, "read again"),
+            _ => {}
+        }
+        reading.trouble = trouble;
+    }
+}
