@@ -33,6 +33,12 @@ impl Check {
             Err(problems) => return Err(Failure::config(listed(&problems))),
         };
         let loaded = directory::load(&config.credentials, clock::now()).map_err(Failure::config)?;
+        let notes: Vec<_> = loaded
+            .notes
+            .iter()
+            .cloned()
+            .chain(config.http.note())
+            .collect();
         if self.json {
             output::json(&serde_json::json!({
                 "problems": [],
@@ -41,7 +47,7 @@ impl Check {
                 "certificates": loaded.certificates,
                 "authorities": loaded.authorities,
                 "ca_list_ends": loaded.ca_list_ends,
-                "notes": loaded.notes,
+                "notes": notes,
             }))?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -53,7 +59,7 @@ impl Check {
             loaded.certificates,
             loaded.authorities,
         );
-        for note in &loaded.notes {
+        for note in &notes {
             say!("  note: {note}");
         }
         Ok(ExitCode::SUCCESS)

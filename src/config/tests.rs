@@ -392,6 +392,32 @@ fn what_is_wrong_with_capture_is_said_with_a_remedy() {
 }
 
 #[test]
+fn http_and_log_are_read_and_what_is_wrong_is_said_with_a_remedy() {
+    let (_dir, path) = good();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.http.listen, "127.0.0.1:9464".parse().ok());
+    assert_eq!(config.http.note(), None);
+    assert_eq!(config.log, LogSettings::default());
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text
+        .replace("127.0.0.1:9464", "[::]:9464")
+        .replace("level = \"info\"", "level = \"debug\"");
+    fs::write(&path, text).unwrap();
+    let config = Config::load(&path).unwrap();
+    assert!(config.http.note().unwrap().contains("[::]:9464"));
+    assert_eq!(config.log.level, crate::host::log::LogLevel::Debug);
+    let found = problems(|t| {
+        t.replace("\"127.0.0.1:9464\"", "\"localhost\"")
+            .replace("connections = 32", "connections = 0")
+            .replace("level = \"info\"", "level = \"loud\"")
+            .replace("format = \"auto\"", "form = \"auto\"")
+    });
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found[0].contains("no address with a port"), "{found:#?}");
+    assert!(found[2].contains("one of \"error\""), "{found:#?}");
+}
+
+#[test]
 fn limits_are_today_s_defaults_and_have_bounds() {
     let (_dir, path) = good();
     let shipped = Config::load(&path).unwrap().assemble;

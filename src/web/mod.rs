@@ -28,6 +28,16 @@ pub struct WebSettings {
     pub connections: usize,
 }
 
+impl WebSettings {
+    /// What the operator should know when others than this host reach it.
+    pub fn note(&self) -> Option<String> {
+        let listen = self.listen.filter(|a| !a.ip().is_loopback())?;
+        Some(format!(
+            "metrics and health are served at {listen} to everybody who reaches it: keep it inside"
+        ))
+    }
+}
+
 /// What is shown. Each call is for one request, and must not wait for anything slow: it reads what the stages have published.
 pub trait Status: Send + Sync + 'static {
     /// The metrics, rendered.

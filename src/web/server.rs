@@ -131,12 +131,11 @@ impl WebServer {
 
     /// What the operator should know when others than this host reach it.
     pub fn note(&self) -> Option<String> {
-        (!self.address.ip().is_loopback()).then(|| {
-            format!(
-                "metrics and health are served at {} to everybody who reaches it: keep it inside",
-                self.address
-            )
-        })
+        let settings = WebSettings {
+            listen: Some(self.address),
+            connections: self.connections,
+        };
+        settings.note()
     }
 
     /// Answers from now on.

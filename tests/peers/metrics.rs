@@ -10,6 +10,7 @@ use tracehop::daemon::metrics::snapshot::{
 };
 use tracehop::daemon::metrics::{family, render_snapshot};
 use tracehop::engine::collect::{DirectionKey, Tally};
+use tracehop::engine::mirror::counters::MirrorCounters;
 use tracehop::engine::shed::ShedCounters;
 use tracehop::fetch::FetchReport;
 use tracehop::host::process::Process;
@@ -27,6 +28,10 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
             &LiveCounters::default(),
         )],
         shed: ShedCounters::default().iter().collect(),
+        mirror: (
+            MirrorCounters::default().iter().collect(),
+            MirrorCounters::default().gauges().collect(),
+        ),
         agents: vec![(None, vec![("taken", 1)])],
         duplicates: vec![("kept", 1)],
         queues: vec![Queue {

@@ -61,7 +61,9 @@ families! {
     CAPTURE Counter "tracehop_capture_total" ["sensor", "interface", "outcome"] "What else happened to the capture of an interface, by what it was.";
     CAPTURE_STATE Gauge "tracehop_capture_state" ["sensor", "interface", "what"] "In which state the capture of an interface is, summed over its reading threads.";
     CAPTURE_UP Gauge "tracehop_capture_up" ["sensor", "interface"] "1 while the interface is captured, 0 while it is gone or down.";
-    HEP Counter "tracehop_hep_total" ["agent", "outcome"] "Packets of HEP agents, by what became of them; agents that the configuration does not name are unknown.";
+    HEP Counter "tracehop_hep_total" ["outcome"] "Packets of HEP agents, what they carried, and messages put together from them, by what became of them.";
+    HEP_KEEPING Gauge "tracehop_hep_keeping" ["what"] "What is kept of HEP agents' streams while more is awaited.";
+    HEP_AGENT Counter "tracehop_hep_agent_total" ["agent", "outcome"] "Packets by configured agent and by what became of them; those of nobody are unknown.";
     ASSEMBLED Counter "tracehop_assembled_total" ["outcome"] "Frames, fragments, datagrams, TCP segments and SIP messages, by what became of them; docs/METRICS.md says which add up.";
     ASSEMBLING Gauge "tracehop_assembling" ["what"] "What reassembly keeps while it waits for more.";
     SEQUENCE_LATE Counter "tracehop_sequence_late_total" [] "Messages that came after messages of a later time had gone on: a source that lags.";

@@ -11,9 +11,12 @@ pub(super) fn put(page: &mut Page, s: &Snapshot) {
     for interface in &s.interfaces {
         put_interface(page, interface);
     }
+    let (counts, keeping) = &s.mirror;
+    page.list(&f::HEP, &[], counts.iter().copied());
+    page.list(&f::HEP_KEEPING, &[], keeping.iter().copied());
     for (agent, counts) in &s.agents {
         let agent = agent.as_deref().unwrap_or("unknown");
-        page.list(&f::HEP, &[agent], counts.iter().copied());
+        page.list(&f::HEP_AGENT, &[agent], counts.iter().copied());
     }
     let (late, waiting) = s.sequence;
     page.count(&f::SEQUENCE_LATE, &[], late);

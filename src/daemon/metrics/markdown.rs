@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::family::{ALL, Family, Kind};
 use crate::capture::live::LiveCounters;
 use crate::engine::assemble::AssembleCounters;
+use crate::engine::mirror::counters::MirrorCounters;
 use crate::engine::shed::ShedCounters;
 use crate::web::WebCounters;
 
@@ -29,6 +30,11 @@ pub fn render() -> String {
         &mut out,
         "Outcomes of `tracehop_capture_total` and values of `tracehop_capture_state`",
         LiveCounters::HELP,
+    );
+    list(
+        &mut out,
+        "Outcomes of `tracehop_hep_total` and values of `tracehop_hep_keeping`",
+        MirrorCounters::HELP,
     );
     list(
         &mut out,

@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub stages: Report,
     /// Interfaces, in the order of the configuration.
     pub interfaces: Vec<Interface>,
+    /// All of HEP ([`crate::engine::mirror::counters::MirrorCounters`]): counters, and gauges.
+    pub mirror: (Counts, Counts),
     /// HEP agents by their configured names; `None` for those that nobody named.
     pub agents: Vec<(Option<Arc<str>>, Counts)>,
     /// The sequencer: messages that came late, and that wait.

@@ -44,6 +44,7 @@ pub(crate) fn full() -> Snapshot {
             others: vec![("reopened", 4)],
             states: vec![("fallback", 1)],
         }],
+        mirror: (vec![("packets_in", 1)], vec![("splits_open", 1)]),
         agents: vec![
             (Some("sbc1".into()), vec![("taken", 5)]),
             (None, vec![("taken", 6)]),
@@ -130,7 +131,7 @@ fn every_family_is_shown_with_its_type_and_nothing_was_put_wrongly() {
     }
     for line in [
         r#"tracehop_capture_drops_total{interface="eth\"0\n",sensor="edge"} 2"#,
-        r#"tracehop_hep_total{agent="unknown",outcome="taken"} 6"#,
+        r#"tracehop_hep_agent_total{agent="unknown",outcome="taken"} 6"#,
         r#"tracehop_verdicts_total{attest="none",direction="ingress",peer="unknown",reason="none"} 1"#,
         r#"tracehop_stage_beat_age_seconds{stage="collect"} 1.5"#,
         r#"tracehop_clock_offset_seconds -0.0015"#,

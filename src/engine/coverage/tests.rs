@@ -332,3 +332,87 @@ fn strange_times_neither_grow_nor_hang() {
     a.finish(Timestamp::MAX);
     assert!(std::iter::from_fn(|| a.poll_row()).count() < 4 * MOST_DAYS);
 }
+
+mod any_split {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::assemble::ledger::Ledger;
+
+    /// Counts and covered seconds of packets spread over so many reading threads; `step` sets the clock after half of them.
+    fn kept(packets: &[(i64, u16)], threads: u16, step: i64) -> (u64, i64, Vec<(i64, i64, Down)>) {
+        let mut a = edge();
+        let mut ledgers: Vec<Ledger> = (0..threads).map(|_| Ledger::default()).collect();
+        for (source, ledger) in ledgers.iter_mut().enumerate() {
+            a.handle_begin(source, 0);
+            ledger.name_sensors(["edge".into()]);
+            ledger.handle_open(0, s(0));
+        }
+        let mut stored = Stored::default();
+        let mut now = 0;
+        let mut moved = 0;
+        for (n, (wait, flow)) in packets.iter().enumerate() {
+            now += wait;
+            if n == packets.len() / 2 && step != 0 {
+                for l in &mut ledgers {
+                    l.handle_step(s(now), s(now + step));
+                }
+                a.handle_step(s(now), s(now + step));
+                moved = step;
+            }
+            let at = s(now + moved);
+            for l in &mut ledgers {
+                l.handle_time(at);
+            }
+            ledgers[usize::from(flow % threads)].handle_packet(0, at);
+            if n % 3 == 0 {
+                tell(&mut a, &mut ledgers, at, &mut stored);
+            }
+        }
+        let end = s(now + moved);
+        tell(&mut a, &mut ledgers, end, &mut stored);
+        a.finish(end);
+        stored.take(&mut a);
+        let looked = stored.looked();
+        let seconds = looked.iter().map(|(from, until, _)| until - from).sum();
+        (stored.total(|r| r.packets), seconds, stored.down())
+    }
+
+    fn tell(a: &mut Accounts, ledgers: &mut [Ledger], at: Timestamp, stored: &mut Stored) {
+        for (source, l) in ledgers.iter_mut().enumerate() {
+            l.publish();
+            while let Some(row) = l.poll_row() {
+                a.handle_row(source, row);
+            }
+        }
+        a.handle_time(at);
+        stored.take(a);
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_of_threads_tells_the_same(
+            packets in prop::collection::vec((0_i64..50, any::<u16>()), 1..60),
+            threads in 2_u16..6,
+        ) {
+            let one = kept(&packets, 1, 0);
+            prop_assert_eq!(one.0, packets.len() as u64);
+            prop_assert_eq!(one.1, packets.iter().map(|p| p.0).sum::<i64>());
+            prop_assert_eq!(kept(&packets, threads, 0), one);
+        }
+
+        #[test]
+        fn a_clock_that_is_set_loses_no_count_and_claims_no_time_that_never_was(
+            packets in prop::collection::vec((1_i64..50, any::<u16>()), 2..60),
+            threads in 1_u16..4,
+            step in prop_oneof![-4_000_i64..-1, 2_i64..4_000],
+        ) {
+            let (count, seconds, down) = kept(&packets, threads, step);
+            prop_assert_eq!(count, packets.len() as u64, "no row replaces another");
+            let looked = packets.iter().map(|p| p.0).sum::<i64>();
+            prop_assert!(seconds <= looked, "{} of {}", seconds, looked);
+            let marked: i64 = down.iter().map(|(from, until, _)| until - from).sum();
+            prop_assert_eq!(marked, step.abs());
+        }
+    }
+}
