@@ -3,7 +3,7 @@
 //! Opening one takes CAP_NET_RAW. All the rest (filter, ring, bind, membership, fanout) asks for no capability, so a socket opened beforehand can be
 //! bound when all capabilities are gone.
 
-use std::ffi::{c_int, c_short, c_uint, c_void};
+use std::ffi::{c_int, c_uint, c_void};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -186,7 +186,7 @@ impl PacketSocket {
     pub fn promiscuous(&self, index: i32) -> io::Result<()> {
         let request = libc::packet_mreq {
             mr_ifindex: index,
-            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_type: PROMISCUOUS,
             mr_alen: 0,
             mr_address: [0; 8],
         };
@@ -258,7 +258,7 @@ impl PacketSocket {
     pub fn wait(&self, time: Duration) -> io::Result<bool> {
         let mut fd = libc::pollfd {
             fd: self.0.as_raw_fd(),
-            events: libc::POLLIN | libc::POLLERR as c_short,
+            events: libc::POLLIN | libc::POLLERR,
             revents: 0,
         };
         let ms = c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX);
@@ -366,6 +366,10 @@ impl PacketSocket {
         done_or_error(done)
     }
 }
+
+/// Membership of an interface in promiscuous mode (`PACKET_MR_PROMISC`), in the type of the request.
+const PROMISCUOUS: u16 = 1;
+const _: () = assert!(libc::PACKET_MR_PROMISC == 1);
 
 /// All protocols (`ETH_P_ALL`).
 const ETH_P_ALL: u16 = 3;

@@ -52,6 +52,9 @@ pub const LATENCY: Duration = Duration::from_millis(60);
 /// Blocks read in one [`LiveSource::poll`], so that a flood keeps nobody from looking at the clock.
 const BLOCKS: u32 = 16;
 
+/// Polls that empty the largest ring that can be configured. Frames may go on coming, where the interface is up again already.
+const DRAIN: u32 = 4_096 / BLOCKS;
+
 /// Opens every configured interface: one source for each reading thread. Sensors are numbered from `sensor` on, in the order of [`LiveSettings::sensors`].
 ///
 /// # Errors
@@ -337,7 +340,12 @@ impl LiveSource {
         let at = clock::now();
         // What came before still lies in a block that isn't full. After the event it would look like a sign of life.
         sleep(LATENCY);
-        self.read(each);
+        for _ in 0..DRAIN {
+            self.read(each);
+            if self.drained {
+                break;
+            }
+        }
         self.ask_drops(each);
         self.up = false;
         self.counters.link_downs += 1;
