@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod encapsulation;
 mod signer;
 
 use std::collections::BTreeMap;
