@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::output::{self, say};
 use super::{Failure, Outcome};
-use crate::lab::{self, LabOptions};
+use crate::lab::{self, Encapsulation, LabOptions};
 
 /// Makes keys, certificates, captures of signed calls, and the truth about them
 #[derive(Debug, Args)]
@@ -21,6 +21,12 @@ pub struct Lab {
     /// How many calls, about
     #[arg(long, default_value_t = 3_000)]
     calls: usize,
+    /// What every frame of the capture is put into
+    #[arg(long, value_enum, default_value_t)]
+    encapsulation: Encapsulation,
+    /// The largest IP packet on the link that carries the tunnel; what exceeds it goes in fragments
+    #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u16).range(100..))]
+    outer_mtu: u16,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,6 +47,8 @@ impl Lab {
         let options = LabOptions {
             seed: self.seed,
             calls: self.calls,
+            encapsulation: self.encapsulation,
+            outer_mtu: self.outer_mtu.into(),
             ..LabOptions::new(&self.out)
         };
         let summary = lab::generate(&options).map_err(Failure::io)?;

@@ -216,6 +216,7 @@ mod tests {
                 destination: "192.0.2.2:5060".parse().unwrap(),
                 transport: Transport::Tcp,
                 vlans: Default::default(),
+                path: Default::default(),
             },
             sensor,
             bytes: bytes.to_vec(),

@@ -45,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use bench::{SignedInvites, bench_capture, bench_dialogs, bench_invites};
+pub use pcap::encapsulation::Encapsulation;
 pub use pcap::file::Resolution;
 
 use crate::base::Timestamp;
@@ -77,6 +78,10 @@ pub struct LabOptions {
     pub lossy: bool,
     /// Into how many files the capture is cut, by time.
     pub parts: usize,
+    /// What every frame is put into.
+    pub encapsulation: Encapsulation,
+    /// The largest IP packet on the link that carries the tunnel.
+    pub outer_mtu: usize,
 }
 
 impl LabOptions {
@@ -90,6 +95,8 @@ impl LabOptions {
             resolution: Resolution::default(),
             lossy: true,
             parts: 1,
+            encapsulation: Encapsulation::None,
+            outer_mtu: pcap::frame::MTU,
         }
     }
 }
@@ -185,11 +192,17 @@ fn build(options: &LabOptions) -> Result<(Files, LabSummary), LabError> {
     let (mut sent, mut truth) = (bridge.tape.sent, bridge.truth);
     sent.retain(|s| s.at >= start + 5_000_000 && s.at < start + span);
     let examples = examples(&sent, &truth);
-    let laid = pcap::lay(sent, options.seed, options.resolution.tick(), start + span);
+    let mut laid = pcap::lay(sent, options.seed, options.resolution.tick(), start + span);
     for (leg, at) in &laid.complete {
         if let Some(t) = truth.get_mut(*leg) {
             t.at = *at;
         }
+    }
+    if options.encapsulation != Encapsulation::None {
+        let frames = laid.frames.iter().zip(1u32..);
+        let wrap =
+            |(f, id)| pcap::encapsulation::wrap(f, options.encapsulation, id, options.outer_mtu);
+        laid.frames = frames.flat_map(wrap).collect();
     }
     truth.sort_by_key(|t| t.at);
     let cases = request::requests(

@@ -5,6 +5,7 @@
 mod support;
 
 mod capture;
+mod encapsulation;
 mod metrics;
 mod signer;
 mod systemd;

@@ -22,14 +22,18 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(seed: u64, calls: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("lab");
-        let options = LabOptions {
+        Self::with(|options| LabOptions {
             seed,
             calls,
-            ..LabOptions::new(&out)
-        };
-        lab::generate(&options).unwrap();
+            ..options
+        })
+    }
+
+    /// One with other options than a user's.
+    pub fn with(options: impl FnOnce(LabOptions) -> LabOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("lab");
+        lab::generate(&options(LabOptions::new(&out))).unwrap();
         let config = Config::load(&out.join("tracehop.toml")).unwrap_or_else(|p| panic!("{p:#?}"));
         Self { dir, config }
     }

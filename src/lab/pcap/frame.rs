@@ -170,7 +170,7 @@ fn cut(bytes: &[u8], room: usize) -> impl Iterator<Item = (usize, bool, &[u8])> 
         .map(move |(i, part)| (i * room, i * room + part.len() < total, part))
 }
 
-fn ipv4_packet(
+pub(super) fn ipv4_packet(
     source: Ipv4Addr,
     destination: Ipv4Addr,
     protocol: IpNextHeaderProtocol,

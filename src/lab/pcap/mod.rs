@@ -5,8 +5,10 @@
 //!
 //! - [`frame`]: layers 2 to 4
 //! - [`stream`]: TCP connections: handshakes, segments, retransmissions
+//! - [`encapsulation`]: frames put into tunnels
 //! - [`mod@file`]: the pcap format
 
+pub mod encapsulation;
 pub mod file;
 pub mod frame;
 pub mod stream;
