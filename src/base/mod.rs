@@ -2,10 +2,12 @@
 //!
 //! - [`time`]: one [`Timestamp`], nanoseconds since 1970 in UTC
 //! - [`bounded`]: a map that can't grow past its limits and says what it evicted
+//! - `counters`: counters with a name and a help each
 //! - [`text`]: bytes from the wire as text that can be undone
 //! - [`digest`]: short digests of identifiers that only need to be compared
 
 pub mod bounded;
+pub(crate) mod counters;
 pub mod digest;
 pub mod text;
 pub mod time;

@@ -11,6 +11,7 @@ use crate::base::Timestamp;
 use crate::call::record::ClockState;
 use crate::daemon::keeper::LostRecord;
 use crate::engine::coverage::{Accounts, Shed};
+use crate::engine::duplicates::{DuplicateCounters, DuplicateSettings, Duplicates};
 use crate::engine::sequence::{Caught, Sequencer};
 use crate::engine::shed::{Fate, Level, ShedCounters, Shedder};
 use crate::host::clock::Step;
@@ -28,6 +29,15 @@ const MOST: usize = 4 * BATCH;
 /// What intake is told besides.
 #[derive(Debug)]
 pub enum Note {
+    /// A further sensor.
+    Sensor(Arc<str>),
+    /// A source no longer looks for a sensor.
+    End {
+        /// Which source.
+        source: usize,
+        /// Which sensor.
+        sensor: u16,
+    },
     /// A source looks for a sensor from now on.
     Begin {
         /// Which source.
@@ -50,10 +60,14 @@ pub struct IntakeCounters {
     pub caught: u64,
     /// Messages handed to the judges.
     pub passed: u64,
+    /// Messages that another sensor had shown before.
+    pub duplicates: DuplicateCounters,
     /// Messages that came after later ones had gone out; they are among those that passed or were shed.
     pub late: u64,
     /// Messages that wait for slower sources now.
     pub waiting: u64,
+    /// Rows of the ledger that came too late.
+    pub coverage_late: u64,
     /// What was let go, by kind.
     pub shed: ShedCounters,
     /// How much is let go now.
@@ -64,7 +78,8 @@ impl IntakeCounters {
     /// Whether what came in is what went out.
     pub fn balances(&self) -> bool {
         let s = self.shed;
-        self.caught == self.passed + self.waiting + s.retransmissions + s.others + s.answers
+        let shed = s.retransmissions + s.others + s.answers;
+        self.caught == self.passed + self.waiting + self.duplicates.duplicates + shed
     }
 }
 
@@ -72,6 +87,8 @@ impl IntakeCounters {
 pub struct LiveIntake {
     caught: Receiver<Caught>,
     sequencer: Sequencer,
+    /// Where there is more than one sensor.
+    duplicates: Duplicates,
     shedder: Shedder,
     accounts: Accounts,
     notes: Receiver<Note>,
@@ -93,6 +110,7 @@ impl LiveIntake {
         Self {
             caught,
             sequencer: Sequencer::new(sources, PATIENCE),
+            duplicates: Duplicates::new(DuplicateSettings::default()),
             shedder: Shedder::new(),
             accounts,
             notes,
@@ -120,6 +138,11 @@ impl LiveIntake {
     fn note(&mut self, note: Note) {
         let accounts = &mut self.accounts;
         match note {
+            Note::Sensor(name) => {
+                self.names.push(name.clone());
+                accounts.add_sensor(name);
+            }
+            Note::End { source, sensor } => accounts.handle_end(source, sensor),
             Note::Begin { source, sensor } => accounts.handle_begin(source, sensor),
             Note::Clock(at, state) => accounts.handle_clock(at, state),
             Note::Step(step) => accounts.handle_step(step.before, step.after),
@@ -134,6 +157,9 @@ impl LiveIntake {
 
     fn pass(&mut self, message: Message, level: Level, batch: &mut Batch<Message>) {
         let (sensor, at) = (message.sensor, message.at);
+        if self.names.len() > 1 && !self.duplicates.handle(&message) {
+            return self.accounts.handle_duplicates(sensor, at, 1);
+        }
         match self.shedder.handle(&message, level) {
             Fate::Shed => return self.accounts.handle_shed(sensor, at, Shed::Message, 1),
             Fate::Pass => {}
@@ -149,6 +175,8 @@ impl LiveIntake {
     fn show(&mut self, level: Level) {
         self.counters.late = self.sequencer.late();
         self.counters.waiting = u64::try_from(self.sequencer.waiting()).unwrap_or(u64::MAX);
+        self.counters.duplicates = self.duplicates.counters();
+        self.counters.coverage_late = self.accounts.late();
         self.counters.shed = self.shedder.counters();
         self.counters.level = level;
         self.shown.store(Arc::new(self.counters));

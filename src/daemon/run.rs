@@ -21,15 +21,19 @@ use signal_hook::iterator::Signals;
 
 use super::intake::{LiveIntake, Note};
 use super::keeper::Keeper;
+use super::metrics::snapshot;
 use super::pipeline::{Live, Order, PipelineError, PipelineSettings, Report, run_intake};
 use super::source::{Reader, Reading};
-use super::status::Views;
+use super::status::{Known, Views};
 use super::trust::{Trust, TrustError};
+use crate::base::Timestamp;
 use crate::call::record::Sensor;
+use crate::capture::hep::{HepError, HepHandle, HepListener, HepSettings};
 use crate::capture::live::{self, LiveError, LiveSource};
 use crate::config::{Config, Problem};
 use crate::engine::Assembler;
 use crate::engine::coverage::Accounts;
+use crate::engine::mirror::Mirror;
 use crate::engine::sequence::Caught;
 use crate::fetch::held::Reload;
 use crate::host::clock::{self, StepWatch};
@@ -102,6 +106,9 @@ pub enum RunError {
         /// What did not end.
         what: &'static str,
     },
+    /// HEP.
+    #[error(transparent)]
+    Hep(#[from] HepError),
     /// Metrics and health.
     #[error(transparent)]
     Web(#[from] WebError),
@@ -132,12 +139,13 @@ pub fn run(path: &Path) -> Result<(), RunError> {
 /// What needed privileges.
 struct Opened {
     live: Vec<LiveSource>,
+    hep: Option<HepListener>,
     web: Option<WebServer>,
 }
 
 impl Opened {
     fn open(config: &Config) -> Result<Self, RunError> {
-        if config.capture.interfaces.is_empty() {
+        if config.capture.interfaces.is_empty() && config.hep.is_none() {
             return Err(RunError::Nothing);
         }
         // Before any socket: a second start must say that the first one runs, not that an address is taken.
@@ -148,6 +156,7 @@ impl Opened {
                 tracing::warn!(interface = %source.interface(), "{note}");
             }
         }
+        let hep = config.hep.as_ref().map(HepListener::bind).transpose()?;
         let web = config.http.listen;
         let web = web
             .map(|at| WebServer::bind(at, &config.http))
@@ -176,7 +185,7 @@ impl Opened {
                 );
             }
         }
-        Ok(Self { live, web })
+        Ok(Self { live, hep, web })
     }
 }
 
@@ -232,10 +241,14 @@ struct Daemon {
     orders: Sender<Order>,
     notes: Sender<Note>,
     stop: Arc<AtomicBool>,
+    sensors: Sensors,
     readers: Vec<JoinHandle<()>>,
+    hep: Option<HepHandle>,
     stages: Option<JoinHandle<Result<Report, PipelineError>>>,
     web: Option<RunningWeb>,
     log: Option<LogHandle>,
+    known: Known,
+    shown: Arc<ArcSwap<Known>>,
 }
 
 impl Daemon {
@@ -256,8 +269,9 @@ impl Daemon {
         for note in trust.notes() {
             tracing::warn!("{note}");
         }
-        let sensors = sensors(&config);
-        let names: Vec<Arc<str>> = sensors.iter().map(|s| s.name.clone()).collect();
+        let mut sensors = Sensors::of(&config);
+        let hep = config.hep.clone().map(|h| sensors.number(h));
+        let names = sensors.names();
         let mut accounts = Accounts::new(names.clone());
         let last = looked::last_looked(&keeper, &names, now)?;
         let mut passes = Vec::new();
@@ -278,10 +292,12 @@ impl Daemon {
             trust.held().current().credentials.clone(),
             judges(&config),
         );
-        stages.collect.sensors = sensors;
+        stages.collect.sensors = sensors.0.clone();
         stages.fetch = trust.link(&config);
         stages.live = Some(steering.clone());
 
+        // HEP is the last of the sources.
+        let hep_source = opened.live.len();
         let (to_intake, caught) = bounded::<Caught>(CAUGHT);
         let (notes, noted) = unbounded();
         let intake = LiveIntake::new(
@@ -292,12 +308,7 @@ impl Daemon {
             clock::now,
         );
         let stop = Arc::new(AtomicBool::new(false));
-        let mut views = Views {
-            board: steering.board.clone(),
-            intake: intake.counters(),
-            readings: Vec::new(),
-            store: keeper.health(),
-        };
+        let mut readings = Vec::new();
         let mut readers = Vec::new();
         for (index, source) in opened.live.into_iter().enumerate() {
             let (limits, names) = (config.assemble, names.clone());
@@ -310,8 +321,10 @@ impl Daemon {
                 source: index,
                 sensor: source.sensor(),
             });
+            let name = names.get(usize::from(source.sensor()));
+            let names_of = name.cloned().unwrap_or_default();
             let shown = Arc::<ArcSwap<Reading>>::default();
-            views.readings.push(shown.clone());
+            readings.push(shown.clone());
             let reader = Reader {
                 index,
                 assembler: Box::new(move || {
@@ -321,6 +334,7 @@ impl Daemon {
                     a.begin_pass(pass);
                     a
                 }),
+                name: names_of.clone(),
                 source,
                 out: to_intake.clone(),
                 stop: stop.clone(),
@@ -333,6 +347,31 @@ impl Daemon {
                     .spawn(move || reader.run())?,
             );
         }
+        let hep = match (opened.hep, hep) {
+            (Some(listener), Some(settings)) => {
+                for agent in &settings.agents {
+                    let sensor = agent.sensor;
+                    let _ = notes.send(Note::Begin {
+                        source: hep_source,
+                        sensor,
+                    });
+                }
+                let mirror = Mirror::new(settings.agents, settings.mirror);
+                Some(listener.start(mirror, to_intake.clone(), hep_source, clock::now)?)
+            }
+            _ => None,
+        };
+        drop(to_intake);
+        let known = Arc::<ArcSwap<Known>>::default();
+        let views = Views {
+            board: steering.board.clone(),
+            intake: intake.counters(),
+            readings,
+            hep: hep.as_ref().map(HepHandle::view),
+            store: keeper.health(),
+            fetch: stages.fetch.as_ref().map(|link| link.client.clone()),
+            known: known.clone(),
+        };
         let lost = notes.clone();
         let stages = thread::Builder::new()
             .name("intake".to_owned())
@@ -346,10 +385,14 @@ impl Daemon {
             orders,
             notes,
             stop,
+            sensors,
             readers,
+            hep,
             stages: Some(stages),
             web,
             log,
+            known: Known::default(),
+            shown: known,
         })
     }
 }
@@ -406,6 +449,7 @@ impl Daemon {
         );
         tracing::info!(config = %self.path.display(), version = self.config.version, "{summary}");
         supervisor::ready(&summary);
+        self.show(true);
         let mut steps = StepWatch::start();
         let mut clock_due = Instant::now();
         let mut pulse = Pulse::new(supervisor::watchdog());
@@ -423,6 +467,7 @@ impl Daemon {
                 tracing::warn!(before = %step.before, after = %step.after, "the clock was set: open calls end as they stand, and the ledger says so");
                 let _ = self.notes.send(Note::Step(step));
                 let _ = self.orders.send(Order::Step);
+                self.known.steps += 1;
             }
             if clock_due <= Instant::now() {
                 clock_due = Instant::now() + CLOCK;
@@ -435,13 +480,43 @@ impl Daemon {
             if self.readers.iter().any(JoinHandle::is_finished) {
                 return Err(RunError::Died("reading"));
             }
+            if self.hep.as_ref().is_some_and(HepHandle::is_finished) {
+                return Err(RunError::Died("hep"));
+            }
             thread::sleep(TICK);
         }
+    }
+
+    /// Shows trust and configuration, as they are after a start or a reload.
+    fn show(&mut self, good: bool) {
+        let loaded = self.trust.held().current();
+        let crl = loaded
+            .lists
+            .crl
+            .as_ref()
+            .and_then(|c| c.window().next_update);
+        self.known.trust = snapshot::Trust {
+            certificates: loaded.certificates,
+            authorities: loaded.authorities,
+            ca_list_ends: loaded.ca_list_ends,
+            crl_ends: crl.map(Timestamp::from_secs),
+            loaded: Some(clock::now()),
+            kept_old: self.trust.held().trouble().is_some(),
+            notes: loaded.notes.len(),
+        };
+        self.known.config = snapshot::Configured {
+            version: self.config.version,
+            reloaded: clock::now(),
+            good,
+        };
+        self.shown.store(Arc::new(self.known));
     }
 
     fn ask_clock(&mut self) {
         match clock::state() {
             Ok(state) => {
+                self.known.clock = Some(state);
+                self.shown.store(Arc::new(self.known));
                 let _ = self.notes.send(Note::Clock(clock::now(), state));
                 let _ = self.orders.send(Order::Clock(clock::of_records(state)));
             }
@@ -452,7 +527,9 @@ impl Daemon {
     /// Takes all of the configuration as it is now, or nothing of it.
     fn reload(&mut self) {
         supervisor::reloading();
-        match self.take_new() {
+        let outcome = self.take_new();
+        self.show(outcome.is_ok());
+        match outcome {
             Ok(()) => tracing::info!(version = self.config.version, "reloaded"),
             Err(why) => tracing::error!("not reloaded, everything stays as it was: {why}"),
         }
@@ -461,8 +538,11 @@ impl Daemon {
 
     fn take_new(&mut self) -> Result<(), String> {
         let new = Config::load(&self.path).map_err(|p| RunError::Config(p).to_string())?;
-        // Trust is the only part that can still refuse: all the rest has been checked.
+        // These two are the only parts that can still refuse: all the rest has been checked.
+        self.take_agents(&new).map_err(|e| e.to_string())?;
         if let Reload::Kept(why) = self.trust.reload(&new, clock::now()) {
+            let old = self.config.clone();
+            self.take_agents(&old).map_err(|e| format!("{why}; {e}"))?;
             return Err(why);
         }
         for note in self.trust.notes() {
@@ -480,10 +560,34 @@ impl Daemon {
         }
         self.steering.verify.store(Arc::new(new.verify_settings()));
         let mut stages = PipelineSettings::new(&new, Default::default(), 0).collect;
-        stages.sensors = sensors(&self.config);
+        stages.sensors = self.sensors.0.clone();
         let _ = self.orders.send(Order::Settings(Box::new(stages)));
         self.ask_clock();
         self.config = new;
+        Ok(())
+    }
+
+    /// Takes the allow-list of HEP, and tells the ledger who looks from now on.
+    fn take_agents(&mut self, new: &Config) -> Result<(), HepError> {
+        let (Some(hep), Some(settings)) = (&self.hep, &new.hep) else {
+            return Ok(());
+        };
+        let known = self.sensors.0.len();
+        let settings = self.sensors.number(settings.clone());
+        hep.reload(&settings)?;
+        let source = self.readers.len();
+        for sensor in self.sensors.0.iter().skip(known) {
+            let _ = self.notes.send(Note::Sensor(sensor.name.clone()));
+        }
+        for (sensor, _) in (0u16..).zip(&self.sensors.0) {
+            let asked = settings.agents.iter().any(|a| a.sensor == sensor);
+            let of_hep = usize::from(sensor) >= self.config.capture.sensors().len();
+            let _ = match (of_hep, asked) {
+                (true, true) => self.notes.send(Note::Begin { source, sensor }),
+                (true, false) => self.notes.send(Note::End { source, sensor }),
+                (false, _) => Ok(()),
+            };
+        }
         Ok(())
     }
 
@@ -493,6 +597,11 @@ impl Daemon {
         let until = Instant::now() + DRAIN;
         self.stop.store(true, Ordering::Relaxed);
         self.steering.hurry.store(true, Ordering::Relaxed);
+        if let Some(hep) = self.hep.take()
+            && let Err(e) = hep.stop()
+        {
+            tracing::error!("HEP: {e}");
+        }
         let done = |h: &JoinHandle<_>| h.is_finished();
         while Instant::now() < until && !self.readers.iter().all(done) {
             thread::sleep(Duration::from_millis(10));
@@ -560,12 +669,38 @@ fn judges(config: &Config) -> usize {
     }
 }
 
-fn sensors(config: &Config) -> Vec<Sensor> {
-    let wire = config.capture.sensors().into_iter().map(|name| Sensor {
-        name,
-        provenance: Provenance::Wire,
-    });
-    wire.collect()
+/// Sensors by number. Who has a number keeps it, over reloads too: messages on their way bear it.
+struct Sensors(Vec<Sensor>);
+
+impl Sensors {
+    /// Those of interfaces; [`live::open`] numbers them so.
+    fn of(config: &Config) -> Self {
+        let wire = config.capture.sensors().into_iter().map(|name| Sensor {
+            name,
+            provenance: Provenance::Wire,
+        });
+        Self(wire.collect())
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.iter().map(|s| s.name.clone()).collect()
+    }
+
+    /// Gives each agent the number of its name, and new names the next ones.
+    fn number(&mut self, mut hep: HepSettings) -> HepSettings {
+        for agent in &mut hep.agents {
+            let known = |s: &Sensor| s.provenance == Provenance::Hep && s.name == agent.name;
+            let place = self.0.iter().position(known).unwrap_or_else(|| {
+                self.0.push(Sensor {
+                    name: agent.name.clone(),
+                    provenance: Provenance::Hep,
+                });
+                self.0.len() - 1
+            });
+            agent.sensor = u16::try_from(place).unwrap_or(u16::MAX);
+        }
+        hep
+    }
 }
 
 /// Settings that sockets, threads and folders were made by.
@@ -574,6 +709,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[capture]", old.capture != new.capture),
         ("[run]", old.run != new.run),
         ("[store] path", old.store != new.store),
+        ("[hep] addresses", addresses(old) != addresses(new)),
+        ("[http]", old.http != new.http),
+        ("[limits]", old.assemble != new.assemble),
         ("[fetch] enabled", old.fetch_enabled != new.fetch_enabled),
     ];
     changed
@@ -581,4 +719,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .filter(|(_, c)| *c)
         .map(|(n, _)| n)
         .collect()
+}
+
+fn addresses(config: &Config) -> Option<[&[std::net::SocketAddr]; 3]> {
+    let hep = config.hep.as_ref()?;
+    Some([&hep.udp, &hep.tcp, &hep.tls])
 }

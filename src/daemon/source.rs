@@ -4,12 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 
 use crate::capture::live::{LiveCounters, LiveError, LiveSource};
+use crate::engine::coverage::PUBLISH;
 use crate::engine::sequence::Caught;
 use crate::engine::{AssembleCounters, Assembler};
 use crate::host::clock::{self, StepWatch};
@@ -25,8 +26,8 @@ const REST: Duration = Duration::from_secs(1);
 pub struct Reading {
     /// Name of the interface.
     pub interface: Arc<str>,
-    /// Its sensor, by index.
-    pub sensor: u16,
+    /// Name of its sensor.
+    pub sensor: Arc<str>,
     /// What the interface gave.
     pub live: LiveCounters,
     /// What became of it.
@@ -43,6 +44,8 @@ pub(super) struct Reader {
     pub index: usize,
     /// Where frames come from.
     pub source: LiveSource,
+    /// Name of its sensor.
+    pub name: Arc<str>,
     /// Gives an assembler that has seen nothing.
     pub assembler: Box<dyn Fn() -> Assembler + Send>,
     /// Where messages go.
@@ -58,12 +61,14 @@ impl Reader {
     pub fn run(mut self) {
         let mut reading = Reading {
             interface: self.source.interface().clone(),
-            sensor: self.source.sensor(),
+            sensor: self.name.clone(),
             ..Reading::default()
         };
         let mut before = AssembleCounters::default();
         let mut assembler = (self.assembler)();
         let mut clock = StepWatch::start();
+        let mut published = Instant::now();
+        let mut freezes = 0;
         loop {
             let stopping = self.stop.load(Ordering::Relaxed);
             let turned = AssertUnwindSafe(|| self.turn(&mut assembler, &mut clock, stopping));
@@ -79,6 +84,16 @@ impl Reader {
                     before.add(&assembler.counters());
                     assembler = (self.assembler)();
                 }
+            }
+            let frozen = self.source.counters().ring_freezes;
+            if frozen > freezes {
+                let (sensor, now) = (self.source.sensor(), clock::now());
+                assembler.handle_freezes(sensor, now, frozen - freezes);
+                freezes = frozen;
+            }
+            if published.elapsed() >= PUBLISH {
+                published = Instant::now();
+                assembler.publish_coverage();
             }
             let caught = self.caught(&mut assembler);
             reading.live = self.source.counters();

@@ -1,18 +1,46 @@
 //! What the daemon shows over HTTP: what its threads have published, and whether that is in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::intake::IntakeCounters;
 use super::keeper::StoreHealth;
 use super::metrics;
-use super::pipeline::Board;
+use super::metrics::snapshot::{
+    Configured, Counts, Interface, Queue, Snapshot, Stage, Stored, Trust,
+};
+use super::pipeline::{Board, QUEUE};
 use super::source::Reading;
+use crate::call::record::ClockState;
+use crate::capture::hep::HepView;
+use crate::capture::live::LiveCounters;
+use crate::fetch;
+use crate::host::clock;
+use crate::host::process::Process;
 use crate::web::{Check, Status};
 
+/// How long a stage may stand still: the store's disk may take its time, and no call is lost meanwhile.
+const STILL: Duration = Duration::from_secs(30);
+
+/// How far the clock may be off, in nanoseconds: above a second nothing is answered automatically.
+const CLOCK_ERROR: u64 = 1_000_000_000;
+
+/// What the first thread knows and shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Trust.
+    pub trust: Trust,
+    /// The configuration.
+    pub config: Configured,
+    /// The host's clock.
+    pub clock: Option<ClockState>,
+    /// How often it was set.
+    pub steps: u64,
+}
+
 /// What the daemon's threads show.
-#[derive(Clone)]
 pub struct Views {
     /// The stages.
     pub board: Arc<Board>,
@@ -20,21 +48,116 @@ pub struct Views {
     pub intake: Arc<ArcSwap<IntakeCounters>>,
     /// Reading threads.
     pub readings: Vec<Arc<ArcSwap<Reading>>>,
+    /// HEP.
+    pub hep: Option<HepView>,
     /// The store.
     pub store: Arc<ArcSwap<StoreHealth>>,
+    /// Certificates over HTTPS.
+    pub fetch: Option<fetch::Client>,
+    /// What the first thread knows.
+    pub known: Arc<ArcSwap<Known>>,
+}
+
+impl Views {
+    /// The daemon as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let report = self.board.report();
+        let mut stages = report.as_ref().clone();
+        let mut interfaces: Vec<(Arc<str>, Arc<str>, LiveCounters)> = Vec::new();
+        let mut reading_rebuilt = 0;
+        for reading in &self.readings {
+            let r = reading.load();
+            stages.assemble.add(&r.assemble);
+            reading_rebuilt += r.rebuilt;
+            match interfaces
+                .iter_mut()
+                .find(|(_, name, _)| *name == r.interface)
+            {
+                Some((_, _, all)) => all.add(&r.live),
+                None => interfaces.push((r.sensor.clone(), r.interface.clone(), r.live)),
+            }
+        }
+        stages.fetch = self.fetch.as_ref().map(fetch::Client::report);
+        let (intake, store, known) = (self.intake.load(), self.store.load(), self.known.load());
+        let (turned, collected) = self.board.ages();
+        let last = stages.span.map(|(_, last)| last);
+        let lag = last.map(|last| clock::now().distance(last));
+        Snapshot {
+            interfaces: interfaces
+                .into_iter()
+                .map(|(sensor, name, all)| Interface::of(sensor, name, &all))
+                .collect(),
+            mirror: self.hep.as_ref().map(hep).unwrap_or_default(),
+            sequence: (
+                intake.late,
+                usize::try_from(intake.waiting).unwrap_or(usize::MAX),
+            ),
+            duplicates: intake.duplicates.iter().collect(),
+            shed: intake.shed.iter().collect(),
+            queues: vec![Queue {
+                name: "judge",
+                depth: self.board.waiting(),
+                capacity: QUEUE,
+            }],
+            threads: vec![
+                stage("read", reading_rebuilt, None),
+                stage("intake", self.board.rebuilt(), Some(turned)),
+                stage("collect", report.collect_rebuilt, Some(collected)),
+            ],
+            trust: Some(known.trust),
+            store: Some(Stored {
+                counters: store.counters,
+                lost: store.lost,
+                bytes: None,
+                committed: store.committed,
+                // Without calls there is nothing to be behind of.
+                lag: lag.filter(|_| store.trouble.is_some()),
+                writable: store.trouble.is_none(),
+            }),
+            clock: (known.clock, known.steps),
+            agents: Vec::new(),
+            sensors: Vec::new(),
+            coverage_late: intake.coverage_late,
+            web: None,
+            config: Some(known.config),
+            process: Some(Process::read()),
+            stages,
+        }
+    }
+}
+
+/// Packets and connections in one list: counters, and gauges.
+fn hep(view: &HepView) -> (Counts, Counts) {
+    let (mirror, listen) = view.counters();
+    let counters = mirror.iter().chain(listen.iter());
+    (
+        counters.collect(),
+        mirror.gauges().chain(listen.gauges()).collect(),
+    )
+}
+
+fn stage(name: &'static str, rebuilt: u64, beat: Option<Duration>) -> Stage {
+    Stage {
+        name,
+        // Each panic that is caught has its thread begin anew.
+        panics: rebuilt,
+        rebuilds: rebuilt,
+        beat,
+    }
 }
 
 impl Status for Views {
     fn metrics(&self) -> String {
-        metrics::render(&self.board.report())
+        metrics::render_snapshot(&self.snapshot())
     }
 
     fn health(&self) -> Vec<Check> {
-        let (intake, collect) = self.board.beats();
-        vec![
-            Check::good("intake", format!("turned {intake} times")),
-            Check::good("collect", format!("turned {collect} times")),
-        ]
+        let (intake, collect) = self.board.ages();
+        let turns = |name: &str, age: Duration| match age < STILL {
+            true => Check::good(name, "turns"),
+            false => Check::bad(name, format!("has not turned for {} s", age.as_secs())),
+        };
+        vec![turns("intake", intake), turns("collect", collect)]
     }
 
     fn readiness(&self) -> Vec<Check> {
@@ -44,13 +167,29 @@ impl Status for Views {
             let name = format!("capture {}", reading.interface);
             checks.push(match &reading.trouble {
                 Some(why) => Check::bad(name, why.clone()),
+                None if reading.live.link_up == 0 => Check::bad(name, "the interface is down"),
                 None => Check::good(name, "read"),
             });
         }
+        let known = self.known.load();
+        checks.push(match known.trust.authorities {
+            0 if self.fetch.is_none() => Check::bad("trust", "no authority: no call can pass"),
+            n => Check::good("trust", format!("{n} authorities")),
+        });
         let store = self.store.load();
         checks.push(match &store.trouble {
             Some(why) => Check::bad("store", why.clone()),
             None => Check::good("store", "takes records"),
+        });
+        checks.push(match known.clock {
+            Some(c) if c.bound_ns() < CLOCK_ERROR => {
+                Check::good("clock", "synchronised well enough")
+            }
+            // Calls are judged all the same; only answers wait for a person.
+            _ => Check::good(
+                "clock",
+                "not synchronised: nothing is answered automatically",
+            ),
         });
         checks
     }

@@ -102,6 +102,12 @@ impl Accounts {
         }
     }
 
+    /// One more sensor, numbered after those there are.
+    pub fn add_sensor(&mut self, name: Arc<str>) {
+        self.sensors.entry(name.clone()).or_default();
+        self.names.push(name);
+    }
+
     /// A source looks for a sensor from now on; without it nothing of that sensor is covered any more.
     pub fn handle_begin(&mut self, source: usize, sensor: u16) {
         self.with(sensor, |s| {

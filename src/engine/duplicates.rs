@@ -16,7 +16,7 @@ use ring::digest::{Context, SHA256};
 use smallvec::SmallVec;
 
 use crate::base::Timestamp;
-use crate::engine::assemble::counters::counters;
+use crate::base::counters::counters;
 use crate::wire::{Message, Transport};
 
 /// Bounds of [`Duplicates`].

@@ -1,6 +1,6 @@
 //! What became of every connection. Packets are counted by [`Mirror`](crate::engine::mirror::Mirror).
 
-use crate::engine::assemble::counters::counters;
+use crate::base::counters::counters;
 
 counters! {
     /// Counters of a listener since its beginning.

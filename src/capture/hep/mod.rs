@@ -290,7 +290,29 @@ pub struct HepHandle {
     join: JoinHandle<Result<(), io::Error>>,
 }
 
+/// A listener's counters, for other threads.
+#[derive(Clone, Debug)]
+pub struct HepView {
+    shared: Arc<Shared>,
+    counts: Arc<ArcSwap<MirrorCounters>>,
+}
+
+impl HepView {
+    /// What became of packets and messages, and of connections.
+    pub fn counters(&self) -> (MirrorCounters, ListenCounters) {
+        (**self.counts.load(), self.shared.counters())
+    }
+}
+
 impl HepHandle {
+    /// Its counters, for other threads.
+    pub fn view(&self) -> HepView {
+        HepView {
+            shared: self.shared.clone(),
+            counts: self.counts.clone(),
+        }
+    }
+
     /// What became of packets and messages, some milliseconds ago.
     pub fn mirror_counters(&self) -> MirrorCounters {
         **self.counts.load()

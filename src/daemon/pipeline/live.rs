@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Receiver;
@@ -39,13 +40,48 @@ pub enum Order {
 }
 
 /// What the stages show while they run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Board {
     report: ArcSwap<Report>,
-    intake: AtomicU64,
-    collect: AtomicU64,
+    began: Instant,
+    intake: Beat,
+    collect: Beat,
     waiting: AtomicUsize,
     rebuilt: AtomicU64,
+}
+
+/// How often a stage has turned, and when it last did.
+#[derive(Debug, Default)]
+struct Beat {
+    turns: AtomicU64,
+    /// Milliseconds after the board began.
+    last: AtomicU64,
+}
+
+impl Beat {
+    fn turn(&self, began: Instant) {
+        let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    fn age(&self, began: Instant) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        began.elapsed().saturating_sub(last)
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            report: ArcSwap::default(),
+            began: Instant::now(),
+            intake: Beat::default(),
+            collect: Beat::default(),
+            waiting: AtomicUsize::new(0),
+            rebuilt: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Board {
@@ -56,8 +92,13 @@ impl Board {
 
     /// How often intake and collect have turned: numbers that stand still are threads that hang.
     pub fn beats(&self) -> (u64, u64) {
-        let beats = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        (beats(&self.intake), beats(&self.collect))
+        let turns = |b: &Beat| b.turns.load(Ordering::Relaxed);
+        (turns(&self.intake), turns(&self.collect))
+    }
+
+    /// How long ago intake and collect last turned.
+    pub fn ages(&self) -> (Duration, Duration) {
+        (self.intake.age(self.began), self.collect.age(self.began))
     }
 
     /// Batches that waited for a judge when last looked.
@@ -76,12 +117,12 @@ impl Board {
     }
 
     pub(super) fn beat_intake(&self, waiting: usize) {
-        self.intake.fetch_add(1, Ordering::Relaxed);
+        self.intake.turn(self.began);
         self.waiting.store(waiting, Ordering::Relaxed);
     }
 
     pub(super) fn show(&self, report: Report) {
-        self.collect.fetch_add(1, Ordering::Relaxed);
+        self.collect.turn(self.began);
         self.report.store(Arc::new(report));
     }
 }

@@ -48,7 +48,7 @@ use stage::WaitingRoom;
 pub const BATCH: usize = 64;
 
 /// Batches that may wait in a queue. Times 64 messages of about 1 KB: 4 MB.
-const QUEUE: usize = 64;
+pub const QUEUE: usize = 64;
 
 /// What the stages need.
 #[derive(Clone, Debug)]

@@ -1,48 +1,12 @@
 //! What became of every frame, fragment, datagram, segment and message. At each level the outcomes add up to what came in:
 //! [`AssembleCounters::imbalance`] says so, and the tests ask it.
 
+use crate::base::counters::counters;
 use crate::wire::Cut;
 use crate::wire::ip::IpError;
 use crate::wire::ip::reassembly::LostWhy;
 use crate::wire::link::LinkError;
 use crate::wire::tunnel::{TunnelError, TunnelKind};
-
-macro_rules! counters {
-    ($(#[$outer:meta])* pub struct $name:ident {
-        counters: { $( $counter:ident $counts:literal; )* }
-        gauges: { $( $gauge:ident $shows:literal; )* }
-    }) => {
-        $(#[$outer])*
-        pub struct $name {
-            $( #[doc = $counts] pub $counter: u64, )*
-            $( #[doc = $shows] pub $gauge: u64, )*
-        }
-
-        impl $name {
-            /// Every counter by its stable name.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$( (stringify!($counter), self.$counter) ),*].into_iter()
-            }
-
-            /// Every gauge by its stable name: these may fall.
-            pub fn gauges(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$( (stringify!($gauge), self.$gauge) ),*].into_iter()
-            }
-
-            /// What each counter and gauge counts, in one line.
-            pub const HELP: &'static [(&'static str, &'static str)] =
-                &[$( (stringify!($counter), $counts), )* $( (stringify!($gauge), $shows) ),*];
-
-            /// Adds another one's.
-            pub fn add(&mut self, other: &Self) {
-                $( self.$counter = self.$counter.saturating_add(other.$counter); )*
-                $( self.$gauge = self.$gauge.saturating_add(other.$gauge); )*
-            }
-        }
-    };
-}
-
-pub(crate) use counters;
 
 counters! {
     /// Counters of an [`Assembler`](super::Assembler) since its beginning.

@@ -1,7 +1,7 @@
 //! What became of every packet and message. At each level the outcomes add up to what came in: [`MirrorCounters::imbalance`] says so.
 
 use super::agent::Refusal;
-use crate::engine::assemble::counters::counters;
+use crate::base::counters::counters;
 use crate::wire::Cut;
 use crate::wire::hep::HepError;
 
