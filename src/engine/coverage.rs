@@ -45,8 +45,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// What the daemon let go under overload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {
-    /// A message that begins no call: a retransmission, a response, another method.
+    /// A message that begins no call: a response, another method.
     Message,
+    /// A message that had been seen already: nothing is missed by it, and it counts among the duplicates.
+    Repeat,
     /// A verification: the call's record is there, undetermined.
     Verification,
 }
@@ -179,6 +181,7 @@ impl Accounts {
         self.count(sensor, at, |c| {
             let n = match what {
                 Shed::Message => &mut c.shed,
+                Shed::Repeat => &mut c.duplicates,
                 Shed::Verification => &mut c.unverified,
             };
             *n = n.saturating_add(count);

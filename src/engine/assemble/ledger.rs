@@ -229,7 +229,10 @@ impl Sensor {
                     row.changed = true;
                 }
             }
-            _ => self.rows.push_back(Row::new(at, at)),
+            _ => {
+                let from = at.plus(self.late());
+                self.rows.push_back(Row::new(from, from));
+            }
         }
         self.last = self.last.max(at);
         self.closed = false;
@@ -400,7 +403,8 @@ mod tests {
         let packets: Vec<_> = all.iter().map(|c| c.packets).collect();
         assert_eq!(packets, [0, 1, 0, 1, 0, 0]);
         assert_eq!(all[2].until, s(140), "until the step");
-        assert_eq!(all[3].from, s(20), "from where it went");
+        let late = Duration::from_nanos(1);
+        assert_eq!(all[3].from, s(20).plus(late), "from where it went");
         assert_eq!(all[4].from, s(60).plus(Duration::from_nanos(1)));
     }
 

@@ -112,7 +112,8 @@ fn what_later_stages_count_reaches_the_row_of_its_minute() {
     assert_eq!(stored.0[&s(60)].shed, 3);
     a.handle_shed(0, s(59), Shed::Verification, 2);
     a.handle_lost_records(0, s(61), 1);
-    a.handle_duplicates(0, s(61), 4);
+    a.handle_duplicates(0, s(61), 3);
+    a.handle_shed(0, s(61), Shed::Repeat, 1);
     a.handle_row(0, row(60, 120, 2));
     a.handle_time(s(120));
     stored.take(&mut a);
