@@ -20,7 +20,7 @@ pub(super) fn read(s: Section<'_, '_>) -> RunSettings {
     s.finish();
     RunSettings {
         judges: usize::try_from(judges).unwrap_or(0),
-        user: user.filter(|u| !u.is_empty()),
+        user,
         sandbox,
     }
 }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::pipeline::{BATCH, Batch, Intake, Pressure};
 use crate::base::Timestamp;
-use crate::call::record::ClockState;
+use crate::call::record::{ClockState, Down};
 use crate::daemon::keeper::LostRecord;
 use crate::engine::coverage::{Accounts, Shed};
 use crate::engine::duplicates::{DuplicateCounters, DuplicateSettings, Duplicates};
@@ -45,6 +45,10 @@ pub enum Note {
         /// Which sensor.
         sensor: u16,
     },
+    /// A sensor can't look, and why.
+    Down(u16, Timestamp, Down),
+    /// It looks again.
+    Up(u16, Timestamp),
     /// A record could not be kept.
     Lost(LostRecord),
     /// How the clock is.
@@ -142,6 +146,8 @@ impl LiveIntake {
                 self.names.push(name.clone());
                 accounts.add_sensor(name);
             }
+            Note::Down(sensor, at, why) => accounts.handle_down(sensor, at, why),
+            Note::Up(sensor, at) => accounts.handle_up(sensor, at),
             Note::End { source, sensor } => accounts.handle_end(source, sensor),
             Note::Begin { source, sensor } => accounts.handle_begin(source, sensor),
             Note::Clock(at, state) => accounts.handle_clock(at, state),
@@ -162,6 +168,7 @@ impl LiveIntake {
         }
         match self.shedder.handle(&message, level) {
             Fate::Shed => return self.accounts.handle_shed(sensor, at, Shed::Message, 1),
+            Fate::ShedRepeat => return self.accounts.handle_shed(sensor, at, Shed::Repeat, 1),
             Fate::Pass => {}
             Fate::PassUnchecked => {
                 self.accounts.handle_shed(sensor, at, Shed::Verification, 1);

@@ -337,6 +337,7 @@ impl Daemon {
                 name: names_of.clone(),
                 source,
                 out: to_intake.clone(),
+                notes: notes.clone(),
                 stop: stop.clone(),
                 shown,
             };

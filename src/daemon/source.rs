@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 
+use super::intake::Note;
+use crate::call::record::Down;
 use crate::capture::live::{LiveCounters, LiveError, LiveSource};
 use crate::engine::coverage::PUBLISH;
 use crate::engine::sequence::Caught;
@@ -50,6 +52,8 @@ pub(super) struct Reader {
     pub assembler: Box<dyn Fn() -> Assembler + Send>,
     /// Where messages go.
     pub out: Sender<Caught>,
+    /// Where it is told whether the interface is up.
+    pub notes: Sender<Note>,
     /// Set when the end has come.
     pub stop: Arc<AtomicBool>,
     /// What others see.
@@ -69,6 +73,7 @@ impl Reader {
         let mut clock = StepWatch::start();
         let mut published = Instant::now();
         let mut freezes = 0;
+        let mut up = true;
         loop {
             let stopping = self.stop.load(Ordering::Relaxed);
             let turned = AssertUnwindSafe(|| self.turn(&mut assembler, &mut clock, stopping));
@@ -90,6 +95,11 @@ impl Reader {
                 let (sensor, now) = (self.source.sensor(), clock::now());
                 assembler.handle_freezes(sensor, now, frozen - freezes);
                 freezes = frozen;
+            }
+            let is_up = self.source.counters().link_up > 0;
+            if is_up != up {
+                up = is_up;
+                self.say_link(up, &reading.interface);
             }
             if published.elapsed() >= PUBLISH {
                 published = Instant::now();
@@ -134,6 +144,22 @@ impl Reader {
             coverage: std::iter::from_fn(|| assembler.poll_coverage()).collect(),
             upto: self.source.upto(clock::now()),
         }
+    }
+
+    fn say_link(&self, up: bool, interface: &str) {
+        let (sensor, now) = (self.source.sensor(), clock::now());
+        let note = if up {
+            tracing::info!(interface, "the interface is up: calls are seen again");
+            Note::Up(sensor, now)
+        } else {
+            tracing::warn!(
+                interface,
+                "the interface is down or gone: no call is seen on it"
+            );
+            Note::Down(sensor, now, Down::Interface)
+        };
+        // Intake ends after us.
+        let _ = self.notes.send(note);
     }
 
     /// Trouble is said once when it comes and once when it goes.

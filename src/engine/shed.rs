@@ -93,6 +93,8 @@ pub enum Fate {
     Pass,
     /// It goes on, and its signatures are not checked.
     PassUnchecked,
+    /// It is let go: an INVITE that had been seen before, so nothing of it is lost.
+    ShedRepeat,
     /// It is let go.
     Shed,
 }
@@ -132,7 +134,7 @@ impl Shedder {
                     Level::Calm => Fate::Pass,
                     _ if again => {
                         self.counters.retransmissions += 1;
-                        Fate::Shed
+                        Fate::ShedRepeat
                     }
                     Level::Checks => {
                         self.counters.checks += 1;
@@ -248,11 +250,11 @@ mod tests {
             [INVITE, INVITE, RINGING, BYE, OPTIONS, PONG, "garbage"]
                 .map(|m| s.handle(&message(m, 100), level))
         };
-        use Fate::{Pass as P, PassUnchecked as U, Shed as S};
+        use Fate::{Pass as P, PassUnchecked as U, Shed as S, ShedRepeat as R};
         assert_eq!(fates(Level::Calm), [P, P, P, P, P, P, P]);
-        assert_eq!(fates(Level::Idle), [P, S, P, P, S, S, S]);
-        assert_eq!(fates(Level::Answers), [P, S, S, S, S, S, S]);
-        assert_eq!(fates(Level::Checks), [U, S, S, S, S, S, S]);
+        assert_eq!(fates(Level::Idle), [P, R, P, P, S, S, S]);
+        assert_eq!(fates(Level::Answers), [P, R, S, S, S, S, S]);
+        assert_eq!(fates(Level::Checks), [U, R, S, S, S, S, S]);
     }
 
     #[test]
@@ -273,7 +275,10 @@ mod tests {
     fn the_same_invite_after_its_time_is_a_new_one() {
         let mut s = Shedder::new();
         s.handle(&message(INVITE, 100), Level::Calm);
-        assert_eq!(s.handle(&message(INVITE, 131), Level::Idle), Fate::Shed);
+        assert_eq!(
+            s.handle(&message(INVITE, 131), Level::Idle),
+            Fate::ShedRepeat
+        );
         assert_eq!(s.handle(&message(INVITE, 200), Level::Idle), Fate::Pass);
     }
 
