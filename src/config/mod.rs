@@ -86,7 +86,7 @@ pub struct Config {
     pub run: RunSettings,
     /// The folder of the configuration's file.
     pub folder: PathBuf,
-    /// Where the daemon keeps which lists it has accepted, beside the store.
+    /// Where the daemon keeps which lists it has accepted: a file in the folder of the store.
     pub history: PathBuf,
     /// Where metrics and health are served.
     pub http: WebSettings,
@@ -225,7 +225,7 @@ impl Config {
                 fetch,
                 fetch_enabled,
                 folder: folder.to_owned(),
-                history: store_path.with_extension("lists.json"),
+                history: store_path.join("lists.json"),
                 assemble,
                 hep,
                 store: store_path,

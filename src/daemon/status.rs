@@ -17,7 +17,6 @@ use crate::call::record::ClockState;
 use crate::capture::hep::HepView;
 use crate::capture::live::LiveCounters;
 use crate::fetch;
-use crate::host::clock;
 use crate::host::process::Process;
 use crate::web::{Check, Status};
 
@@ -80,8 +79,6 @@ impl Views {
         stages.fetch = self.fetch.as_ref().map(fetch::Client::report);
         let (intake, store, known) = (self.intake.load(), self.store.load(), self.known.load());
         let (turned, collected) = self.board.ages();
-        let last = stages.span.map(|(_, last)| last);
-        let lag = last.map(|last| clock::now().distance(last));
         Snapshot {
             interfaces: interfaces
                 .into_iter()
@@ -110,8 +107,7 @@ impl Views {
                 lost: store.lost,
                 bytes: None,
                 committed: store.committed,
-                // Without calls there is nothing to be behind of.
-                lag: lag.filter(|_| store.trouble.is_some()),
+                lag: report.lag,
                 writable: store.trouble.is_none(),
             }),
             clock: (known.clock, known.steps),
