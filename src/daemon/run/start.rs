@@ -26,6 +26,7 @@ use crate::engine::mirror::Mirror;
 use crate::engine::sequence::Caught;
 use crate::host::clock;
 use crate::host::log::LogHandle;
+use crate::host::trouble::Trouble;
 use crate::store::embedded::StoreSettings;
 use crate::store::looked;
 
@@ -178,6 +179,7 @@ impl Daemon {
             log,
             known: Known::default(),
             shown: known,
+            asking: Trouble::new("asking how good the clock is (adjtimex)"),
         })
     }
 }
