@@ -85,7 +85,7 @@ impl Daemon {
         let (to_intake, caught) = bounded::<Caught>(CAUGHT);
         let (notes, noted) = unbounded();
         let intake = LiveIntake::new(
-            opened.live.len(),
+            hep_source + usize::from(hep.is_some()),
             caught,
             (names.clone(), accounts),
             noted,
