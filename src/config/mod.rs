@@ -120,7 +120,11 @@ impl Config {
         let text = read(path).map_err(|p| vec![p])?;
         let (reader, table) = Reader::parse(path, &text);
         let root = reader.root(&table);
-        let folder = path.parent().unwrap_or(Path::new(""));
+        // The folder of a bare file name is empty, and nobody can make or open that.
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
 
         let provider = provider(root.section("provider"));
         let plan = number_plan(root.section("numbers"));

@@ -28,6 +28,7 @@ use crate::engine::mirror::Mirror;
 use crate::engine::sequence::Caught;
 use crate::host::clock;
 use crate::host::log::LogHandle;
+use crate::host::trouble::Trouble;
 use crate::store::looked;
 
 /// Telegrams of all sources that may wait for intake: a source has at most one block's worth of messages in each.
@@ -123,6 +124,7 @@ impl Daemon {
             log,
             known: Known::default(),
             shown: known,
+            asking: Trouble::new("asking how good the clock is (adjtimex)"),
         })
     }
 }
