@@ -1,5 +1,6 @@
 //! `tracehop run` in the callee's namespace: started, asked, ended; and what it left in its store.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -188,13 +189,29 @@ pub fn identities(edge: &Edge, uid: u64) -> Vec<String> {
 }
 
 /// One stretch of the ledger.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Stretch {
     pub state: String,
     pub why: String,
     pub from: Timestamp,
     pub until: Timestamp,
     pub all: Value,
+}
+
+impl fmt::Debug for Stretch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            state,
+            why,
+            from,
+            until,
+            all,
+        } = self;
+        let counts = all.as_object().unwrap().iter();
+        let counts = counts.filter(|(_, n)| n.as_u64().is_some_and(|n| n > 0));
+        let counts: Vec<_> = counts.map(|(name, n)| format!("{name} {n}")).collect();
+        write!(f, "{from} to {until}: {state} {why} {}", counts.join(", "))
+    }
 }
 
 impl Stretch {
