@@ -60,7 +60,7 @@ fn feed(target: &Target, input: &[u8]) {
 }
 
 /// Pieces that mean something to one parser or another.
-const WORDS: [&[u8]; 24] = [
+const WORDS: [&[u8]; 28] = [
     b";info=<",
     b">",
     b";ppt=shaken",
@@ -85,6 +85,10 @@ const WORDS: [&[u8]; 24] = [
     b"\xa0\x06\x16\x04",
     b"\x02\x01\xff",
     b"\xff\xfe",
+    b"\x08\x00\x45\x00",
+    b"\x81\x00\x00\x07",
+    b"\x88\x47\x00\x00\x11\x40",
+    b"INVITE sip:a@example.net SIP/2.0\r\n",
 ];
 
 /// One to four changes of an input.
@@ -181,4 +185,10 @@ targets! {
     tnauthlist "tnauthlist";
     crl "crl";
     ca_list "ca-list";
+    frames "frames";
+    tunnel "tunnel";
+    reassembly "reassembly";
+    tcp "tcp";
+    websocket "websocket";
+    sctp "sctp";
 }

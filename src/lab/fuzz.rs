@@ -7,6 +7,8 @@
 //! `tests/fuzz.rs` runs every target for a bounded time on the stable toolchain, over its seeds and the kept corpus;
 //! `fuzz/` wraps the same bodies for libFuzzer.
 
+mod wire;
+
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
@@ -83,6 +85,36 @@ pub const TARGETS: &[Target] = &[
         name: "ca-list",
         check: ca_list,
         seeds: ca_list_seeds,
+    },
+    Target {
+        name: "frames",
+        check: wire::frames,
+        seeds: wire::frames_seeds,
+    },
+    Target {
+        name: "tunnel",
+        check: wire::tunnel,
+        seeds: wire::tunnel_seeds,
+    },
+    Target {
+        name: "reassembly",
+        check: wire::reassembly,
+        seeds: wire::reassembly_seeds,
+    },
+    Target {
+        name: "tcp",
+        check: wire::tcp_framing,
+        seeds: wire::tcp_framing_seeds,
+    },
+    Target {
+        name: "websocket",
+        check: wire::websocket,
+        seeds: wire::websocket_seeds,
+    },
+    Target {
+        name: "sctp",
+        check: wire::sctp_chunks,
+        seeds: wire::sctp_chunks_seeds,
     },
 ];
 

@@ -488,6 +488,10 @@ impl Stream {
                             sink.push_back((Found::LostThread, self.last));
                         }
                         self.phase = Phase::Hunting { through: 0 };
+                        // The framer and the search may differ on a start line: not to find the same one again.
+                        if resync(rest) == Resync::At(0) {
+                            at += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
+                        }
                     }
                 },
                 Phase::Hunting { through } => match resync(rest) {
@@ -519,9 +523,11 @@ impl Stream {
                 Phase::WebSocket => match self.receive_ws(rest, sink) {
                     Ok(n) if n < rest.len() => return at + n,
                     Ok(n) => at += n,
+                    // What came before it in this stretch was given out: looking through it again would find it again, for ever.
                     Err(ws::Broken) => {
                         sink.push_back((Found::LostThread, self.last));
                         self.phase = Phase::Hunting { through: 0 };
+                        return bytes.len();
                     }
                 },
                 // Only `skip` and `append` begin and end it.

@@ -148,3 +148,13 @@ fn one_source_can_t_take_the_place_of_a_trunk() {
         (0, None)
     );
 }
+
+#[test]
+fn a_broken_frame_behind_a_message_ends_the_stretch_and_not_the_program() {
+    let broken = [ws(0x81, None, &invite(1)[..900]), vec![0xff; 40]].concat();
+    let next = ws(0x81, None, &invite(2)[..900]);
+    let mut frames = segments(10, &broken, 1_460);
+    frames.extend(segments(10 + broken.len() as u32, &next, 1_460));
+    let (out, c) = run(&frames);
+    assert_eq!((out.len(), c.ws_messages, c.stream_lost_threads), (2, 2, 1));
+}

@@ -1,0 +1,282 @@
+//! The daemon's life: open, give up privileges, watch, reload, drain.
+//!
+//! ```text
+//! configuration ─► sockets and rings ─► no capability, no root ─► confined ─► store, trust ─► READY ─► signals … ─► drained
+//! ```
+//!
+//! Everything that needs a privilege is opened on the first thread before there is another one, and then no privilege is left. Reload takes all of a new
+//! configuration or nothing of it. The end comes in the order in which data flows: sources, judges, collect, store, HTTP.
+//!
+//! - `open`: with privileges · `start`: threads · `reload`: SIGHUP · `pulse`: the watchdog · `sensors`: who looks, by number
+
+mod open;
+mod pulse;
+mod reload;
+mod sensors;
+mod start;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::intake::Note;
+use super::metrics::snapshot;
+use super::pipeline::{Live, Order, PipelineError, Report};
+use super::status::Known;
+use super::trust::{Trust, TrustError};
+use crate::base::Timestamp;
+use crate::capture::hep::{HepError, HepHandle};
+use crate::capture::live::LiveError;
+use crate::config::{Config, Problem};
+use crate::host::clock::{self, StepWatch};
+use crate::host::log::{self, LogHandle};
+use crate::host::privilege::PrivilegeError;
+use crate::host::supervisor;
+use crate::store::StoreError;
+use crate::web::{RunningWeb, WebError};
+use open::Opened;
+use pulse::Pulse;
+use sensors::Sensors;
+
+/// How often the first thread looks at signals and at the others.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often the clock's state is asked for: it drifts by milliseconds meanwhile.
+const CLOCK: Duration = Duration::from_secs(10);
+
+/// How long the end may take: systemd waits 90 s by default, an operator less.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration.
+    #[error("{}", .0.iter().map(|p| format!("\n{p}")).collect::<String>())]
+    Config(Vec<Problem>),
+    /// There is nothing to watch.
+    #[error(
+        "nothing to watch: neither an interface nor a HEP listener is configured\n    write [[capture.interface]] with name = \"eth0\", or [hep] with udp = \"127.0.0.1:9060\""
+    )]
+    Nothing,
+    /// An interface.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// Privileges.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    /// The folder of the state.
+    #[error("{path}: {source}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The stages.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// No thread, no signals.
+    #[error("can't start: {0}")]
+    System(#[from] std::io::Error),
+    /// A thread that should never end did.
+    #[error("the {0} thread ended; what is durable stays, please report this with the log")]
+    Died(&'static str),
+    /// The end took too long.
+    #[error("not drained within {} s: {what}; what is durable stays", DRAIN.as_secs())]
+    NotDrained {
+        /// What did not end.
+        what: &'static str,
+    },
+    /// HEP.
+    #[error(transparent)]
+    Hep(#[from] HepError),
+    /// Metrics and health.
+    #[error(transparent)]
+    Web(#[from] WebError),
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// [`RunError`].
+pub fn run(path: &Path) -> Result<(), RunError> {
+    let config = Config::load(path).map_err(RunError::Config)?;
+    let (log, note) = match log::start(config.log) {
+        Ok((log, note)) => (Some(log), note),
+        // Somebody else in this process has a log already: a test.
+        Err(_) => (None, None),
+    };
+    if let Some(note) = note {
+        tracing::warn!("{note}");
+    }
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let opened = Opened::open(&config)?;
+    let mut daemon = Daemon::start(path, config, opened, log)?;
+    let ended = daemon.watch(signals);
+    daemon.end(ended)
+}
+
+/// A running daemon.
+struct Daemon {
+    path: PathBuf,
+    config: Config,
+    trust: Trust,
+    steering: Live,
+    orders: Sender<Order>,
+    notes: Sender<Note>,
+    stop: Arc<AtomicBool>,
+    sensors: Sensors,
+    readers: Vec<JoinHandle<()>>,
+    hep: Option<HepHandle>,
+    stages: Option<JoinHandle<Result<Report, PipelineError>>>,
+    web: Option<RunningWeb>,
+    log: Option<LogHandle>,
+    known: Known,
+    shown: Arc<ArcSwap<Known>>,
+}
+
+impl Daemon {
+    /// Turns until a signal or a defect ends it.
+    fn watch(&mut self, mut signals: Signals) -> Result<(), RunError> {
+        let summary = format!(
+            "watching {} with {} neighbours",
+            self.config
+                .capture
+                .interfaces
+                .iter()
+                .map(|i| &*i.name)
+                .collect::<Vec<_>>()
+                .join(", "),
+            self.config.peers.peers.len(),
+        );
+        tracing::info!(config = %self.path.display(), version = self.config.version, "{summary}");
+        supervisor::ready(&summary);
+        self.show(true);
+        let mut steps = StepWatch::start();
+        let mut clock_due = Instant::now();
+        let mut pulse = Pulse::new(supervisor::watchdog());
+        loop {
+            for signal in signals.pending() {
+                match signal {
+                    SIGHUP => self.reload(),
+                    _ => {
+                        tracing::info!("told to end: draining");
+                        return Ok(());
+                    }
+                }
+            }
+            if let Some(step) = steps.look() {
+                tracing::warn!(before = %step.before, after = %step.after, "the clock was set: open calls end as they stand, and the ledger says so");
+                let _ = self.notes.send(Note::Step(step));
+                let _ = self.orders.send(Order::Step);
+                self.known.steps += 1;
+            }
+            if clock_due <= Instant::now() {
+                clock_due = Instant::now() + CLOCK;
+                self.ask_clock();
+            }
+            pulse.turn(self.steering.board.beats());
+            if self.stages.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err(RunError::Died("intake"));
+            }
+            if self.readers.iter().any(JoinHandle::is_finished) {
+                return Err(RunError::Died("reading"));
+            }
+            if self.hep.as_ref().is_some_and(HepHandle::is_finished) {
+                return Err(RunError::Died("hep"));
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// Shows trust and configuration, as they are after a start or a reload.
+    fn show(&mut self, good: bool) {
+        let loaded = self.trust.held().current();
+        let crl = loaded
+            .lists
+            .crl
+            .as_ref()
+            .and_then(|c| c.window().next_update);
+        self.known.trust = snapshot::Trust {
+            certificates: loaded.certificates,
+            authorities: loaded.authorities,
+            ca_list_ends: loaded.ca_list_ends,
+            crl_ends: crl.map(Timestamp::from_secs),
+            loaded: Some(clock::now()),
+            kept_old: self.trust.held().trouble().is_some(),
+            notes: loaded.notes.len(),
+        };
+        self.known.config = snapshot::Configured {
+            version: self.config.version,
+            reloaded: clock::now(),
+            good,
+        };
+        self.shown.store(Arc::new(self.known));
+    }
+
+    fn ask_clock(&mut self) {
+        match clock::state() {
+            Ok(state) => {
+                self.known.clock = Some(state);
+                self.shown.store(Arc::new(self.known));
+                let _ = self.notes.send(Note::Clock(clock::now(), state));
+                let _ = self.orders.send(Order::Clock(clock::of_records(state)));
+            }
+            Err(e) => tracing::debug!("the clock's state can't be asked for: {e}"),
+        }
+    }
+
+    /// Drains in the order in which data flows. What does not end in time is named.
+    fn end(mut self, ended: Result<(), RunError>) -> Result<(), RunError> {
+        supervisor::stopping();
+        let until = Instant::now() + DRAIN;
+        self.stop.store(true, Ordering::Relaxed);
+        self.steering.hurry.store(true, Ordering::Relaxed);
+        if let Some(hep) = self.hep.take()
+            && let Err(e) = hep.stop()
+        {
+            tracing::error!("HEP: {e}");
+        }
+        let done = |h: &JoinHandle<_>| h.is_finished();
+        while Instant::now() < until && !self.readers.iter().all(done) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        for reader in self.readers.drain(..) {
+            if !reader.is_finished() {
+                return Err(RunError::NotDrained { what: "reading" });
+            }
+            // A panic there was said when it happened.
+            let _ = reader.join();
+        }
+        let Some(stages) = self.stages.take() else {
+            return ended;
+        };
+        while Instant::now() < until && !stages.is_finished() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        if !stages.is_finished() {
+            return Err(RunError::NotDrained { what: "the stages" });
+        }
+        let report = stages.join().map_err(|_| RunError::Died("intake"))??;
+        self.trust.stop();
+        if let Some(web) = self.web.take() {
+            web.stop();
+        }
+        tracing::info!(records = report.begins, "drained");
+        ended
+    }
+}

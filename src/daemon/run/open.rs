@@ -1,0 +1,107 @@
+//! What needs a privilege is opened; then no privilege is left.
+
+use std::path::{Path, PathBuf};
+
+use super::RunError;
+use crate::capture::hep::HepListener;
+use crate::capture::live::{self, LiveSource};
+use crate::config::Config;
+use crate::daemon::keeper::Keeper;
+use crate::host::privilege::{self, Confined, Identity, PrivilegeError};
+use crate::web::WebServer;
+
+/// What needed privileges.
+pub(super) struct Opened {
+    pub live: Vec<LiveSource>,
+    pub hep: Option<HepListener>,
+    pub web: Option<WebServer>,
+}
+
+impl Opened {
+    pub fn open(config: &Config) -> Result<Self, RunError> {
+        if config.capture.interfaces.is_empty() && config.hep.is_none() {
+            return Err(RunError::Nothing);
+        }
+        // Before any socket: a second start must say that the first one runs, not that an address is taken.
+        Keeper::look_for_holder(&config.store)?;
+        let live = live::open(&config.capture, 0)?;
+        for source in &live {
+            if let Some(note) = source.note() {
+                tracing::warn!(interface = %source.interface(), "{note}");
+            }
+        }
+        let hep = config.hep.as_ref().map(HepListener::bind).transpose()?;
+        let web = config.http.listen;
+        let web = web
+            .map(|at| WebServer::bind(at, &config.http))
+            .transpose()?;
+        if let Some(note) = web.as_ref().and_then(WebServer::note) {
+            tracing::warn!("{note}");
+        }
+        let identity = match (&config.run.user, privilege::is_root()) {
+            (Some(user), true) => Some(Identity::of(user)?),
+            (None, true) => return Err(PrivilegeError::Root.into()),
+            (_, false) => None,
+        };
+        for folder in folders(config) {
+            prepare(&folder, identity.as_ref())?;
+        }
+        privilege::drop_all(identity.as_ref())?;
+        if config.run.sandbox {
+            let confined = privilege::confine(&readable(config), &folders(config))?;
+            if confined != Confined::Fully {
+                tracing::warn!(
+                    "this kernel confines the file system {}",
+                    match confined {
+                        Confined::Partly => "in part only",
+                        _ => "not at all: the unit's ProtectSystem=strict does",
+                    }
+                );
+            }
+        }
+        Ok(Self { live, hep, web })
+    }
+}
+
+/// What the daemon writes into.
+fn folders(config: &Config) -> Vec<PathBuf> {
+    let beside = config.history.parent().map(Path::to_owned);
+    let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
+    [Some(config.store.clone()), beside, cache]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// What it reads, over reloads too: the configuration with all beside it, certificates, and what names and hosts need of the system.
+fn readable(config: &Config) -> Vec<PathBuf> {
+    let system = [
+        "/etc",
+        "/usr/lib",
+        "/usr/lib64",
+        "/lib",
+        "/lib64",
+        "/usr/share/zoneinfo",
+        "/proc",
+        "/sys/class/net",
+        "/run/systemd",
+        "/dev",
+    ];
+    let files = config.credentials.paths();
+    let folders = files.map(|p| p.parent().unwrap_or(p).to_owned());
+    system
+        .iter()
+        .map(PathBuf::from)
+        .chain([config.folder.clone()])
+        .chain(folders)
+        .collect()
+}
+
+fn prepare(folder: &Path, identity: Option<&Identity>) -> Result<(), RunError> {
+    let made = std::fs::create_dir_all(folder);
+    let owned = made.and_then(|()| identity.map_or(Ok(()), |i| i.own(folder)));
+    owned.map_err(|source| RunError::Folder {
+        path: folder.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,103 @@
+//! SIGHUP: all of a new configuration, or nothing of it.
+
+use std::sync::Arc;
+
+use super::{Daemon, RunError};
+use crate::capture::hep::HepError;
+use crate::config::Config;
+use crate::daemon::intake::Note;
+use crate::daemon::pipeline::{Order, PipelineSettings};
+use crate::fetch::held::Reload;
+use crate::host::{clock, supervisor};
+
+impl Daemon {
+    /// Takes all of the configuration as it is now, or nothing of it.
+    pub(super) fn reload(&mut self) {
+        supervisor::reloading();
+        let outcome = self.take_new();
+        self.show(outcome.is_ok());
+        match outcome {
+            Ok(()) => tracing::info!(version = self.config.version, "reloaded"),
+            Err(why) => tracing::error!("not reloaded, everything stays as it was: {why}"),
+        }
+        supervisor::ready("reloaded");
+    }
+
+    fn take_new(&mut self) -> Result<(), String> {
+        let new = Config::load(&self.path).map_err(|p| RunError::Config(p).to_string())?;
+        // These two are the only parts that can still refuse: all the rest has been checked.
+        self.take_agents(&new).map_err(|e| e.to_string())?;
+        if let Reload::Kept(why) = self.trust.reload(&new, clock::now()) {
+            let old = self.config.clone();
+            self.take_agents(&old).map_err(|e| format!("{why}; {e}"))?;
+            return Err(why);
+        }
+        for note in self.trust.notes() {
+            tracing::warn!("{note}");
+        }
+        let restart = needs_restart(&self.config, &new);
+        if !restart.is_empty() {
+            tracing::warn!(
+                "changed, and taken at the next start only: {}",
+                restart.join(", ")
+            );
+        }
+        if let Some(log) = &self.log {
+            log.set_level(new.log.level);
+        }
+        self.steering.verify.store(Arc::new(new.verify_settings()));
+        let mut stages = PipelineSettings::new(&new, Default::default(), 0).collect;
+        stages.sensors = self.sensors.0.clone();
+        let _ = self.orders.send(Order::Settings(Box::new(stages)));
+        self.ask_clock();
+        self.config = new;
+        Ok(())
+    }
+
+    /// Takes the allow-list of HEP, and tells the ledger who looks from now on.
+    fn take_agents(&mut self, new: &Config) -> Result<(), HepError> {
+        let (Some(hep), Some(settings)) = (&self.hep, &new.hep) else {
+            return Ok(());
+        };
+        let known = self.sensors.0.len();
+        let settings = self.sensors.number(settings.clone());
+        hep.reload(&settings)?;
+        let source = self.readers.len();
+        for sensor in self.sensors.0.iter().skip(known) {
+            let _ = self.notes.send(Note::Sensor(sensor.name.clone()));
+        }
+        for (sensor, _) in (0u16..).zip(&self.sensors.0) {
+            let asked = settings.agents.iter().any(|a| a.sensor == sensor);
+            let of_hep = usize::from(sensor) >= self.config.capture.sensors().len();
+            let _ = match (of_hep, asked) {
+                (true, true) => self.notes.send(Note::Begin { source, sensor }),
+                (true, false) => self.notes.send(Note::End { source, sensor }),
+                (false, _) => Ok(()),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Settings that sockets, threads and folders were made by.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changed = [
+        ("[capture]", old.capture != new.capture),
+        ("[run]", old.run != new.run),
+        ("[store] path", old.store != new.store),
+        ("[hep] addresses", addresses(old) != addresses(new)),
+        ("[http]", old.http != new.http),
+        ("[limits]", old.assemble != new.assemble),
+        ("[fetch] enabled", old.fetch_enabled != new.fetch_enabled),
+    ];
+    changed
+        .into_iter()
+        .filter(|(_, c)| *c)
+        .map(|(n, _)| n)
+        .collect()
+}
+
+fn addresses(config: &Config) -> Option<[&[std::net::SocketAddr]; 3]> {
+    let hep = config.hep.as_ref()?;
+    Some([&hep.udp, &hep.tcp, &hep.tls])
+}
