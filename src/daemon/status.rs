@@ -31,6 +31,8 @@ const CLOCK_ERROR: u64 = 1_000_000_000;
 pub struct Known {
     /// Trust.
     pub trust: Trust,
+    /// Whether the configuration names any: without, signed calls are undetermined, which is what was asked for.
+    pub trusts: bool,
     /// The configuration.
     pub config: Configured,
     /// The host's clock.
@@ -169,6 +171,9 @@ impl Status for Views {
         }
         let known = self.known.load();
         checks.push(match known.trust.authorities {
+            0 if !known.trusts => {
+                Check::good("trust", "none is configured: signed calls are undetermined")
+            }
             0 if self.fetch.is_none() => Check::bad("trust", "no authority: no call can pass"),
             n => Check::good("trust", format!("{n} authorities")),
         });

@@ -222,6 +222,7 @@ impl Daemon {
             kept_old: self.trust.held().trouble().is_some(),
             notes: loaded.notes.len(),
         };
+        self.known.trusts = self.config.credentials.paths().next().is_some();
         self.known.config = snapshot::Configured {
             version: self.config.version,
             reloaded: clock::now(),
