@@ -39,6 +39,8 @@ pub struct Known {
     pub clock: Option<ClockState>,
     /// How often it was set.
     pub steps: u64,
+    /// Octets of the store on disk.
+    pub store_bytes: Option<u64>,
 }
 
 /// What the daemon's threads show.
@@ -107,14 +109,14 @@ impl Views {
             store: Some(Stored {
                 counters: store.counters,
                 lost: store.lost,
-                bytes: None,
+                bytes: known.store_bytes,
                 committed: store.committed,
                 lag: report.lag,
                 writable: store.trouble.is_none(),
             }),
             clock: (known.clock, known.steps),
             agents: Vec::new(),
-            sensors: Vec::new(),
+            sensors: intake.looked.clone(),
             coverage_late: intake.coverage_late,
             web: None,
             config: Some(known.config),
