@@ -33,6 +33,7 @@ use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
+use crate::store::embedded::StoreSettings;
 use crate::web::WebSettings;
 
 /// A whole configuration, checked.
@@ -244,6 +245,15 @@ impl Config {
 }
 
 impl Config {
+    /// What the store needs of it.
+    pub fn store_settings(&self) -> StoreSettings {
+        StoreSettings {
+            retention: self.retention,
+            evidence_retention: self.evidence_retention,
+            ..StoreSettings::default()
+        }
+    }
+
     /// What verification needs of it.
     pub fn verify_settings(&self) -> VerifySettings {
         VerifySettings {

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a batch that isn't full waits for more. Nobody looks at a call sooner than that.
 const LINGER: Duration = Duration::from_millis(10);
 
+/// How often it is shown how far each sensor has looked.
+const LOOKED: Duration = Duration::from_secs(1);
+
 /// The most messages in a batch after a jam.
 const MOST: usize = 4 * BATCH;
 
@@ -58,7 +61,7 @@ pub enum Note {
 }
 
 /// What intake did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntakeCounters {
     /// Messages that the sources caught.
     pub caught: u64,
@@ -76,6 +79,8 @@ pub struct IntakeCounters {
     pub shed: ShedCounters,
     /// How much is let go now.
     pub level: Level,
+    /// Up to when each sensor looked.
+    pub looked: Vec<(Arc<str>, Timestamp)>,
 }
 
 impl IntakeCounters {
@@ -97,6 +102,7 @@ pub struct LiveIntake {
     accounts: Accounts,
     notes: Receiver<Note>,
     names: Vec<Arc<str>>,
+    looked: Instant,
     counters: IntakeCounters,
     shown: Arc<ArcSwap<IntakeCounters>>,
     now: fn() -> Timestamp,
@@ -119,6 +125,7 @@ impl LiveIntake {
             accounts,
             notes,
             names,
+            looked: Instant::now(),
             counters: IntakeCounters::default(),
             shown: Arc::default(),
             now,
@@ -186,7 +193,12 @@ impl LiveIntake {
         self.counters.coverage_late = self.accounts.late();
         self.counters.shed = self.shedder.counters();
         self.counters.level = level;
-        self.shown.store(Arc::new(self.counters));
+        if self.looked.elapsed() >= LOOKED {
+            self.looked = Instant::now();
+            let sensors = self.accounts.looked();
+            self.counters.looked = sensors.map(|(n, at)| (n.clone(), at)).collect();
+        }
+        self.shown.store(Arc::new(self.counters.clone()));
     }
 }
 

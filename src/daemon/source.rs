@@ -71,7 +71,7 @@ impl Reader {
         let mut before = AssembleCounters::default();
         let mut assembler = (self.assembler)();
         let mut clock = StepWatch::start();
-        let mut published = Instant::now();
+        let mut published = None;
         let mut freezes = 0;
         let mut up = true;
         loop {
@@ -101,8 +101,9 @@ impl Reader {
                 up = is_up;
                 self.say_link(up, &reading.interface);
             }
-            if published.elapsed() >= PUBLISH {
-                published = Instant::now();
+            // Twice as often as the rows go on, and at once after the start.
+            if published.is_none_or(|last: Instant| last.elapsed() >= PUBLISH / 2) {
+                published = Some(Instant::now());
                 assembler.publish_coverage();
             }
             let caught = self.caught(&mut assembler);

@@ -31,12 +31,16 @@ const CLOCK_ERROR: u64 = 1_000_000_000;
 pub struct Known {
     /// Trust.
     pub trust: Trust,
+    /// Whether the configuration names any: without, signed calls are undetermined, which is what was asked for.
+    pub trusts: bool,
     /// The configuration.
     pub config: Configured,
     /// The host's clock.
     pub clock: Option<ClockState>,
     /// How often it was set.
     pub steps: u64,
+    /// Octets of the store on disk.
+    pub store_bytes: Option<u64>,
 }
 
 /// What the daemon's threads show.
@@ -105,14 +109,14 @@ impl Views {
             store: Some(Stored {
                 counters: store.counters,
                 lost: store.lost,
-                bytes: None,
+                bytes: known.store_bytes,
                 committed: store.committed,
                 lag: report.lag,
                 writable: store.trouble.is_none(),
             }),
             clock: (known.clock, known.steps),
             agents: Vec::new(),
-            sensors: Vec::new(),
+            sensors: intake.looked.clone(),
             coverage_late: intake.coverage_late,
             web: None,
             config: Some(known.config),
@@ -169,6 +173,9 @@ impl Status for Views {
         }
         let known = self.known.load();
         checks.push(match known.trust.authorities {
+            0 if !known.trusts => {
+                Check::good("trust", "none is configured: signed calls are undetermined")
+            }
             0 if self.fetch.is_none() => Check::bad("trust", "no authority: no call can pass"),
             n => Check::good("trust", format!("{n} authorities")),
         });

@@ -22,8 +22,12 @@ use std::time::Duration;
 use crate::base::Timestamp;
 use crate::call::record::{ClockState, Coverage, Down};
 
-/// How often the running minute goes to the store: what a kill may cost of what is known to be covered.
-pub const PUBLISH: Duration = Duration::from_secs(10);
+/// How often the running minute goes to the store: what a kill may cost of what is known to be covered. Records cost a second; a row is some
+/// hundred octets.
+pub const PUBLISH: Duration = Duration::from_secs(2);
+
+/// How long sensors may take to look after a start, and to stop after they ceased: a drain takes no longer.
+const TURN: Duration = Duration::from_secs(10);
 
 /// Minutes of a sensor that are kept open for what still comes: ledgers change rows of four minutes, and calls wait half a minute.
 const KEPT: Duration = Duration::from_secs(600);
@@ -73,6 +77,10 @@ struct Sensor {
     minutes: BTreeMap<Timestamp, Minute>,
     /// Since when it has been down.
     down: Option<(Timestamp, Down)>,
+    /// When it was down, as far as minutes of then are kept open: sources tell of whole minutes all the same.
+    downs: Vec<(Timestamp, Timestamp)>,
+    /// Since when nobody looked and why, and when this process started: until its first look.
+    away: Option<(Timestamp, Down, Timestamp)>,
     /// When it last covered something.
     covered: Option<Timestamp>,
     /// The books of minutes up to this one are closed, where they are not open.
@@ -110,6 +118,12 @@ impl Accounts {
         self.names.push(name);
     }
 
+    /// Up to when each sensor is known to have looked; as old as [`PUBLISH`] at the most, while it does.
+    pub fn looked(&self) -> impl Iterator<Item = (&Arc<str>, Timestamp)> {
+        let sensors = self.sensors.iter();
+        sensors.filter_map(|(name, s)| Some((name, s.covered?)))
+    }
+
     /// A source looks for a sensor from now on; without it nothing of that sensor is covered any more.
     pub fn handle_begin(&mut self, source: usize, sensor: u16) {
         self.with(sensor, |s| {
@@ -139,6 +153,9 @@ impl Accounts {
         };
         if from < now {
             self.ready.extend(down_rows(name, from, now, why));
+            if let Some(s) = self.sensors.get_mut(name) {
+                s.away = Some((from, why, now));
+            }
             return 0;
         }
         // The clock was set back while we were away. These times are not known to be covered once more, and rows of the present must not
@@ -167,7 +184,7 @@ impl Accounts {
             && let Some((oldest, mut m)) = sensor.minutes.pop_first()
         {
             let clock = self.clock.get(&oldest).copied().or(self.last_clock);
-            let rows = m.rows(&row.sensor, &sensor.sources, oldest, clock);
+            let rows = m.rows(&row.sensor, &sensor.sources, &sensor.downs(), oldest, clock);
             self.ready.extend(rows);
             sensor.closed = sensor.closed.max(Some(oldest));
         }
@@ -230,6 +247,9 @@ impl Accounts {
                 .extend(down_rows(name, begin_after(from), until, Down::ClockStep));
             // What comes again has books of its own.
             s.closed = None;
+            if after < before {
+                s.downs.clear();
+            }
         }
         self.published = None;
     }
@@ -246,8 +266,11 @@ impl Accounts {
         let Some(name) = self.names.get(usize::from(sensor)) else {
             return;
         };
-        let down = self.sensors.get_mut(name).and_then(|s| s.down.take());
-        if let Some((from, why)) = down {
+        let Some(s) = self.sensors.get_mut(name) else {
+            return;
+        };
+        if let Some((from, why)) = s.down.take() {
+            s.downs.push((from.minus(APART), at));
             self.ready.extend(down_rows(name, from, at, why));
         }
     }
@@ -258,8 +281,11 @@ impl Accounts {
             .published
             .is_none_or(|last| now < last || now.distance(last) >= PUBLISH);
         if due {
-            self.published = Some(now);
             self.publish(now);
+            // The first row goes out as soon as there is one: from then on a kill leaves a trace.
+            if self.published.is_some() || !self.ready.is_empty() {
+                self.published = Some(now);
+            }
         }
     }
 
@@ -275,7 +301,11 @@ impl Accounts {
             let stop = match s.down.take() {
                 // It goes on being down for the reason that it is.
                 Some(_) => continue,
-                None => begin_after(s.covered.unwrap_or(now).max(now)),
+                // Nobody has looked while what was seen was judged.
+                None => match s.covered {
+                    Some(last) if last > now || now.distance(last) <= TURN => begin_after(last),
+                    _ => begin_after(now),
+                },
             };
             self.ready.push_back(Coverage {
                 sensor: name.clone(),
@@ -294,12 +324,19 @@ impl Accounts {
 
     fn publish(&mut self, now: Timestamp) {
         for (name, s) in &mut self.sensors {
+            let downs = s.downs();
             for (minute, m) in s.minutes.iter_mut().filter(|(_, m)| m.changed) {
                 m.changed = false;
                 let clock = self.clock.get(minute).copied().or(self.last_clock);
-                for row in m.rows(name, &s.sources, *minute, clock) {
+                for row in m.rows(name, &s.sources, &downs, *minute, clock) {
                     if row.until > row.from {
                         s.covered = s.covered.max(Some(row.until));
+                        if let Some((from, why, started)) = s.away.take()
+                            && row.from > started
+                            && row.from.distance(started) <= TURN
+                        {
+                            self.ready.extend(down_rows(name, from, row.from, why));
+                        }
                     }
                     self.ready.push_back(row);
                 }
@@ -315,11 +352,14 @@ impl Accounts {
                 }
                 kept
             });
+            s.downs
+                .retain(|(_, until)| now.distance(*until) <= 2 * KEPT);
             if let Some((from, why)) = s.down {
                 self.ready.extend(down_rows(name, from, now, why));
                 // What is over goes on under a beginning of today.
                 let today = begin_after(day(now));
                 if today > from && today < now {
+                    s.downs.push((from.minus(APART), today));
                     s.down = Some((today, why));
                 }
             }
@@ -353,14 +393,23 @@ impl Sensor {
     fn is_closed(&self, minute: Timestamp) -> bool {
         self.closed >= Some(minute) && !self.minutes.contains_key(&minute)
     }
+
+    /// When it was down, up to now.
+    fn downs(&self) -> Vec<(Timestamp, Timestamp)> {
+        let now = self
+            .down
+            .map(|(from, _)| (from.minus(APART), Timestamp::MAX));
+        self.downs.iter().copied().chain(now).collect()
+    }
 }
 
 impl Minute {
-    /// The rows of this minute: one for each stretch in which all sources looked.
+    /// The rows of this minute: one for each stretch in which all sources looked, without those in which the sensor was down.
     fn rows(
         &mut self,
         sensor: &Arc<str>,
         sources: &BTreeSet<usize>,
+        downs: &[(Timestamp, Timestamp)],
         minute: Timestamp,
         clock: Option<ClockState>,
     ) -> Vec<Coverage> {
@@ -382,6 +431,7 @@ impl Minute {
             ..Coverage::default()
         };
         let mut rows: Vec<Coverage> = stretches
+            .map(|all| without(all, downs))
             .unwrap_or_default()
             .into_iter()
             .map(|(from, until)| row(from, until))
@@ -442,6 +492,30 @@ fn common(
         }
     }
     out
+}
+
+/// What is left without these.
+fn without(
+    mut all: Vec<(Timestamp, Timestamp)>,
+    gone: &[(Timestamp, Timestamp)],
+) -> Vec<(Timestamp, Timestamp)> {
+    for (gone_from, gone_until) in gone {
+        let cut = |(from, until): (Timestamp, Timestamp)| {
+            let before = (from, until.min(*gone_from));
+            let after = (from.max(*gone_until), until);
+            [before, after]
+                .into_iter()
+                .filter(|(from, until)| from < until)
+        };
+        let apart =
+            |(from, until): &(Timestamp, Timestamp)| until <= gone_from || from >= gone_until;
+        let whole = |one| match apart(&one) {
+            true => vec![one],
+            false => cut(one).collect(),
+        };
+        all = all.into_iter().flat_map(whole).collect();
+    }
+    all
 }
 
 /// Rows of a time in which nobody looked: one a day, because rows are found by the day of their beginning.

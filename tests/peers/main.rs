@@ -5,8 +5,12 @@
 mod support;
 
 mod capture;
+mod daemon;
+mod daemon_faults;
+mod edge;
 mod encapsulation;
 mod metrics;
+mod running;
 mod signer;
 mod systemd;
 mod wire;

@@ -133,7 +133,7 @@ fn what_later_stages_count_reaches_the_row_of_its_minute() {
 }
 
 #[test]
-fn the_running_minute_comes_out_every_ten_seconds() {
+fn the_running_minute_comes_out_every_two_seconds_and_at_once_at_first() {
     let (mut a, mut stored) = (edge(), Stored::default());
     a.handle_begin(0, 0);
     let mut known = Vec::new();
@@ -144,7 +144,7 @@ fn the_running_minute_comes_out_every_ten_seconds() {
         known.push(stored.looked().first().map_or(0, |r| r.1));
     }
     for (now, known) in (1..).zip(known) {
-        assert!(now - known < 10, "at {now} it is known to {known}");
+        assert!(now - known < 2, "at {now} it is known to {known}");
     }
 }
 
@@ -229,6 +229,51 @@ fn an_interface_that_is_down_is_known_while_it_is_and_over_midnight() {
             (day, day + 100, Down::Interface)
         ]
     );
+}
+
+#[test]
+fn minutes_of_a_source_that_goes_on_telling_are_cut_where_the_sensor_was_down() {
+    let (mut a, mut stored) = (edge(), Stored::default());
+    a.handle_begin(0, 0);
+    a.handle_row(0, row(0, 20, 1));
+    a.handle_time(s(20));
+    stored.take(&mut a);
+    assert_eq!(stored.looked(), [(0, 20, 1)]);
+    a.handle_down(0, s(10), Down::Interface);
+    a.handle_row(0, row(0, 30, 1));
+    a.handle_time(s(30));
+    a.handle_up(0, s(35));
+    a.handle_row(0, row(0, 40, 3));
+    a.handle_down(0, s(50), Down::Interface);
+    a.handle_row(0, row(0, 60, 3));
+    a.handle_row(0, row(60, 120, 4));
+    a.handle_up(0, s(100));
+    a.finish(s(120));
+    stored.take(&mut a);
+    assert_eq!(stored.looked(), [(0, 10, 3), (35, 50, 0), (100, 120, 4)]);
+    let down = [(10, 35, Down::Interface), (50, 100, Down::Interface)];
+    assert_eq!(stored.down(), down);
+}
+
+#[test]
+fn a_start_and_a_stop_leave_no_time_of_which_nothing_is_known() {
+    let (mut a, mut stored) = (edge(), Stored::default());
+    a.handle_begin(0, 0);
+    a.handle_row(0, row(0, 30, 1));
+    // What was seen was judged until then.
+    a.finish(s(36));
+    stored.take(&mut a);
+    let last = last_rows(stored.0.values().cloned()).remove("edge");
+    let mut a = edge();
+    a.handle_start(0, last.as_ref(), s(90));
+    a.handle_begin(0, 0);
+    a.handle_time(s(91));
+    stored.take(&mut a);
+    assert_eq!(stored.down(), [(30, 90, Down::Stopped)]);
+    a.handle_row(0, row(92, 100, 1));
+    a.finish(s(100));
+    stored.take(&mut a);
+    assert_eq!(stored.down(), [(30, 92, Down::Stopped)]);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! - [`v2`]: versions 1 and 2, a C structure
 //! - [`inflate`]: compressed payloads, within a limit
 //! - [`stream`]: packets in a stream (TCP, TLS)
-//! - [`write`]: packets made
+//! - [`mod@write`]: packets made
 
 pub mod inflate;
 pub mod stream;
