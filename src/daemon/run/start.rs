@@ -141,7 +141,8 @@ impl Daemon {
                         sensor,
                     });
                 }
-                let mirror = Mirror::new(settings.agents, settings.mirror);
+                let mut mirror = Mirror::new(settings.agents, settings.mirror);
+                mirror.begin_pass(passes.iter().copied().max().unwrap_or(0));
                 Some(listener.start(mirror, to_intake.clone(), hep_source, clock::now)?)
             }
             _ => None,
