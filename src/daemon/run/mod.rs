@@ -152,15 +152,13 @@ struct Daemon {
 impl Daemon {
     /// Turns until a signal or a defect ends it.
     fn watch(&mut self, mut signals: Signals) -> Result<(), RunError> {
+        let interfaces = self.config.capture.interfaces.iter();
+        let agents = self.config.hep.iter().flat_map(|h| &h.agents);
+        let watched = interfaces.map(|i| &*i.name);
+        let watched: Vec<_> = watched.chain(agents.map(|a| &*a.name)).collect();
         let summary = format!(
             "watching {} with {} neighbours",
-            self.config
-                .capture
-                .interfaces
-                .iter()
-                .map(|i| &*i.name)
-                .collect::<Vec<_>>()
-                .join(", "),
+            watched.join(", "),
             self.config.peers.peers.len(),
         );
         tracing::info!(config = %self.path.display(), version = self.config.version, "{summary}");
