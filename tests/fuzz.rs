@@ -60,7 +60,7 @@ fn feed(target: &Target, input: &[u8]) {
 }
 
 /// Pieces that mean something to one parser or another.
-const WORDS: [&[u8]; 28] = [
+const WORDS: [&[u8]; 31] = [
     b";info=<",
     b">",
     b";ppt=shaken",
@@ -89,6 +89,9 @@ const WORDS: [&[u8]; 28] = [
     b"\x81\x00\x00\x07",
     b"\x88\x47\x00\x00\x11\x40",
     b"INVITE sip:a@example.net SIP/2.0\r\n",
+    b"SIP/2.0 200 OK\r\nl: ",
+    b"HEP3\x00\x06",
+    b"\x00\x00\x00\x0f\x00\x07",
 ];
 
 /// One to four changes of an input.
@@ -191,4 +194,7 @@ targets! {
     tcp "tcp";
     websocket "websocket";
     sctp "sctp";
+    framing "framing";
+    hep "hep";
+    mirror "mirror";
 }

@@ -15,7 +15,7 @@ use crate::daemon::metrics;
 use crate::daemon::pipeline::{self, FetchLink, PipelineSettings, Report, WhenFull};
 use crate::fetch::{Fetcher, directory};
 use crate::host::clock;
-use crate::store::embedded::{EmbeddedStore, StoreSettings};
+use crate::store::embedded::EmbeddedStore;
 
 /// Reads captures (pcap, pcapng), judges every call in them and keeps its record
 #[derive(Debug, Args)]
@@ -164,12 +164,7 @@ pub(super) fn replay(
 
 /// Opens the configuration's store for writing.
 pub(super) fn open_store(config: &Config) -> Result<EmbeddedStore, Failure> {
-    let settings = StoreSettings {
-        retention: config.retention,
-        evidence_retention: config.evidence_retention,
-        ..StoreSettings::default()
-    };
-    EmbeddedStore::open(&config.store, settings).map_err(Failure::io)
+    EmbeddedStore::open(&config.store, config.store_settings()).map_err(Failure::io)
 }
 
 fn bar(total: u64, shown: bool) -> ProgressBar {

@@ -33,6 +33,7 @@ use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
+use crate::store::embedded::StoreSettings;
 use crate::web::WebSettings;
 
 /// A whole configuration, checked.
@@ -86,7 +87,7 @@ pub struct Config {
     pub run: RunSettings,
     /// The folder of the configuration's file.
     pub folder: PathBuf,
-    /// Where the daemon keeps which lists it has accepted, beside the store.
+    /// Where the daemon keeps which lists it has accepted: a file in the folder of the store.
     pub history: PathBuf,
     /// Where metrics and health are served.
     pub http: WebSettings,
@@ -119,7 +120,11 @@ impl Config {
         let text = read(path).map_err(|p| vec![p])?;
         let (reader, table) = Reader::parse(path, &text);
         let root = reader.root(&table);
-        let folder = path.parent().unwrap_or(Path::new(""));
+        // The folder of a bare file name is empty, and nobody can make or open that.
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
 
         let provider = provider(root.section("provider"));
         let plan = number_plan(root.section("numbers"));
@@ -221,7 +226,7 @@ impl Config {
                 fetch,
                 fetch_enabled,
                 folder: folder.to_owned(),
-                history: store_path.with_extension("lists.json"),
+                history: store_path.join("lists.json"),
                 assemble,
                 hep,
                 store: store_path,
@@ -240,6 +245,15 @@ impl Config {
 }
 
 impl Config {
+    /// What the store needs of it.
+    pub fn store_settings(&self) -> StoreSettings {
+        StoreSettings {
+            retention: self.retention,
+            evidence_retention: self.evidence_retention,
+            ..StoreSettings::default()
+        }
+    }
+
     /// What verification needs of it.
     pub fn verify_settings(&self) -> VerifySettings {
         VerifySettings {

@@ -17,7 +17,6 @@ use crate::call::record::ClockState;
 use crate::capture::hep::HepView;
 use crate::capture::live::LiveCounters;
 use crate::fetch;
-use crate::host::clock;
 use crate::host::process::Process;
 use crate::web::{Check, Status};
 
@@ -32,6 +31,8 @@ const CLOCK_ERROR: u64 = 1_000_000_000;
 pub struct Known {
     /// Trust.
     pub trust: Trust,
+    /// Whether the configuration names any: without, signed calls are undetermined, which is what was asked for.
+    pub trusts: bool,
     /// The configuration.
     pub config: Configured,
     /// The host's clock.
@@ -80,8 +81,6 @@ impl Views {
         stages.fetch = self.fetch.as_ref().map(fetch::Client::report);
         let (intake, store, known) = (self.intake.load(), self.store.load(), self.known.load());
         let (turned, collected) = self.board.ages();
-        let last = stages.span.map(|(_, last)| last);
-        let lag = last.map(|last| clock::now().distance(last));
         Snapshot {
             interfaces: interfaces
                 .into_iter()
@@ -110,8 +109,7 @@ impl Views {
                 lost: store.lost,
                 bytes: None,
                 committed: store.committed,
-                // Without calls there is nothing to be behind of.
-                lag: lag.filter(|_| store.trouble.is_some()),
+                lag: report.lag,
                 writable: store.trouble.is_none(),
             }),
             clock: (known.clock, known.steps),
@@ -173,6 +171,9 @@ impl Status for Views {
         }
         let known = self.known.load();
         checks.push(match known.trust.authorities {
+            0 if !known.trusts => {
+                Check::good("trust", "none is configured: signed calls are undetermined")
+            }
             0 if self.fetch.is_none() => Check::bad("trust", "no authority: no call can pass"),
             n => Check::good("trust", format!("{n} authorities")),
         });

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -85,7 +86,9 @@ pub fn start(settings: LogSettings) -> Result<(LogHandle, Option<String>), LogSt
     if wants_journal {
         match tracing_journald::layer() {
             Ok(layer) => {
-                let layer = layer.with_syslog_identifier("tracehop".to_owned());
+                let layer = layer
+                    .with_syslog_identifier("tracehop".to_owned())
+                    .with_priority_mappings(priorities());
                 let (subscriber, handle) = filtered(settings.level, layer.boxed());
                 tracing::subscriber::set_global_default(subscriber).map_err(|_| LogStarted)?;
                 return Ok((handle, None));
@@ -97,6 +100,17 @@ pub fn start(settings: LogSettings) -> Result<(LogHandle, Option<String>), LogSt
     let (subscriber, handle) = written(settings, colour, stderr);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogStarted)?;
     Ok((handle, note))
+}
+
+/// As journalctl -p and its colours mean them: what we call info is no notice, and nobody wants traces apart from debugging.
+fn priorities() -> PriorityMappings {
+    PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    }
 }
 
 /// The process logs already.

@@ -149,3 +149,70 @@ pub fn confine(read: &[PathBuf], write: &[PathBuf]) -> Result<Confined, Privileg
         RulesetStatus::NotEnforced => Confined::Not,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::net::TcpListener;
+
+    /// On a thread of its own: capabilities and confinement don't leave it.
+    fn alone(what: impl FnOnce() + Send + 'static) {
+        std::thread::spawn(what).join().unwrap();
+    }
+
+    #[test]
+    fn a_confined_thread_reads_and_writes_where_it_may_and_listens_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = |name| {
+            let path = dir.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("file"), name).unwrap();
+            path
+        };
+        let (read, write, other) = (folder("read"), folder("write"), folder("other"));
+        alone(move || {
+            let missing = PathBuf::from("/does/not/exist");
+            let confined = confine(&[read.clone(), missing], std::slice::from_ref(&write)).unwrap();
+            if confined == Confined::Not {
+                // An older kernel; what is left of the promise is that this is said.
+                return;
+            }
+            let denied =
+                |e: std::io::Result<()>| e.unwrap_err().kind() == ErrorKind::PermissionDenied;
+            assert_eq!(fs::read(read.join("file")).unwrap(), b"read");
+            assert!(denied(fs::write(read.join("file"), "x")));
+            fs::write(write.join("new"), "x").unwrap();
+            fs::rename(write.join("new"), write.join("newer")).unwrap();
+            assert!(denied(fs::read(other.join("file")).map(drop)));
+            if confined == Confined::Fully {
+                assert!(denied(TcpListener::bind("127.0.0.1:0").map(drop)));
+            }
+        });
+    }
+
+    #[test]
+    fn no_capability_is_left() {
+        alone(|| {
+            drop_all(None).unwrap();
+            for set in [
+                CapSet::Effective,
+                CapSet::Permitted,
+                CapSet::Inheritable,
+                CapSet::Ambient,
+            ] {
+                assert!(caps::read(None, set).unwrap().is_empty(), "{set:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_user_that_is_not_there_is_named() {
+        let e = Identity::of("no-such-user-here").unwrap_err().to_string();
+        assert!(
+            e.contains("no-such-user-here") && e.contains("sysusers"),
+            "{e}"
+        );
+    }
+}

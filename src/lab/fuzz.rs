@@ -7,6 +7,8 @@
 //! `tests/fuzz.rs` runs every target for a bounded time on the stable toolchain, over its seeds and the kept corpus;
 //! `fuzz/` wraps the same bodies for libFuzzer.
 
+mod framing;
+mod mirror;
 mod wire;
 
 use std::collections::HashSet;
@@ -115,6 +117,21 @@ pub const TARGETS: &[Target] = &[
         name: "sctp",
         check: wire::sctp_chunks,
         seeds: wire::sctp_chunks_seeds,
+    },
+    Target {
+        name: "framing",
+        check: framing::framing,
+        seeds: framing::framing_seeds,
+    },
+    Target {
+        name: "hep",
+        check: mirror::hep,
+        seeds: mirror::hep_seeds,
+    },
+    Target {
+        name: "mirror",
+        check: mirror::mirror,
+        seeds: mirror::mirror_seeds,
     },
 ];
 

@@ -1,4 +1,4 @@
-//! systemd reads what we ship for it: nothing to say about the unit, little exposure, a user and folders.
+//! systemd reads what we ship for it: nothing to say about the unit, little exposure, a user and folders. And a real one runs it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,4 +89,12 @@ fn peer_systemd_makes_the_user_and_the_folders() {
     for folder in ["etc/tracehop", "var/lib/tracehop/store"] {
         assert!(inside(folder).is_dir(), "{folder}");
     }
+}
+
+#[test]
+#[ignore = "needs debootstrap, a Debian mirror, systemd-nspawn and root"]
+fn peer_systemd_runs_the_unit_through_its_life() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/unit.sh");
+    let said = run(&text(&script), &[env!("CARGO_BIN_EXE_tracehop")]);
+    assert!(said.ends_with("done 0\n"), "{said}");
 }

@@ -110,7 +110,7 @@ families! {
     STORE_SEALED_BYTES Counter "tracehop_store_sealed_bytes_total" [] "Octets of the segments written.";
     STORE_BYTES Gauge "tracehop_store_bytes" [] "Octets of the store on disk, as last measured.";
     STORE_COMMIT Gauge "tracehop_store_commit_timestamp_seconds" [] "When a commit last returned: everything before survives a crash.";
-    STORE_LAG Gauge "tracehop_store_lag_seconds" [] "Capture time of the newest record taken in against the host's clock, while calls come.";
+    STORE_LAG Gauge "tracehop_store_lag_seconds" [] "How long after its capture the last message was collected: how far we are behind.";
     STORE_WRITABLE Gauge "tracehop_store_writable" [] "1 while the store takes records, 0 while it can't.";
 
     COVERAGE_LATE Counter "tracehop_coverage_late_total" [] "Rows of the coverage ledger that came when the books of their minute were closed, and were not taken.";

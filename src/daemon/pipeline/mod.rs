@@ -19,6 +19,7 @@ mod stage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -187,6 +188,8 @@ pub struct Report {
     pub parked: ParkCounters,
     /// What the fetcher did, up to the end of the run.
     pub fetch: Option<FetchReport>,
+    /// How long after its capture the last message was collected, in a daemon.
+    pub lag: Option<Duration>,
     /// Times that collect panicked, a defect of ours, and began anew: what it knew of open calls was lost.
     pub collect_rebuilt: u64,
 }

@@ -130,6 +130,9 @@ impl Collect<'_> {
             }
             while let Some(batch) = early.remove(&next) {
                 next += 1;
+                if let (Some(_), Some(last)) = (live, batch.items.last()) {
+                    self.report.lag = Some(clock::now().distance(last.at));
+                }
                 for judged in batch.items {
                     self.handle(judged, room)?;
                 }

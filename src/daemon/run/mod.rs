@@ -39,6 +39,7 @@ use crate::host::clock::{self, StepWatch};
 use crate::host::log::{self, LogHandle};
 use crate::host::privilege::PrivilegeError;
 use crate::host::supervisor;
+use crate::host::trouble::Trouble;
 use crate::store::StoreError;
 use crate::web::{RunningWeb, WebError};
 use open::Opened;
@@ -147,6 +148,7 @@ struct Daemon {
     log: Option<LogHandle>,
     known: Known,
     shown: Arc<ArcSwap<Known>>,
+    asking: Trouble,
 }
 
 impl Daemon {
@@ -218,6 +220,7 @@ impl Daemon {
             kept_old: self.trust.held().trouble().is_some(),
             notes: loaded.notes.len(),
         };
+        self.known.trusts = self.config.credentials.paths().next().is_some();
         self.known.config = snapshot::Configured {
             version: self.config.version,
             reloaded: clock::now(),
@@ -227,14 +230,14 @@ impl Daemon {
     }
 
     fn ask_clock(&mut self) {
-        match clock::state() {
-            Ok(state) => {
-                self.known.clock = Some(state);
-                self.shown.store(Arc::new(self.known));
-                let _ = self.notes.send(Note::Clock(clock::now(), state));
-                let _ = self.orders.send(Order::Clock(clock::of_records(state)));
-            }
-            Err(e) => tracing::debug!("the clock's state can't be asked for: {e}"),
+        let asked = clock::state();
+        self.asking.handle(&asked);
+        // Where there is no answer, records go on with what the configuration says of the clock.
+        if let Ok(state) = asked {
+            self.known.clock = Some(state);
+            self.shown.store(Arc::new(self.known));
+            let _ = self.notes.send(Note::Clock(clock::now(), state));
+            let _ = self.orders.send(Order::Clock(clock::of_records(state)));
         }
     }
 

@@ -65,12 +65,8 @@ impl Opened {
 
 /// What the daemon writes into.
 fn folders(config: &Config) -> Vec<PathBuf> {
-    let beside = config.history.parent().map(Path::to_owned);
     let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
-    [Some(config.store.clone()), beside, cache]
-        .into_iter()
-        .flatten()
-        .collect()
+    std::iter::once(config.store.clone()).chain(cache).collect()
 }
 
 /// What it reads, over reloads too: the configuration with all beside it, certificates, and what names and hosts need of the system.

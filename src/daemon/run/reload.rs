@@ -16,11 +16,17 @@ impl Daemon {
         supervisor::reloading();
         let outcome = self.take_new();
         self.show(outcome.is_ok());
+        // Ready either way: what was there goes on.
         match outcome {
-            Ok(()) => tracing::info!(version = self.config.version, "reloaded"),
-            Err(why) => tracing::error!("not reloaded, everything stays as it was: {why}"),
+            Ok(()) => {
+                tracing::info!(version = self.config.version, "reloaded");
+                supervisor::ready("reloaded");
+            }
+            Err(why) => {
+                tracing::error!("not reloaded, everything stays as it was: {why}");
+                supervisor::ready("not reloaded, everything stays as it was: see the log");
+            }
         }
-        supervisor::ready("reloaded");
     }
 
     fn take_new(&mut self) -> Result<(), String> {

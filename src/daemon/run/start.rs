@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -12,7 +12,9 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use super::open::Opened;
 use super::sensors::Sensors;
 use super::{Daemon, RunError};
-use crate::capture::hep::HepHandle;
+use crate::base::Timestamp;
+use crate::capture::hep::{HepHandle, HepListener, HepSettings};
+use crate::capture::live::LiveSource;
 use crate::config::Config;
 use crate::daemon::intake::{LiveIntake, Note};
 use crate::daemon::keeper::Keeper;
@@ -26,16 +28,20 @@ use crate::engine::mirror::Mirror;
 use crate::engine::sequence::Caught;
 use crate::host::clock;
 use crate::host::log::LogHandle;
-use crate::store::embedded::StoreSettings;
+use crate::host::trouble::Trouble;
 use crate::store::looked;
 
 /// Telegrams of all sources that may wait for intake: a source has at most one block's worth of messages in each.
 const CAUGHT: usize = 256;
 
+/// Orders that may wait for collect: it looks after each batch.
+const ORDERS: usize = 16;
+
 /// How often the stages are built anew after a defect, before the process ends and lets systemd try.
 const REBUILDS: u32 = 8;
 
 impl Daemon {
+    /// Starts everything that turns; gives nothing back before all of it does.
     pub(super) fn start(
         path: &Path,
         config: Config,
@@ -43,27 +49,16 @@ impl Daemon {
         log: Option<LogHandle>,
     ) -> Result<Self, RunError> {
         let now = clock::now();
-        let settings = StoreSettings {
-            retention: config.retention,
-            evidence_retention: config.evidence_retention,
-            ..StoreSettings::default()
-        };
-        let keeper = Keeper::open(config.store.clone(), settings, clock::now)?;
+        let keeper = Keeper::open(config.store.clone(), config.store_settings(), clock::now)?;
         let trust = Trust::open(&config, Some(config.history.clone()), now)?;
         for note in trust.notes() {
             tracing::warn!("{note}");
         }
         let mut sensors = Sensors::of(&config);
-        let hep = config.hep.clone().map(|h| sensors.number(h));
-        let names = sensors.names();
-        let mut accounts = Accounts::new(names.clone());
-        let last = looked::last_looked(&keeper, &names, now)?;
-        let mut passes = Vec::new();
-        for (sensor, name) in (0u16..).zip(&names) {
-            passes.push(accounts.handle_start(sensor, last.get(name), now));
-        }
+        let agents = config.hep.clone().map(|h| sensors.number(h));
+        let mut books = Books::open(&keeper, sensors.names(), now)?;
 
-        let (orders, from_us) = bounded(16);
+        let (orders, from_us) = bounded(ORDERS);
         let steering = Live {
             credentials: trust.credentials.clone(),
             verify: Arc::new(ArcSwap::from_pointee(config.verify_settings())),
@@ -71,83 +66,33 @@ impl Daemon {
             board: Arc::default(),
             hurry: Arc::new(AtomicBool::new(false)),
         };
-        let mut stages = PipelineSettings::new(
-            &config,
-            trust.held().current().credentials.clone(),
-            judges(&config),
-        );
+        let at_hand = trust.held().current().credentials.clone();
+        let mut stages = PipelineSettings::new(&config, at_hand, judges(&config));
         stages.collect.sensors = sensors.0.clone();
         stages.fetch = trust.link(&config);
         stages.live = Some(steering.clone());
 
         // HEP is the last of the sources.
-        let hep_source = opened.live.len();
+        let sources = opened.live.len() + usize::from(agents.is_some());
         let (to_intake, caught) = bounded::<Caught>(CAUGHT);
         let (notes, noted) = unbounded();
-        let intake = LiveIntake::new(
-            opened.live.len(),
-            caught,
-            (names.clone(), accounts),
-            noted,
-            clock::now,
-        );
+        let intake = LiveIntake::new(sources, caught, books.intake(), noted, clock::now);
         let stop = Arc::new(AtomicBool::new(false));
-        let mut readings = Vec::new();
-        let mut readers = Vec::new();
-        for (index, source) in opened.live.into_iter().enumerate() {
-            let (limits, names) = (config.assemble, names.clone());
-            let tunnels = config.capture.filter.tunnels.clone();
-            let pass = passes
-                .get(usize::from(source.sensor()))
-                .copied()
-                .unwrap_or(0);
-            let _ = notes.send(Note::Begin {
-                source: index,
-                sensor: source.sensor(),
-            });
-            let name = names.get(usize::from(source.sensor()));
-            let names_of = name.cloned().unwrap_or_default();
-            let shown = Arc::<ArcSwap<Reading>>::default();
-            readings.push(shown.clone());
-            let reader = Reader {
-                index,
-                assembler: Box::new(move || {
-                    let mut a = Assembler::new(limits)
-                        .with_tunnels(tunnels.clone())
-                        .with_sensors(names.iter().cloned());
-                    a.begin_pass(pass);
-                    a
-                }),
-                name: names_of.clone(),
-                source,
-                out: to_intake.clone(),
-                notes: notes.clone(),
-                stop: stop.clone(),
-                shown,
-            };
-            let name = format!("read-{index}");
-            readers.push(
-                thread::Builder::new()
-                    .name(name)
-                    .spawn(move || reader.run())?,
-            );
-        }
-        let hep = match (opened.hep, hep) {
-            (Some(listener), Some(settings)) => {
-                for agent in &settings.agents {
-                    let sensor = agent.sensor;
-                    let _ = notes.send(Note::Begin {
-                        source: hep_source,
-                        sensor,
-                    });
-                }
-                let mut mirror = Mirror::new(settings.agents, settings.mirror);
-                mirror.begin_pass(passes.iter().copied().max().unwrap_or(0));
-                Some(listener.start(mirror, to_intake.clone(), hep_source, clock::now)?)
+        let wires = Wires {
+            out: to_intake,
+            notes: notes.clone(),
+            stop: stop.clone(),
+        };
+        let (readers, readings) = wires.start_readers(&config, opened.live, &books)?;
+        let hep = match (opened.hep, agents) {
+            (Some(listener), Some(agents)) => {
+                Some(wires.start_hep(listener, agents, readers.len(), &books)?)
             }
             _ => None,
         };
-        drop(to_intake);
+        // Intake ends when the last source does.
+        drop(wires);
+
         let known = Arc::<ArcSwap<Known>>::default();
         let views = Views {
             board: steering.board.clone(),
@@ -179,7 +124,113 @@ impl Daemon {
             log,
             known: Known::default(),
             shown: known,
+            asking: Trouble::new("asking how good the clock is (adjtimex)"),
         })
+    }
+}
+
+/// The ledger's books, begun with what the store knows of each sensor.
+struct Books {
+    names: Vec<Arc<str>>,
+    accounts: Accounts,
+    /// How often capture times have been here before, by sensor.
+    passes: Vec<u16>,
+}
+
+impl Books {
+    fn open(keeper: &Keeper, names: Vec<Arc<str>>, now: Timestamp) -> Result<Self, RunError> {
+        let mut accounts = Accounts::new(names.clone());
+        let last = looked::last_looked(keeper, &names, now)?;
+        let passes = (0u16..)
+            .zip(&names)
+            .map(|(sensor, name)| accounts.handle_start(sensor, last.get(name), now))
+            .collect();
+        Ok(Self {
+            names,
+            accounts,
+            passes,
+        })
+    }
+
+    /// What intake takes over.
+    fn intake(&mut self) -> (Vec<Arc<str>>, Accounts) {
+        (self.names.clone(), std::mem::take(&mut self.accounts))
+    }
+
+    /// How the assemblers of a sensor are made.
+    fn assemblers(&self, config: &Config, sensor: u16) -> Box<dyn Fn() -> Assembler + Send> {
+        let (limits, names) = (config.assemble, self.names.clone());
+        let tunnels = config.capture.filter.tunnels.clone();
+        let pass = self.passes.get(usize::from(sensor)).copied();
+        Box::new(move || {
+            let mut assembler = Assembler::new(limits)
+                .with_tunnels(tunnels.clone())
+                .with_sensors(names.iter().cloned());
+            assembler.begin_pass(pass.unwrap_or(0));
+            assembler
+        })
+    }
+}
+
+/// What each source is given.
+struct Wires {
+    out: Sender<Caught>,
+    notes: Sender<Note>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Reading threads, and what they show.
+type Readers = (Vec<JoinHandle<()>>, Vec<Arc<ArcSwap<Reading>>>);
+
+impl Wires {
+    fn start_readers(
+        &self,
+        config: &Config,
+        live: Vec<LiveSource>,
+        books: &Books,
+    ) -> Result<Readers, RunError> {
+        let (mut threads, mut readings) = (Vec::new(), Vec::new());
+        for (index, source) in live.into_iter().enumerate() {
+            let sensor = source.sensor();
+            self.begin(index, sensor);
+            let shown = Arc::<ArcSwap<Reading>>::default();
+            readings.push(shown.clone());
+            let name = books.names.get(usize::from(sensor));
+            let reader = Reader {
+                index,
+                name: name.cloned().unwrap_or_default(),
+                assembler: books.assemblers(config, sensor),
+                source,
+                out: self.out.clone(),
+                notes: self.notes.clone(),
+                stop: self.stop.clone(),
+                shown,
+            };
+            let thread = thread::Builder::new().name(format!("read-{index}"));
+            threads.push(thread.spawn(move || reader.run())?);
+        }
+        Ok((threads, readings))
+    }
+
+    fn start_hep(
+        &self,
+        listener: HepListener,
+        settings: HepSettings,
+        index: usize,
+        books: &Books,
+    ) -> Result<HepHandle, RunError> {
+        for agent in &settings.agents {
+            self.begin(index, agent.sensor);
+        }
+        let mut mirror = Mirror::new(settings.agents, settings.mirror);
+        mirror.begin_pass(books.passes.iter().copied().max().unwrap_or(0));
+        Ok(listener.start(mirror, self.out.clone(), index, clock::now)?)
+    }
+
+    /// The ledger is told who looks for whom.
+    fn begin(&self, source: usize, sensor: u16) {
+        // Intake lives longer than we do.
+        let _ = self.notes.send(Note::Begin { source, sensor });
     }
 }
 

@@ -150,7 +150,7 @@ impl Splits {
                     );
                     return;
                 }
-                Framed::TooLong => {
+                Framed::TooLong(_) => {
                     self.counts.begun += u64::from(part.is_none());
                     self.counts.too_long += 1;
                     let front = rest.get(..MAX_MESSAGE).unwrap_or(rest).to_vec();

@@ -19,7 +19,7 @@ use clap::ValueEnum;
 const AT: Timestamp = super::DEFAULT_BASE;
 
 /// Pieces behind two octets of length each.
-fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let ([a, b], rest) = data.split_first_chunk()?;
         let (piece, rest) =
@@ -29,7 +29,7 @@ fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn joined(pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+pub(super) fn joined(pieces: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     let one = |p: Vec<u8>| [&(p.len() as u16).to_be_bytes()[..], &p].concat();
     pieces.into_iter().flat_map(one).collect()
 }

@@ -1,7 +1,8 @@
 //! How long a message in a stream is (RFC 3261 §18.3): headers up to the blank line, then `Content-Length` octets.
 //!
 //! [`Framer`] is asked again each time octets were added and goes on where it stopped, so that a message that comes octet by
-//! octet costs no more than one that comes at once. [`resync`] finds the thread again after a gap. Both see the same blank line and
+//! octet costs no more than one that comes at once, and means the same: whoever cuts a stream into segments decides nothing.
+//! [`resync`] finds the thread again after a gap. Both see the same blank line and
 //! the same `Content-Length` as [`super::Message::scan`] does: two opinions would let a sender hide a message in another one's body.
 
 use memchr::{memchr, memmem};
@@ -20,8 +21,9 @@ pub enum Framed {
     KeepAlive(usize),
     /// The message is not complete yet; at least so many octets are needed in all.
     NeedMore(usize),
-    /// The front is a SIP message longer than [`MAX_MESSAGE`].
-    TooLong,
+    /// The front is a SIP message longer than [`MAX_MESSAGE`]; so many octets are its own, whatever its length: its headers, or
+    /// as much of them as we read.
+    TooLong(usize),
     /// The front is no SIP message: look for the next start line.
     Lost,
 }
@@ -77,7 +79,7 @@ impl Framer {
             // A blank line may have begun with the last two octets.
             self.searched = bytes.len().saturating_sub(2);
             return if bytes.len() >= MAX_MESSAGE {
-                Framed::TooLong
+                Framed::TooLong(MAX_MESSAGE)
             } else {
                 Framed::NeedMore(bytes.len() + 1)
             };
@@ -89,7 +91,7 @@ impl Framer {
                 self.total = Some(total);
                 whole_or_more(total, bytes.len())
             }
-            _ => Framed::TooLong,
+            _ => Framed::TooLong(head.min(MAX_MESSAGE)),
         }
     }
 }
@@ -148,28 +150,34 @@ enum Begins {
 
 /// Whether the front is a start line, read as generously as the scanner reads it.
 fn begins(bytes: &[u8]) -> Begins {
-    if memchr(b'\n', bytes.get(..super::MAX_START_LINE).unwrap_or(bytes)).is_none() {
-        return part_of_start_line(bytes);
+    let reach = bytes.get(..super::MAX_START_LINE).unwrap_or(bytes);
+    if memchr(b'\n', reach).is_some() {
+        return match super::looks_like_sip(bytes) {
+            true => Begins::Yes,
+            false => Begins::No,
+        };
     }
-    if super::looks_like_sip(bytes) {
-        Begins::Yes
-    } else {
-        Begins::No
+    match bytes.len() < super::MAX_START_LINE && super::may_be_start_line(bytes) {
+        true => Begins::Perhaps,
+        false => Begins::No,
     }
 }
 
 /// Whether a message begins within the first line, which ends at `line_end`, and where.
 fn begins_within(bytes: &[u8], line_end: Option<usize>) -> (Begins, usize) {
     let Some((line, rest)) = line_end.and_then(|end| bytes.split_at_checked(end)) else {
-        let possible = bytes.len() < super::MAX_START_LINE && is_clean(bytes);
-        return match possible {
-            true if !bytes.is_empty() => (Begins::Perhaps, 0),
+        return match unfinished(bytes) {
+            n if n < bytes.len() => (Begins::Perhaps, n),
             _ => (Begins::No, 0),
         };
     };
+    // As far back as an unfinished line is kept.
+    let before = line.len().saturating_sub(LONGEST_LINE);
+    let line = line.get(before..).unwrap_or_default();
     let Some(start) = find_start(line.strip_suffix(b"\r").unwrap_or(line)) else {
         return (Begins::No, 0);
     };
+    let start = before + start;
     let rest = rest.get(1..).unwrap_or_default();
     let name = rest
         .iter()
@@ -178,21 +186,37 @@ fn begins_within(bytes: &[u8], line_end: Option<usize>) -> (Begins, usize) {
     let blanks = rest
         .iter()
         .skip(name)
-        .take_while(|b| matches!(b, b' ' | b'\t'));
-    let answer = match rest.get(name + blanks.count()) {
-        _ if name > MAX_HEADER_NAME => Begins::No,
+        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .count();
+    let answer = match rest.get(name + blanks) {
+        _ if name > MAX_HEADER_NAME || blanks > MAX_HEADER_NAME => Begins::No,
         Some(b':') if name > 0 => Begins::Yes,
-        None if rest.len() <= 2 * MAX_HEADER_NAME => Begins::Perhaps,
+        None => Begins::Perhaps,
         _ => Begins::No,
     };
     (answer, start)
 }
 
-/// The longest header name we wait for at a new beginning. The longest registered ones have 33 octets.
+/// Where in a line that has no end yet a start line may still begin: behind the last control, and no further back than
+/// [`LONGEST_LINE`].
+fn unfinished(line: &[u8]) -> usize {
+    let clean = line.iter().rposition(is_control).map_or(0, |at| at + 1);
+    clean.max(line.len().saturating_sub(LONGEST_LINE))
+}
+
+/// The longest line, without its LF, that the framer takes for a start line.
+const LONGEST_LINE: usize = super::MAX_START_LINE - 1;
+
+/// The longest header name we wait for at a new beginning, and the most blanks behind it. The longest registered ones have 33 octets.
 const MAX_HEADER_NAME: usize = 64;
 
-/// Where in a line a start line as RFC 3261 §25.1 writes it begins, to the line's end.
+/// Where in a line a start line as RFC 3261 §25.1 writes it, without controls, begins, to the line's end.
 fn find_start(line: &[u8]) -> Option<usize> {
+    let start = find_loosely(line)?;
+    (!line.get(start..)?.iter().any(is_control)).then_some(start)
+}
+
+fn find_loosely(line: &[u8]) -> Option<usize> {
     let Some(request) = line.strip_suffix(b" SIP/2.0") else {
         let at = memmem::rfind(line, b"SIP/2.0 ")?;
         let status = line.get(at + 8..)?;
@@ -224,34 +248,9 @@ const METHODS: [&str; 14] = [
     "UPDATE",
 ];
 
-/// Without controls, as every start line is.
-fn is_clean(bytes: &[u8]) -> bool {
-    !bytes
-        .iter()
-        .any(|b| b.is_ascii_control() && !matches!(b, b'\r' | b'\t'))
+fn is_control(b: &u8) -> bool {
+    b.is_ascii_control() && !matches!(b, b'\r' | b'\t')
 }
-
-/// Whether octets without a line end may be the beginning of a start line: a version or a method, a blank, no controls.
-fn part_of_start_line(bytes: &[u8]) -> Begins {
-    let front = bytes.get(..bytes.len().min(MAX_METHOD)).unwrap_or(bytes);
-    let word = front
-        .iter()
-        .take_while(|b| super::is_token(std::slice::from_ref(b)) || **b == b'/')
-        .count();
-    let possible = match front.get(word) {
-        Some(b' ') => word > 0,
-        Some(b'\r') | None => bytes.len() < MAX_METHOD,
-        Some(_) => false,
-    };
-    if possible && bytes.len() < super::MAX_START_LINE && is_clean(bytes) {
-        Begins::Perhaps
-    } else {
-        Begins::No
-    }
-}
-
-/// The longest method we wait for. The longest registered one, SUBSCRIBE, has nine octets.
-const MAX_METHOD: usize = 32;
 
 fn whole_or_more(total: usize, have: usize) -> Framed {
     if total <= have {
@@ -318,7 +317,7 @@ mod tests {
     fn hostile_lengths() {
         assert_eq!(
             frame(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 99999999\r\n\r\n"),
-            Framed::TooLong
+            Framed::TooLong(51)
         );
         assert_eq!(
             frame(b"OPTIONS sip:a SIP/2.0\r\nContent-Length: -1\r\n\r\n"),
@@ -330,7 +329,7 @@ mod tests {
             "a: b\r\n".repeat(11_000).as_bytes(),
         ]
         .concat();
-        assert_eq!(frame(&endless), Framed::TooLong);
+        assert_eq!(frame(&endless), Framed::TooLong(MAX_MESSAGE));
     }
 
     #[test]
@@ -364,6 +363,64 @@ mod tests {
         }
         assert_eq!(resync(b"nothing\r\nhere\r\n"), Resync::Keep(15));
         assert_eq!(resync(b"a=x\x01"), Resync::Keep(4));
+    }
+
+    /// What the framer says of the front, octet by octet.
+    fn by_octet(bytes: &[u8]) -> Framed {
+        let mut framer = Framer::default();
+        (1..=bytes.len())
+            .map(|end| framer.frame(&bytes[..end]))
+            .find(|f| !matches!(f, Framed::NeedMore(_)))
+            .unwrap_or(Framed::Lost)
+    }
+
+    #[test]
+    fn odd_start_lines_are_framed_however_they_come() {
+        let method = "!interesting-Method0123456789_*+`.%indeed'~";
+        for line in [
+            "INVITE sip:a\x06b\x00@example.net SIP/2.0\r\n".to_owned(),
+            " \x0c\tINVITE sip:a@example.net SIP/2.0\r\n".to_owned(),
+            "INVITE \x7f\r\t sip:a  sip/3.0\n".to_owned(),
+            "sip/2.0\t200\x0cOK\x01\r\n".to_owned(),
+            format!("{method} sip:a@example.net SIP/2.0\r\n"),
+            format!("{} sip:a@example.net SIP/2.0\r\n", "M".repeat(4_000)),
+        ] {
+            let bytes = [line.as_bytes(), b"\r\n"].concat();
+            assert_eq!(frame(&bytes), Framed::Message(bytes.len()), "{line:?}");
+            assert_eq!(by_octet(&bytes), frame(&bytes), "{line:?}");
+        }
+        for line in ["\x16\x03\x01\n", "GET / HTTP/1.1\n", "a/b sip:a SIP/2.0\n"] {
+            assert_eq!(frame(line.as_bytes()), Framed::Lost, "{line:?}");
+            assert_eq!(by_octet(line.as_bytes()), Framed::Lost, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_line_is_found_again_behind_controls_and_long_lines() {
+        let start = "INVITE sip:a@example.net SIP/2.0\r\nVia: y";
+        for before in [
+            "x\x01".to_owned(),
+            "x".repeat(3 * LONGEST_LINE),
+            "x\r\x01".repeat(3_000),
+        ] {
+            let bytes = [before.as_str(), start].concat();
+            let bytes = bytes.as_bytes();
+            assert_eq!(resync(bytes), Resync::At(before.len()));
+            // Octet by octet: what is kept is never the less.
+            let mut from = 0;
+            for end in 1..bytes.len() {
+                match resync(&bytes[from..end]) {
+                    Resync::Keep(n) => from += n,
+                    Resync::At(n) => {
+                        from += n;
+                        break;
+                    }
+                }
+            }
+            assert_eq!(from, before.len());
+        }
+        let controls = b"INVITE sip:a\x01@example.net SIP/2.0\r\nVia: y\r\n";
+        assert_eq!(resync(controls), Resync::Keep(controls.len()));
     }
 
     #[test]
@@ -411,7 +468,8 @@ mod tests {
                 match frame(b) {
                     Framed::Message(n) | Framed::KeepAlive(n) => prop_assert!(n > 0 && n <= b.len()),
                     Framed::NeedMore(n) => prop_assert!(n > b.len()),
-                    Framed::TooLong | Framed::Lost => {}
+                    Framed::TooLong(n) => prop_assert!(n <= b.len()),
+                    Framed::Lost => {}
                 }
                 match resync(b) { Resync::At(n) => prop_assert!(n < b.len()), Resync::Keep(n) => prop_assert!(n <= b.len()) }
             }

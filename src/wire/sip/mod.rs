@@ -210,6 +210,21 @@ fn start_line(line: &[u8]) -> Option<StartLine<'_>> {
     (known && is_token(method) && !uri.is_empty()).then_some(StartLine::Request { method, uri })
 }
 
+/// Whether what has no line end yet may become a line that [`start_line`] reads: no beginning of one is refused, or a message
+/// would be lost where its start line comes in pieces.
+fn may_be_start_line(part: &[u8]) -> bool {
+    let part = part.trim_ascii_start();
+    let word = part
+        .iter()
+        .take_while(|b| is_token(std::slice::from_ref(b)) || **b == b'/')
+        .count();
+    match part.get(word) {
+        None => true,
+        Some(b' ') => strip_version(part).is_some() || part.get(..word).is_some_and(is_token),
+        Some(_) => strip_version(part).is_some(),
+    }
+}
+
 fn strip_version(line: &[u8]) -> Option<&[u8]> {
     let (version, rest) = line.split_at_checked(7)?;
     (version.eq_ignore_ascii_case(b"SIP/2.0") && rest.first().is_some_and(u8::is_ascii_whitespace))

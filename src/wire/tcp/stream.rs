@@ -471,10 +471,10 @@ impl Stream {
                         at += n;
                     }
                     Framed::NeedMore(_) => return at,
-                    Framed::TooLong => {
+                    Framed::TooLong(n) => {
                         self.turn_sip(sink);
                         let cut = Some(Cut::EndOfStream);
-                        let bytes = rest.to_vec();
+                        let bytes = rest.get(..n).unwrap_or(rest).to_vec();
                         sink.push_back((Found::Message { bytes, cut }, self.last));
                         // Not to find the same beginning again.
                         at += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);

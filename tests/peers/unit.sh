@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# The unit under a real PID 1: a Debian of its own, made by debootstrap and booted by systemd-nspawn with nothing but a loopback interface.
+# In it a test unit starts tracehop, sends it a call, reloads, restarts, kills and hangs it, stops it, and powers off.
+#
+#   tests/peers/unit.sh TRACEHOP      (as root; two minutes at most, one of them debootstrap's)
+set -euo pipefail
+
+# What runs inside, as a unit of its own.
+inside() {
+  set +e # what fails is counted
+  failed=0
+  ok() { echo "ok    $*"; }
+  bad() { echo "BAD   $*"; failed=1; }
+  # is NAME WANTED VALUE
+  is() { if [ "$2" = "$3" ]; then ok "$1: $3"; else bad "$1: '$3', not '$2'"; fi; }
+  # within SECONDS NAME COMMAND…: it comes true in time.
+  within() {
+    local until=$((SECONDS + $1)) name=$2 begin=$EPOCHREALTIME
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+      if [ $SECONDS -ge $until ]; then bad "$name: not in time"; return; fi
+      sleep 0.1
+    done
+    ok "$name: after $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $begin }") s"
+  }
+  show() { systemctl show tracehop -P "$1"; }
+  active() { [ "$(show ActiveState)/$(show SubState)" = active/running ]; }
+  again() { active && [ "$(show MainPID)" != "$before" ]; }
+  status() { awk -v k="$1:" '$1 == k { print $2 }' "/proc/$(show MainPID)/status"; }
+  # The effective one of four.
+  effective() { awk -v k="$1:" '$1 == k { print $3 }' "/proc/$(show MainPID)/status"; }
+  page() { exec 3<>/dev/tcp/127.0.0.1/9464 && printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$1" >&3 && cat <&3; exec 3>&-; }
+  page_says() { page "$1" | grep -Eq -- "$2"; }
+  journal() { journalctl -u tracehop -o json --no-pager; }
+  # logged PRIORITY TEXT: a line of ours, by the journal's own protocol.
+  logged() { journal | grep '"_TRANSPORT":"journal"' | grep "\"PRIORITY\":\"$1\"" | grep -q "$2"; }
+  # Who runs `tracehop trace`: nobody, but of the group.
+  member() { setpriv --reuid=nobody --regid=tracehop --clear-groups -- "$@"; }
+  call() {
+    printf '%s\r\n' "INVITE sip:+12025550123@127.0.0.1 SIP/2.0" "Via: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bK$1" \
+      "From: <sip:+12125550100@example.net>;tag=$1" "To: <sip:+12025550123@example.com>" "Call-ID: $1@example.net" \
+      "CSeq: 1 INVITE" "Max-Forwards: 70" "Content-Length: 0" "" >/tmp/invite
+    cat /tmp/invite >/dev/udp/127.0.0.1/5060
+  }
+
+  systemd-sysusers /etc/sysusers.d/tracehop.conf || bad sysusers
+  systemd-tmpfiles --create /etc/tmpfiles.d/tracehop.conf || bad tmpfiles
+  chown -R root:tracehop /etc/tracehop && chmod -R u=rwX,g=rX,o= /etc/tracehop
+  is "systemd-analyze verify" "" "$(systemd-analyze verify --man=no /etc/systemd/system/tracehop.service 2>&1)"
+
+  if systemctl start tracehop; then ok "started: systemctl waited for READY=1"; else bad "started"; fi
+  is "state" active/running "$(show ActiveState)/$(show SubState)"
+  is "Type" notify "$(show Type)"
+  is "StatusText" "watching lo with 13 neighbours" "$(show StatusText)"
+  pid=$(show MainPID)
+  is "user" tracehop "$(stat -c %U "/proc/$pid")"
+  for set in CapInh CapPrm CapEff CapAmb; do is $set 0000000000000000 "$(status $set)"; done
+  is "NoNewPrivs" 1 "$(status NoNewPrivs)"
+  is "Seccomp: a filter" 2 "$(status Seccomp)"
+  is "user by number, real and effective" "$(id -u tracehop) $(id -u tracehop)" "$(status Uid) $(effective Uid)"
+  is "state is closed to others" "750 tracehop:tracehop" "$(stat -c '%a %U:%G' /var/lib/tracehop)"
+  within 10 "/readyz" page_says /readyz "200 OK"
+  is "confined by landlock, or the kernel has none" "" "$(grep -q ' landlock_' /proc/kallsyms && logged 4 confines && echo not)"
+  within 5 "adjtimex may be asked" page_says /metrics "^tracehop_clock_error_seconds"
+  is "refused system calls" "" "$(journal | grep -o '"MESSAGE":"[^"]*Operation not permitted[^"]*"')"
+
+  call one
+  within 10 "the record is stored" page_says /metrics '^tracehop_store_appended_total.* 1$'
+  within 10 "and found by a member of the group" eval 'member tracehop trace --called +12025550123 --calling +12125550100 \
+    --time "$(date -u +%FT%TZ)" --precision 30 --config /etc/tracehop/tracehop.toml | grep -q "never passed on"'
+  within 5 "coverage is shown to it too" eval 'member tracehop coverage --config /etc/tracehop/tracehop.toml | grep -q lo'
+  is "the store is the daemon's" tracehop:tracehop "$(stat -c %U:%G /var/lib/tracehop/store)"
+
+  # Reload: all, then nothing of it; level of the log.
+  sed -i 's/^level = .*/level = "debug"/' /etc/tracehop/tracehop.toml
+  if systemctl reload tracehop; then ok "reload"; else bad "reload"; fi
+  within 5 "reloaded" logged 6 '"MESSAGE":"reloaded"'
+  within 5 "active after it" active
+  is "the same process" "$pid" "$(show MainPID)"
+  is "StatusText after it" reloaded "$(show StatusText)"
+  cp /etc/tracehop/tracehop.toml /tmp/good.toml
+  echo 'nonsense = 1' >>/etc/tracehop/tracehop.toml
+  systemctl reload tracehop
+  within 5 "a wrong configuration is refused" logged 3 'not reloaded, everything stays as it was'
+  within 5 "and it goes on" active
+  is "StatusText then" "not reloaded, everything stays as it was: see the log" "$(show StatusText)"
+  is "as the same process" "$pid" "$(show MainPID)"
+  within 5 "and a gauge says so" page_says /metrics '^tracehop_config_last_reload_successful 0$'
+  cat /tmp/good.toml >/etc/tracehop/tracehop.toml
+
+  before=$(show MainPID)
+  if systemctl restart tracehop; then ok "restart"; else bad "restart"; fi
+  within 5 "another process runs" again
+  is "the one before ended well" 1 "$(journal | grep -c '"MESSAGE":"drained"')"
+  within 10 "ready again" page_says /readyz "200 OK"
+
+  before=$(show MainPID)
+  kill -9 "$before"
+  within 15 "kill -9: started again" again
+  is "NRestarts" 1 "$(show NRestarts)"
+  within 10 "ready again" page_says /readyz "200 OK"
+  within 10 "the record from before is there" eval 'member tracehop trace --called +12025550123 --calling +12125550100 \
+    --time "$(date -u +%FT%TZ)" --precision 60 --config /etc/tracehop/tracehop.toml | grep -q "never passed on"'
+  call two
+  within 10 "and a new one is stored" page_says /metrics '^tracehop_store_appended_total.* 1$'
+
+  # It hangs: silence for as long as the watchdog waits.
+  mkdir -p /run/systemd/system/tracehop.service.d
+  printf '[Service]\nWatchdogSec=3\n' >/run/systemd/system/tracehop.service.d/watchdog.conf
+  systemctl daemon-reload && systemctl restart tracehop
+  before=$(show MainPID)
+  sleep 7
+  is "watchdog is kept content" "$before" "$(show MainPID)"
+  kill -STOP "$before"
+  within 15 "hangs: killed and started again" again
+  is "by the watchdog" 1 "$(journalctl -o cat --no-pager _PID=1 | grep -c 'tracehop.service: Watchdog timeout')"
+
+  begin=$EPOCHREALTIME
+  systemctl stop tracehop
+  is "stopped" inactive/dead "$(show ActiveState)/$(show SubState)"
+  is "Result" success "$(show Result)"
+  is "within 10 s" yes "$(awk "BEGIN { print $EPOCHREALTIME - $begin < 10 ? \"yes\" : \"no\" }")"
+
+  # Wrong at the start: said, with its code, and not tried again.
+  echo 'nonsense = 1' >>/etc/tracehop/tracehop.toml
+  if systemctl start tracehop 2>/dev/null; then bad "a wrong configuration starts"; else ok "a wrong configuration does not start"; fi
+  is "and ends with" "78 exit-code" "$(show ExecMainStatus) $(show Result)"
+  sleep 3
+  is "and stays failed" failed "$(show ActiveState)"
+  within 5 "the journal says where" eval 'journalctl -u tracehop -o cat --no-pager | grep -q "nonsense"'
+
+  if [ $failed = 1 ]; then
+    systemctl status tracehop --no-pager -l
+    journalctl --no-pager -o short-monotonic | tail -n 150
+  fi
+  echo "done $failed"
+}
+
+if [ "${1:-}" = inside ]; then
+  inside >/result 2>&1
+  exit
+fi
+
+bin=$(realpath "$1")
+here=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+nspawn=""
+clean() {
+  [ -z "$nspawn" ] || kill -KILL "$nspawn" 2>/dev/null || true
+  rm -rf --one-file-system "$work"
+}
+trap clean EXIT
+root=$work/root
+
+# The Debian, or Ubuntu, that this machine runs, from where it gets its packages.
+. /etc/os-release
+mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+  awk -v suite="$VERSION_CODENAME" '$2 == suite && $3 == "main" { print $1; exit }')
+debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus "$VERSION_CODENAME" "$root" ${mirror:+"$mirror"} >"$work/debootstrap" 2>&1 ||
+  { tail -n 20 "$work/debootstrap"; exit 1; }
+
+# As systemd/README.md says.
+install -m 755 "$bin" "$root/usr/bin/tracehop"
+install -m 644 "$here/systemd/tracehop.service" "$root/etc/systemd/system/"
+install -D -m 644 "$here/systemd/tracehop.sysusers" "$root/etc/sysusers.d/tracehop.conf"
+install -D -m 644 "$here/systemd/tracehop.tmpfiles" "$root/etc/tmpfiles.d/tracehop.conf"
+"$bin" lab "$work/lab" --calls 400 >/dev/null
+mkdir -p "$root/etc/tracehop"
+cp -r "$work/lab/certs" "$work/lab/peers.toml" "$root/etc/tracehop/"
+sed 's|^path = "store"|path = "/var/lib/tracehop/store"|' "$work/lab/tracehop.toml" >"$root/etc/tracehop/tracehop.toml"
+cat >>"$root/etc/tracehop/tracehop.toml" <<'T'
+[[capture.interface]]
+name = "lo"
+[log]
+level = "info"
+T
+
+install -m 755 "$0" "$root/unit.sh"
+cat >"$root/etc/systemd/system/unit-test.service" <<'U'
+[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/unit.sh inside
+ExecStopPost=/usr/bin/systemctl poweroff --no-block
+TimeoutStartSec=120
+U
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+ln -s ../unit-test.service "$root/etc/systemd/system/multi-user.target.wants/"
+
+# Calls that nspawn would refuse of itself, and the unit allows.
+timeout -k 10 150 systemd-nspawn -D "$root" --boot --register=no --keep-unit --private-network --quiet \
+  --system-call-filter='adjtimex clock_adjtime landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
+  </dev/null >"$work/console" 2>&1 &
+nspawn=$!
+wait $nspawn || { echo "systemd-nspawn: $?"; tail -n 40 "$work/console"; }
+nspawn=""
+cat "$root/result" 2>/dev/null || { echo "the test unit did not run"; tail -n 60 "$work/console"; exit 1; }
+[ "$(tail -n 1 "$root/result")" = "done 0" ]
