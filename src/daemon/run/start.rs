@@ -241,13 +241,13 @@ fn judges(config: &Config) -> usize {
     }
 }
 
-/// Runs the stages until the sources are gone. What breaks in them is built anew around the same store.
+/// Runs the stages until the sources are gone. What breaks in them is built anew around the same store. Gives how many records were lost in the end.
 fn run_stages(
     settings: &PipelineSettings,
     mut keeper: Keeper,
     mut intake: LiveIntake,
     notes: Sender<Note>,
-) -> Result<Report, PipelineError> {
+) -> Result<(Report, u64), PipelineError> {
     keeper.tell_lost(move |lost| {
         // Intake may have ended before us: then nobody writes the ledger any more.
         let _ = notes.send(Note::Lost(lost));
@@ -267,12 +267,6 @@ fn run_stages(
             ended => break ended,
         }
     };
-    let health = keeper.close();
-    if health.lost > 0 {
-        tracing::error!(
-            lost = health.lost,
-            "records could not be stored and are lost"
-        );
-    }
-    ended
+    let lost = keeper.close();
+    ended.map(|report| (report, lost))
 }
