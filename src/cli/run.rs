@@ -34,7 +34,7 @@ fn code(e: &RunError) -> u8 {
         RunError::Privilege(_) => 77,
         RunError::Live(_) | RunError::Hep(_) | RunError::Web(_) => 69,
         RunError::Store(StoreError::Locked { .. }) => 75,
-        RunError::Store(_) | RunError::Folder { .. } => 74,
+        RunError::Store(_) | RunError::Folder { .. } | RunError::Lost(_) => 74,
         RunError::System(_) => 71,
         RunError::Pipeline(_) | RunError::Died(_) | RunError::NotDrained { .. } => 70,
     }

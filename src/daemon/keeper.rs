@@ -70,6 +70,8 @@ pub struct Keeper {
     /// Not durable yet, in order.
     held: VecDeque<Entry>,
     held_evidence: usize,
+    /// Room for what is held, and how much of it evidence may take.
+    room: (usize, usize),
     next_try: Instant,
     next_retention: Instant,
     health: StoreHealth,
@@ -107,6 +109,7 @@ impl Keeper {
             store: Some(store),
             held: VecDeque::new(),
             held_evidence: 0,
+            room: (HELD, HELD_EVIDENCE),
             next_try: begin,
             next_retention: begin,
             health: StoreHealth::default(),
@@ -140,15 +143,19 @@ impl Keeper {
         EmbeddedStore::look_for_holder(path)
     }
 
-    /// Makes everything durable and closes; what can't be written is counted as lost.
-    pub fn close(mut self) -> StoreHealth {
+    /// Makes everything durable and closes. Gives how many records could not be written now: the ledger has no word of them, but the next start
+    /// says that nobody looked since before them.
+    pub fn close(mut self) -> u64 {
         self.next_try = Instant::now();
         self.turn();
-        for entry in std::mem::take(&mut self.held) {
-            self.lose(entry);
+        let lost = self.health.lost;
+        if self.store.is_none() {
+            for entry in std::mem::take(&mut self.held) {
+                self.lose(entry);
+            }
         }
         self.show();
-        self.health
+        self.health.lost - lost
     }
 
     /// Takes an entry in: to the store where that works, and to memory until it is durable.
@@ -162,7 +169,8 @@ impl Keeper {
             self.fail(&e);
         }
         let evidence = matches!(entry, Entry::Evidence(_));
-        if self.held.len() >= HELD || (evidence && self.held_evidence >= HELD_EVIDENCE) {
+        let (room, room_for_evidence) = self.room;
+        if self.held.len() >= room || (evidence && self.held_evidence >= room_for_evidence) {
             if self.store.is_none() {
                 return self.lose(entry);
             }
@@ -386,5 +394,89 @@ impl Store for Keeper {
 
     fn forgotten_before(&self) -> Option<Timestamp> {
         self.forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::store::embedded::tests::made::{begin, tn};
+
+    fn keeper(folder: &Path) -> (Keeper, Arc<Mutex<Vec<LostRecord>>>) {
+        let path = folder.join("store");
+        let mut keeper =
+            Keeper::open(path, StoreSettings::default(), crate::host::clock::now).unwrap();
+        let lost = Arc::<Mutex<Vec<LostRecord>>>::default();
+        let told = lost.clone();
+        keeper.tell_lost(move |record| told.lock().unwrap().push(record));
+        (keeper, lost)
+    }
+
+    /// As when the disk is full.
+    fn refuse(keeper: &mut Keeper) {
+        keeper.fail(&StoreError::LogFailed {
+            path: keeper.path.clone(),
+            why: "No space left on device".to_owned(),
+        });
+        keeper.next_try = Instant::now() + Duration::from_secs(3_600);
+    }
+
+    fn uids(keeper: &Keeper) -> Vec<u64> {
+        let all = keeper.by_called(tn("12025550100"), Timestamp::MIN, Timestamp::MAX);
+        let mut uids: Vec<u64> = all.unwrap().iter().map(|c| c.begin.uid).collect();
+        uids.sort_unstable();
+        uids
+    }
+
+    #[test]
+    fn what_finds_no_room_while_the_store_takes_nothing_is_told_and_the_rest_is_written_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, lost) = keeper(dir.path());
+        keeper.room = (5, 2);
+        for uid in 1..=3 {
+            keeper.append_begin(&begin(uid)).unwrap();
+        }
+        keeper.commit().unwrap();
+        // Taken in and perhaps in the log, but nobody has said that it is durable.
+        keeper.append_begin(&begin(4)).unwrap();
+        refuse(&mut keeper);
+        for uid in 5..=10 {
+            keeper.append_begin(&begin(uid)).unwrap();
+            keeper.commit().unwrap();
+        }
+        let health = keeper.health().load_full();
+        assert_eq!((health.held, health.lost), (5, 2));
+        assert!(health.trouble.is_some());
+        let told: Vec<_> = lost.lock().unwrap().clone();
+        let one = begin(9);
+        let (sensor, at) = (one.sensor, one.at);
+        assert_eq!(told, vec![LostRecord { sensor, at }; 2]);
+        keeper.next_try = Instant::now();
+        keeper.commit().unwrap();
+        keeper.append_begin(&begin(11)).unwrap();
+        keeper.commit().unwrap();
+        let health = keeper.health().load_full();
+        assert_eq!((health.held, health.lost), (0, 2));
+        assert_eq!(health.trouble, None);
+        assert_eq!(uids(&keeper), [1, 2, 3, 4, 5, 6, 7, 8, 11]);
+        assert_eq!(keeper.close(), 0);
+    }
+
+    #[test]
+    fn an_end_on_a_store_that_takes_nothing_says_how_many_records_are_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, lost) = keeper(dir.path());
+        refuse(&mut keeper);
+        for uid in 1..=3 {
+            keeper.append_begin(&begin(uid)).unwrap();
+        }
+        fs::remove_dir_all(dir.path().join("store")).unwrap();
+        fs::write(dir.path().join("store"), "no folder").unwrap();
+        assert_eq!(keeper.close(), 3);
+        assert_eq!(lost.lock().unwrap().len(), 3);
     }
 }

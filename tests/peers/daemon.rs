@@ -1,14 +1,20 @@
 //! The daemon end to end: real calls on a real wire, with tshark beside it as the judge.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpStream;
 
 use tracehop::base::digest::IdDigest;
 use tracehop::call::record::{Direction, State, StoredCall};
 use tracehop::stir::verify::Validation;
 use tracehop::wire::{Provenance, Transport};
 
-use super::edge::{CALLEE, CALLEE_V6, CALLER, CALLER_V6, Calls, Edge, Invites, attestation};
+use super::edge::{
+    CALLEE, CALLEE_V6, CALLER, CALLER_V6, Calls, Edge, Invites, attestation, until, within,
+};
+use super::run;
 use super::running::{Daemon, calls, coverage, identities};
+use super::support::text;
 
 /// Fails unless the records are those of the INVITEs that tshark saw, with the same Identity values.
 fn assert_same(edge: &Edge, records: &[StoredCall], theirs: &Invites) {
@@ -107,5 +113,156 @@ fn peer_daemon_records_every_sipp_call_once_over_udp_tcp_and_ipv6() {
         let ledger = coverage(&edge, "vb");
         assert!(matches!(&ledger[..], [one] if one.looked()), "{ledger:#?}");
         assert_eq!(ledger[0].all["lost_fragments"], 0);
+    }
+}
+
+/// What Kamailio does: takes calls over TLS, hands them on in clear, and mirrors both legs.
+const PROXY: &str = r#"#!KAMAILIO
+log_stderror=yes
+children=1
+tcp_children=2
+auto_aliases=no
+enable_tls=yes
+listen=udp:198.51.100.2:5060
+listen=tls:198.51.100.2:5061
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "siptrace.so"
+loadmodule "tls.so"
+modparam("siptrace", "duplicate_uri", "sip:127.0.0.1:9060")
+modparam("siptrace", "trace_to_database", 0)
+modparam("siptrace", "hep_mode_on", 1)
+modparam("siptrace", "hep_version", 3)
+modparam("siptrace", "hep_capture_id", 2001)
+modparam("siptrace", "trace_on", 1)
+modparam("siptrace", "trace_mode", 1)
+modparam("tls", "config", "tls.cfg")
+request_route {
+  if (has_totag()) { if (loose_route()) t_relay(); else if (is_method("ACK")) t_check_trans(); exit; }
+  t_check_trans(); record_route();
+  $du = "sip:198.51.100.3:5060"; t_relay();
+}
+"#;
+
+const PROXY_TLS: &str = "[server:default]\nmethod = TLSv1.2+\nprivate_key = tls.key\ncertificate = tls.pem\nverify_certificate = no\n\
+                         require_certificate = no\n[client:default]\nmethod = TLSv1.2+\nverify_certificate = no\n";
+
+#[test]
+#[ignore = "needs sipp, kamailio, socat, openssl, tcpdump, tshark, ip and root"]
+fn peer_daemon_records_both_legs_of_a_tls_trunk_once_from_kamailios_hep_and_the_wire() {
+    const COUNT: usize = 20;
+    const CALLED: &str = "12025550123";
+    let edge = Edge::new();
+    edge.configure(
+        "[[capture.interface]]\nname = \"vb\"\n[hep]\nudp = [\"127.0.0.1:9060\"]\n\
+         [[hep.agent]]\nname = \"proxy-a\"\nnetworks = [\"198.51.100.2/32\"]\nid = 2001\n",
+    );
+    fs::write(edge.path("proxy.cfg"), PROXY).unwrap();
+    fs::write(edge.path("tls.cfg"), PROXY_TLS).unwrap();
+    let [key, certificate] = ["tls.key", "tls.pem"].map(|f| text(&edge.path(f)));
+    let request = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=proxy.example.net",
+    ];
+    run(
+        "openssl",
+        &[&request[..], &["-keyout", &key, "-out", &certificate]].concat(),
+    );
+    let oracle = edge.tcpdump("oracle.pcap");
+    let daemon = Daemon::start(&edge);
+    let _callee = edge.callee(&edge.a, "198.51.100.3", "u1");
+    let folder = text(edge.dir.path());
+    let proxy = [
+        "kamailio",
+        "-f",
+        "proxy.cfg",
+        "-DD",
+        "-E",
+        "-w",
+        &folder,
+        "-Y",
+        &folder,
+        "-P",
+        "kam.pid",
+    ];
+    let proxy = edge.start(&edge.b, &proxy);
+    let to = format!("OPENSSL:{CALLEE}:5061,verify=0");
+    let tunnel = [
+        "socat",
+        "TCP-LISTEN:5065,bind=127.0.0.1,fork,reuseaddr",
+        &to,
+    ];
+    let _tunnel = edge.start(&edge.a, &tunnel);
+    until("kamailio", || {
+        within(&edge.a, || TcpStream::connect((CALLEE, 5061))).is_ok()
+    });
+    until("socat", || {
+        within(&edge.a, || TcpStream::connect("127.0.0.1:5065")).is_ok()
+    });
+    let sipp = edge.place(&Calls {
+        from: "127.0.0.1",
+        to: "127.0.0.1",
+        port: 5065,
+        local_port: "5070",
+        transport: "t1",
+        rate: 20,
+        ..Calls::to(CALLED, COUNT)
+    });
+    sipp.finish();
+    // INVITE, 180, 200, ACK, BYE, 200 of the second leg came twice.
+    let twice = || daemon.metric("tracehop_duplicates_total", "outcome=\"duplicates\"");
+    until("every duplicate", || twice() >= 6.0 * COUNT as f64);
+    // Kamailio ends its children by itself.
+    proxy.signal("-TERM");
+    let ended = daemon.stop();
+    let theirs = oracle.end();
+    assert_eq!(
+        theirs.len(),
+        COUNT,
+        "in clear on the wire is the second leg alone"
+    );
+    let records = calls(&edge, CALLED);
+    let (first, second): (Vec<_>, Vec<_>) = records
+        .into_iter()
+        .partition(|c| c.begin.transport == Transport::Tls);
+    assert_eq!(
+        (first.len(), second.len()),
+        (COUNT, COUNT),
+        "{}",
+        ended.said
+    );
+    assert_same(&edge, &first, &theirs);
+    assert_same(&edge, &second, &theirs);
+    for call in first.iter().chain(&second) {
+        let b = &call.begin;
+        assert_eq!(b.verdict.validation, Validation::Passed, "{call:#?}");
+        assert_eq!(b.verdict.attest, Some(attestation(number(call))));
+        let end = call.end.as_ref().unwrap_or_else(|| panic!("{call:#?}"));
+        assert_eq!((end.state, end.code), (State::Answered, 200), "{call:#?}");
+    }
+    for call in &first {
+        let b = &call.begin;
+        assert_eq!((b.provenance, &*b.sensor), (Provenance::Hep, "proxy-a"));
+        assert_eq!(
+            (b.direction, b.peer.as_deref()),
+            (Direction::Ingress, Some("northstar"))
+        );
+    }
+    for call in &second {
+        let b = &call.begin;
+        assert_eq!(b.transport, Transport::Udp);
+        assert_eq!(
+            (b.direction, b.peer.as_deref()),
+            (Direction::Egress, Some("westgate"))
+        );
     }
 }

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
+use tracehop::base::Timestamp;
 use tracehop::host::clock;
 use tracehop::lab::passport::{Claims, Token};
 use tracehop::lab::pki::{Pki, Signer};
 use tracehop::stir::verify::Attestation;
+use tracehop::wire::hep::{self, HepPacket, Payload};
 
 use super::run;
 use super::support::text;
@@ -222,6 +224,39 @@ impl Edge {
         let mut ends = Ends::of(command);
         ends.1 = log;
         ends
+    }
+
+    /// An agent's packet of HEP v3 with an INVITE that the neighbour signed at that time.
+    pub fn mirrored(&self, called: &str, n: usize, at: Timestamp) -> Vec<u8> {
+        let claims = Claims {
+            attest: attestation(n),
+            orig: format!("121255501{n:02}"),
+            dest: called.to_owned(),
+            iat: at.secs(),
+            origid: format!("123e4567-e89b-12d3-a456-{n:012}"),
+        };
+        let identity = Token::shaken(&claims, &self.signer.url).sign(&self.signer.key);
+        let invite = format!(
+            "INVITE sip:+{called}@{CALLEE} SIP/2.0\r\nVia: SIP/2.0/TLS {CALLER};branch=z9hG4bK{called}{n}\r\n\
+             From: <sip:+{}@{CALLER}>;tag={n}\r\nTo: <sip:+{called}@{CALLEE}>\r\nCall-ID: {called}-{n}@{CALLER}\r\n\
+             CSeq: 1 INVITE\r\nIdentity: {identity}\r\nContent-Length: 0\r\n\r\n",
+            claims.orig
+        );
+        let packet = HepPacket {
+            version: 3,
+            between: Some((
+                format!("{CALLER}:40000").parse().unwrap(),
+                format!("{CALLEE}:5061").parse().unwrap(),
+            )),
+            protocol: Some(22),
+            kind: hep::SIP,
+            at: Some(at),
+            agent: Some(2001),
+            key: None,
+            vlan: None,
+            payload: Some(Payload::Plain(invite.as_bytes())),
+        };
+        hep::write::v3(&packet).unwrap()
     }
 
     /// Captures on `vb` into a file, as the oracle's source.

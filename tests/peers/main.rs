@@ -7,6 +7,7 @@ mod support;
 mod capture;
 mod daemon;
 mod daemon_faults;
+mod daemon_hep;
 mod edge;
 mod encapsulation;
 mod metrics;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tracehop::base::Timestamp;
 use tracehop::call::record::StoredCall;
+use tracehop::host::clock;
 use tracehop::number::Tn;
 use tracehop::store::Store as _;
 use tracehop::store::embedded::{EmbeddedStore, StoreReader};
@@ -223,9 +224,15 @@ impl Stretch {
 
 /// What `tracehop coverage --json` says of a sensor since the test began, without what lies before and after.
 pub fn coverage(edge: &Edge, sensor: &str) -> Vec<Stretch> {
+    coverage_until(edge, sensor, clock::now())
+}
+
+/// The same up to another time than now.
+pub fn coverage_until(edge: &Edge, sensor: &str, until: Timestamp) -> Vec<Stretch> {
+    let until = until.to_string();
     let config = text(&edge.path("tracehop.toml"));
     let out = tracehop(&[
-        "coverage", "--json", "--config", &config, "--sensor", sensor,
+        "coverage", "--json", "--until", &until, "--config", &config, "--sensor", sensor,
     ]);
     let report: Value = serde_json::from_slice(&out.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));

@@ -17,6 +17,7 @@ use super::drops::Drops;
 use crate::base::Timestamp;
 use crate::engine::mirror::{Agent, Carrier, CarrierKind, Mirror, MirrorCounters};
 use crate::engine::sequence::Caught;
+use crate::host::clock::StepWatch;
 use crate::wire::Message;
 
 /// How often we look whether the stages behind take more, and split messages are too old.
@@ -27,6 +28,9 @@ const TICKS_PER_UPTO: u32 = 5;
 
 /// Ticks between two looks at the kernel's drops.
 const TICKS_PER_DROPS: u32 = 100;
+
+/// Ticks between two times that running minutes of coverage are told: once a second, as reading threads do.
+const TICKS_PER_COVERAGE: u32 = 100;
 
 /// Datagrams between a socket's task and ours. A task reads 128 before others run, so that this is never full while ours runs.
 const DATAGRAMS: usize = 1_024;
@@ -59,6 +63,7 @@ pub(super) struct Thread {
     counts: Arc<ArcSwap<MirrorCounters>>,
     waiting: Caught,
     octets: usize,
+    steps: StepWatch,
 }
 
 impl Thread {
@@ -83,6 +88,7 @@ impl Thread {
             counts,
             waiting,
             octets: 0,
+            steps: StepWatch::start(),
         }
     }
 
@@ -126,6 +132,7 @@ impl Thread {
             tokio::select! {
                 _ = stop.changed() => break,
                 Some(datagram) = datagrams.recv() => {
+                    self.look_at_clock();
                     self.handle_datagram(&datagram);
                     for _ in 0..EVENTS {
                         let Ok(next) = datagrams.try_recv() else { break };
@@ -133,6 +140,7 @@ impl Thread {
                     }
                 }
                 Some(event) = packets.recv(), if !full => {
+                    self.look_at_clock();
                     self.handle_event(event);
                     while self.octets < WAITING && let Ok(next) = packets.try_recv() {
                         self.handle_event(next);
@@ -144,7 +152,11 @@ impl Thread {
                     if ticks.is_multiple_of(TICKS_PER_DROPS) {
                         self.ask_kernel(&mut drops);
                     }
+                    self.look_at_clock();
                     self.mirror.handle_time((self.now)());
+                    if ticks.is_multiple_of(TICKS_PER_COVERAGE) {
+                        self.mirror.publish_coverage();
+                    }
                     self.gather();
                 }
             }
@@ -161,8 +173,10 @@ impl Thread {
             self.handle_event(event);
         }
         self.ask_kernel(&mut drops);
+        self.mirror.handle_time((self.now)());
         self.mirror.finish();
         self.gather();
+        self.gather_coverage();
         self.waiting.upto = (self.now)();
         let last = std::mem::take(&mut self.waiting);
         if let Err(queue::SendTimeoutError::Timeout(lost)) =
@@ -223,10 +237,21 @@ impl Thread {
         }
     }
 
-    /// Hands on what there is; `false` where nobody takes it any more. What finds no room waits.
-    fn tell(&mut self, idle: bool) -> bool {
+    fn gather_coverage(&mut self) {
         let coverage = std::iter::from_fn(|| self.mirror.poll_coverage());
         self.waiting.coverage.extend(coverage);
+    }
+
+    /// Before any time is told: a ledger that does not know of a step would cover all that lies between.
+    fn look_at_clock(&mut self) {
+        if let Some(step) = self.steps.look() {
+            self.mirror.handle_step(step.before, step.after);
+        }
+    }
+
+    /// Hands on what there is; `false` where nobody takes it any more. What finds no room waits.
+    fn tell(&mut self, idle: bool) -> bool {
+        self.gather_coverage();
         if self.waiting.messages.is_empty() && self.waiting.coverage.is_empty() && !idle {
             return true;
         }

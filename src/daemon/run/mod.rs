@@ -99,6 +99,11 @@ pub enum RunError {
     /// A thread that should never end did.
     #[error("the {0} thread ended; what is durable stays, please report this with the log")]
     Died(&'static str),
+    /// At the end the store took nothing, and there was no more time to wait.
+    #[error(
+        "{0} records could not be stored and are lost: the store refused them to the end; make room, the next start says since when nobody looked"
+    )]
+    Lost(u64),
     /// The end took too long.
     #[error("not drained within {} s: {what}; what is durable stays", DRAIN.as_secs())]
     NotDrained {
@@ -147,7 +152,7 @@ struct Daemon {
     sensors: Sensors,
     readers: Vec<JoinHandle<()>>,
     hep: Option<HepHandle>,
-    stages: Option<JoinHandle<Result<Report, PipelineError>>>,
+    stages: Option<JoinHandle<Result<(Report, u64), PipelineError>>>,
     web: Option<RunningWeb>,
     log: Option<LogHandle>,
     known: Known,
@@ -158,15 +163,13 @@ struct Daemon {
 impl Daemon {
     /// Turns until a signal or a defect ends it.
     fn watch(&mut self, mut signals: Signals) -> Result<(), RunError> {
+        let interfaces = self.config.capture.interfaces.iter();
+        let agents = self.config.hep.iter().flat_map(|h| &h.agents);
+        let watched = interfaces.map(|i| &*i.name);
+        let watched: Vec<_> = watched.chain(agents.map(|a| &*a.name)).collect();
         let summary = format!(
             "watching {} with {} neighbours",
-            self.config
-                .capture
-                .interfaces
-                .iter()
-                .map(|i| &*i.name)
-                .collect::<Vec<_>>()
-                .join(", "),
+            watched.join(", "),
             self.config.peers.peers.len(),
         );
         tracing::info!(config = %self.path.display(), version = self.config.version, "{summary}");
@@ -284,10 +287,13 @@ impl Daemon {
         if !stages.is_finished() {
             return Err(RunError::NotDrained { what: "the stages" });
         }
-        let report = stages.join().map_err(|_| RunError::Died("intake"))??;
+        let (report, lost) = stages.join().map_err(|_| RunError::Died("intake"))??;
         self.trust.stop();
         if let Some(web) = self.web.take() {
             web.stop();
+        }
+        if lost > 0 {
+            return Err(RunError::Lost(lost));
         }
         tracing::info!(records = report.begins, "drained");
         ended

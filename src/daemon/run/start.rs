@@ -86,7 +86,7 @@ impl Daemon {
         let (readers, readings) = wires.start_readers(&config, opened.live, &books)?;
         let hep = match (opened.hep, agents) {
             (Some(listener), Some(agents)) => {
-                Some(wires.start_hep(listener, agents, readers.len())?)
+                Some(wires.start_hep(listener, agents, readers.len(), &books)?)
             }
             _ => None,
         };
@@ -217,11 +217,13 @@ impl Wires {
         listener: HepListener,
         settings: HepSettings,
         index: usize,
+        books: &Books,
     ) -> Result<HepHandle, RunError> {
         for agent in &settings.agents {
             self.begin(index, agent.sensor);
         }
-        let mirror = Mirror::new(settings.agents, settings.mirror);
+        let mut mirror = Mirror::new(settings.agents, settings.mirror);
+        mirror.begin_pass(books.passes.iter().copied().max().unwrap_or(0));
         Ok(listener.start(mirror, self.out.clone(), index, clock::now)?)
     }
 
@@ -239,13 +241,13 @@ fn judges(config: &Config) -> usize {
     }
 }
 
-/// Runs the stages until the sources are gone. What breaks in them is built anew around the same store.
+/// Runs the stages until the sources are gone. What breaks in them is built anew around the same store. Gives how many records were lost in the end.
 fn run_stages(
     settings: &PipelineSettings,
     mut keeper: Keeper,
     mut intake: LiveIntake,
     notes: Sender<Note>,
-) -> Result<Report, PipelineError> {
+) -> Result<(Report, u64), PipelineError> {
     keeper.tell_lost(move |lost| {
         // Intake may have ended before us: then nobody writes the ledger any more.
         let _ = notes.send(Note::Lost(lost));
@@ -265,12 +267,6 @@ fn run_stages(
             ended => break ended,
         }
     };
-    let health = keeper.close();
-    if health.lost > 0 {
-        tracing::error!(
-            lost = health.lost,
-            "records could not be stored and are lost"
-        );
-    }
-    ended
+    let lost = keeper.close();
+    ended.map(|report| (report, lost))
 }

@@ -166,6 +166,24 @@ impl Mirror {
         self.gather();
     }
 
+    /// The host's clock was set, as [`Assembler::handle_step`](crate::engine::Assembler::handle_step). Agents that were heard go on being heard.
+    pub fn handle_step(&mut self, before: Timestamp, after: Timestamp) {
+        for last in self.heard.values_mut() {
+            *last = after.minus(before.distance((*last).min(before)));
+        }
+        self.ledger.handle_step(before, after);
+    }
+
+    /// Times have been here so often before: see [`Ledger::begin_pass`].
+    pub fn begin_pass(&mut self, pass: u16) {
+        self.ledger.begin_pass(pass);
+    }
+
+    /// Has the running minutes' rows come out too, as they are so far.
+    pub fn publish_coverage(&mut self) {
+        self.ledger.publish();
+    }
+
     /// The next message, and when its last part reached us.
     pub fn poll_message(&mut self) -> Option<(Timestamp, Message)> {
         self.ready.pop_front()

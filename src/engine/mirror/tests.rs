@@ -450,3 +450,29 @@ proptest! {
         prop_assert_eq!(m.counters().split_octets, 0);
     }
 }
+
+#[test]
+fn a_clock_that_is_set_covers_nothing_between_and_nobody_is_quiet_for_it() {
+    let mut m = mirror(&[agent("proxy-a", 1)]);
+    let bytes = sip(1, "");
+    let said = write::v3(&packet(&bytes)).unwrap();
+    let at = NOW;
+    let hour = Duration::from_secs(3_600);
+    hand(&mut m, &said, 0);
+    let before = at.plus(Duration::from_secs(5));
+    m.handle_time(before);
+    m.publish_coverage();
+    let row = m.poll_coverage().unwrap();
+    assert_eq!((row.from, row.until, row.packets), (at, before, 1));
+    m.handle_step(before, before.plus(hour));
+    let later = before.plus(hour).plus(Duration::from_secs(2));
+    m.handle_time(later);
+    m.finish();
+    let rows: Vec<_> = std::iter::from_fn(|| m.poll_coverage()).collect();
+    let last = rows.last().unwrap();
+    assert_eq!((last.from, last.until), (before.plus(hour), later));
+    assert!(
+        rows.iter()
+            .all(|r| r.until <= before || r.from >= before.plus(hour))
+    );
+}

@@ -41,7 +41,7 @@ mod settings;
 mod sums;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -3,7 +3,7 @@
 mod bench;
 pub(super) mod evidence;
 mod kill;
-mod made;
+pub(crate) mod made;
 
 use std::collections::BTreeMap;
 use std::path::Path;
