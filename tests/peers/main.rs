@@ -1,4 +1,4 @@
-//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, promtool, systemd. `tests/run` installs and runs them;
+//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, kamailio, sngrep, sipgrep, promtool, systemd. `tests/run` installs and runs them;
 //! a plain `cargo test` leaves them out.
 
 #[path = "../support/mod.rs"]
@@ -6,6 +6,7 @@ mod support;
 
 mod capture;
 mod encapsulation;
+mod hep;
 mod metrics;
 mod signer;
 mod systemd;

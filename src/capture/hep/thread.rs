@@ -163,6 +163,8 @@ impl Thread {
         self.ask_kernel(&mut drops);
         self.mirror.finish();
         self.gather();
+        let rows = std::iter::from_fn(|| self.mirror.poll_coverage());
+        self.waiting.coverage.extend(rows);
         self.waiting.upto = (self.now)();
         let last = std::mem::take(&mut self.waiting);
         if let Err(queue::SendTimeoutError::Timeout(lost)) =
