@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -9,19 +10,28 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
 use tracehop::base::Timestamp;
+use tracehop::call::record::{Direction, State};
 use tracehop::capture::hep::{HepHandle, HepListener, HepSettings, ListenLimits};
 use tracehop::engine::mirror::{Agent, Mirror, MirrorLimits};
 use tracehop::engine::sequence::Caught;
 use tracehop::host::clock;
+use tracehop::number::Tn;
+use tracehop::store::Store as _;
+use tracehop::store::embedded::EmbeddedStore;
 use tracehop::wire::sip::{HeaderName, Message as Sip};
-use tracehop::wire::{Message, Transport};
+use tracehop::wire::{Message, Provenance, Transport};
 
+use super::signer::openssl_pki;
 use super::support::text;
 use super::{Running, run};
 
 const CALLS: usize = 20;
 
 const CALLED: &str = "12025550123";
+
+/// Where sipp calls from and is called; the proxy is at 127.0.0.1.
+const CALLER: &str = "127.0.0.2";
+const CALLEE: &str = "127.0.0.3";
 
 /// How long programs may take for what takes them a second.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -123,14 +133,15 @@ impl Ours {
     }
 }
 
-/// sipp's callee, which answers along the route that the proxy recorded.
+/// sipp's callee, which answers along the route that the proxy recorded. It waits between two answers: a proxy with several processes hands on in any
+/// order what comes at once.
 fn uas(dir: &Path) -> PathBuf {
     let ok = "[last_Via:]\n[last_Record-Route:]\n[last_From:]\n[last_To:];tag=[pid]u[call_number]\n[last_Call-ID:]\n[last_CSeq:]\n\
               Contact: <sip:uas@[local_ip]:[local_port]>\nContent-Length: 0\n\n";
     let end = "[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\nContent-Length: 0\n\n";
     let text = format!(
         "<?xml version=\"1.0\"?>\n<scenario name=\"callee\">\n<recv request=\"INVITE\" rrs=\"true\"/>\n\
-         <send><![CDATA[\nSIP/2.0 180 Ringing\n{ok}]]></send>\n\
+         <send><![CDATA[\nSIP/2.0 180 Ringing\n{ok}]]></send>\n<pause milliseconds=\"100\"/>\n\
          <send retrans=\"500\"><![CDATA[\nSIP/2.0 200 OK\n{ok}]]></send>\n\
          <recv request=\"ACK\"/>\n<recv request=\"BYE\"/>\n\
          <send><![CDATA[\nSIP/2.0 200 OK\n{end}]]></send>\n</scenario>\n"
@@ -169,7 +180,7 @@ fn callee(dir: &Path, port: u16) -> Running {
     let log = text(&dir.join("uas.log"));
     let arguments = [
         "-i",
-        "127.0.0.1",
+        CALLEE,
         "-nostdin",
         "-trace_msg",
         "-message_file",
@@ -179,15 +190,15 @@ fn callee(dir: &Path, port: u16) -> Running {
     let more = ["-sf", &scenario, "-p", &port.to_string()];
     let running = Running::start("sipp", &[&arguments[..], &more].concat());
     wait("sipp does not answer", || {
-        UdpSocket::bind(local(port)).is_err()
+        UdpSocket::bind((CALLEE, port)).is_err()
     });
     running
 }
 
-/// Makes the calls, from a port towards another by way of a third.
-fn call(dir: &Path, from: u16, to: u16, by: u16, transport: &str) {
+/// Makes the calls, from a port towards an address by way of another.
+fn call(dir: &Path, from: u16, to: SocketAddr, by: SocketAddr, transport: &str) {
     let (log, scenario) = (text(&dir.join("uac.log")), text(&uac(dir)));
-    let (to, by) = (format!("127.0.0.1:{to}"), format!("127.0.0.1:{by}"));
+    let (to, by) = (to.to_string(), by.to_string());
     let (from, calls) = (from.to_string(), CALLS.to_string());
     run(
         "sipp",
@@ -198,7 +209,7 @@ fn call(dir: &Path, from: u16, to: u16, by: u16, transport: &str) {
             "-sf",
             &scenario,
             "-i",
-            "127.0.0.1",
+            CALLER,
             "-p",
             &from,
             "-t",
@@ -315,7 +326,7 @@ impl Proxy {
              modparam(\"siptrace\", \"hep_capture_id\", 2001)\nmodparam(\"siptrace\", \"trace_on\", 1)\nmodparam(\"siptrace\", \"trace_mode\", 1)\n\
              modparam(\"tls\", \"config\", \"tls.cfg\")\n\
              request_route {{\n  if (has_totag()) {{ if (loose_route()) t_relay(); else if (is_method(\"ACK\")) t_check_trans(); exit; }}\n\
-             t_check_trans(); record_route();\n  $du = \"sip:127.0.0.1:{callee}\"; t_relay();\n}}\n"
+             t_check_trans(); record_route();\n  $du = \"sip:{CALLEE}:{callee}\"; t_relay();\n}}\n"
         );
         fs::write(dir.join("proxy.cfg"), config).unwrap();
         let tls_config = "[server:default]\nmethod = TLSv1.2+\nprivate_key = tls.key\ncertificate = tls.pem\nverify_certificate = no\n\
@@ -373,7 +384,7 @@ impl Drop for Proxy {
 fn wrap(tls: u16) -> (Running, u16) {
     let [port] = ports();
     let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr");
-    let to = format!("OPENSSL:127.0.0.1:{tls},verify=0");
+    let to = format!("OPENSSL:127.0.0.1:{tls},verify=0,bind={CALLER}");
     let running = Running::start("socat", &[&listen, &to]);
     wait("socat does not listen", || {
         TcpListener::bind(local(port)).is_err()
@@ -388,9 +399,10 @@ fn mirrored_calls(dir: &Path, hep: u16, version: u8, over_tls: bool) -> Proxy {
     let proxy = Proxy::start(dir, to, hep, version);
     if over_tls {
         let (_wrap, by) = wrap(proxy.tls);
-        call(dir, from, proxy.tls, by, "t1");
+        call(dir, from, local(proxy.tls), local(by), "t1");
     } else {
-        call(dir, from, proxy.clear, proxy.clear, "u1");
+        let at = local(proxy.clear);
+        call(dir, from, at, at, "u1");
     }
     sleep(Duration::from_millis(300));
     drop(callee);
@@ -462,7 +474,8 @@ fn peer_sngrep_and_sipgrep_mirror_what_they_sniff() {
         };
         sleep(Duration::from_secs(2));
         let callee = callee(dir.path(), to);
-        call(dir.path(), from, to, to, "u1");
+        let at = SocketAddr::new(CALLEE.parse().unwrap(), to);
+        call(dir.path(), from, at, at, "u1");
         drop(callee);
         // They read what they sniffed in their own time.
         let view = ours.handle.view();
@@ -474,4 +487,111 @@ fn peer_sngrep_and_sipgrep_mirror_what_they_sniff() {
         compare(&out, &[(Transport::Udp, &uac)]);
         assert_eq!(identities(&out), CALLS, "{program}");
     }
+}
+
+/// A daemon that listens for agents and watches no interface.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(dir: &Path, hep: u16) -> Self {
+        openssl_pki(dir);
+        let config = dir.join("tracehop.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let more = format!(
+            "[store]\npath = \"state/store\"\n[run]\nuser = \"nobody\"\n[http]\nenabled = false\n[hep]\nudp = [\"127.0.0.1:{hep}\"]\n\
+             [[hep.agent]]\nname = \"proxy-a\"\nnetworks = [\"127.0.0.1/32\"]\nid = 2001\n"
+        );
+        fs::write(&config, text + &more).unwrap();
+        let peer = |id: &str, kind: &str, at: &str| {
+            format!(
+                "[[peer]]\nid = \"{id}\"\nname = \"Example {id}\"\nkind = \"{kind}\"\n\
+                 [[rule]]\nname = \"{id}\"\npeer = \"{id}\"\nnetworks = [\"{at}\"]\n"
+            )
+        };
+        let peers = [
+            peer("own", "own", "127.0.0.1"),
+            peer("up", "provider", CALLER),
+            peer("down", "provider", CALLEE),
+        ];
+        fs::write(dir.join("peers.toml"), peers.concat()).unwrap();
+        // The user that it goes on as must come here.
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_tracehop"))
+            .args(["run", "--config", config.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(dir.join("daemon.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut daemon = Self(child);
+        wait("the daemon does not listen", || {
+            let log = fs::read_to_string(dir.join("daemon.log")).unwrap();
+            assert!(daemon.0.try_wait().unwrap().is_none(), "{log}");
+            log.contains("watching")
+        });
+        daemon
+    }
+
+    /// Ends it in good order.
+    fn end(mut self, dir: &Path) {
+        let pid = self.0.id().to_string();
+        run("kill", &["-TERM", &pid]);
+        let mut ended = None;
+        wait("the daemon does not end", || {
+            ended = self.0.try_wait().unwrap();
+            ended.is_some()
+        });
+        let log = fs::read_to_string(dir.join("daemon.log")).unwrap();
+        assert!(ended.unwrap().success() && !log.contains("ERROR"), "{log}");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs kamailio, sipp, socat, openssl and root"]
+fn peer_kamailio_s_tls_calls_come_into_the_daemon_s_store() {
+    let (dir, calls) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [hep] = ports();
+    let daemon = Daemon::start(dir.path(), hep);
+    let proxy = mirrored_calls(calls.path(), hep, 3, true);
+    sleep(Duration::from_millis(700));
+    daemon.end(dir.path());
+    let (store, report) = EmbeddedStore::open_read_only(&dir.path().join("state/store")).unwrap();
+    assert_eq!(report.bad_frames, 0);
+    let called = Tn::from_canonical(CALLED.as_bytes()).unwrap();
+    let all = (Timestamp::MIN, Timestamp::MAX);
+    let records = store.by_called(called, all.0, all.1).unwrap();
+    let over = |t| records.iter().filter(|r| r.begin.transport == t).count();
+    assert_eq!(records.len(), 2 * CALLS);
+    assert_eq!((over(Transport::Tls), over(Transport::Udp)), (CALLS, CALLS));
+    for r in &records {
+        let b = &r.begin;
+        assert_eq!((&*b.sensor, b.provenance), ("proxy-a", Provenance::Hep));
+        assert!(b.at.distance(clock::now()) < Duration::from_secs(60));
+        assert_eq!(b.verdict.identities, 1);
+        let end = r.end.as_ref().expect("the call has ended");
+        assert_eq!(end.state, State::Answered);
+        if b.transport == Transport::Tls {
+            assert_eq!(
+                (b.direction, b.peer.as_deref()),
+                (Direction::Ingress, Some("up"))
+            );
+            assert_eq!(b.destination, local(proxy.tls));
+        } else {
+            assert_eq!(
+                (b.direction, b.peer.as_deref()),
+                (Direction::Egress, Some("down"))
+            );
+        }
+    }
+    let rows = store.coverage(all.0, all.1).unwrap();
+    let seen: u64 = rows.iter().map(|r| r.messages).sum();
+    let log = |name| said(&calls.path().join(name)).len() as u64;
+    assert!(rows.iter().all(|r| &*r.sensor == "proxy-a"), "{rows:?}");
+    assert_eq!(seen, log("uac.log") + log("uas.log"));
 }
