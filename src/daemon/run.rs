@@ -357,7 +357,12 @@ impl Daemon {
                         sensor,
                     });
                 }
-                let mirror = Mirror::new(settings.agents, settings.mirror);
+                let agents = settings.agents.iter();
+                let pass = agents
+                    .filter_map(|a| passes.get(usize::from(a.sensor)).copied())
+                    .max();
+                let mut mirror = Mirror::new(settings.agents, settings.mirror);
+                mirror.begin_pass(pass.unwrap_or(0));
                 Some(listener.start(mirror, to_intake.clone(), hep_source, clock::now)?)
             }
             _ => None,
