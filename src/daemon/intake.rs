@@ -158,7 +158,10 @@ impl LiveIntake {
             Note::End { source, sensor } => accounts.handle_end(source, sensor),
             Note::Begin { source, sensor } => accounts.handle_begin(source, sensor),
             Note::Clock(at, state) => accounts.handle_clock(at, state),
-            Note::Step(step) => accounts.handle_step(step.before, step.after),
+            Note::Step(step) => {
+                accounts.handle_step(step.before, step.after);
+                self.duplicates.handle_step();
+            }
             Note::Lost(lost) => {
                 let place = self.names.iter().position(|n| *n == lost.sensor);
                 if let Some(sensor) = place.and_then(|p| u16::try_from(p).ok()) {
@@ -168,9 +171,16 @@ impl LiveIntake {
         }
     }
 
-    fn pass(&mut self, message: Message, level: Level, batch: &mut Batch<Message>) {
+    fn pass(
+        &mut self,
+        (arrived, message): (Timestamp, Message),
+        level: Level,
+        batch: &mut Batch<Message>,
+    ) {
         let (sensor, at) = (message.sensor, message.at);
-        if self.names.len() > 1 && !self.duplicates.handle(&message) {
+        // A time ahead of ours is another clock's.
+        let arrived = arrived.min((self.now)());
+        if self.names.len() > 1 && !self.duplicates.handle(&message, arrived) {
             return self.accounts.handle_duplicates(sensor, at, 1);
         }
         match self.shedder.handle(&message, level) {
@@ -218,9 +228,9 @@ impl Intake for LiveIntake {
             }
             self.sequencer.handle_time((self.now)());
             while batch.items.len() < MOST
-                && let Some(message) = self.sequencer.poll_message()
+                && let Some(arrival) = self.sequencer.poll_arrival()
             {
-                self.pass(message, level, batch);
+                self.pass(arrival, level, batch);
             }
             let full = batch.items.len() >= BATCH;
             if full || !more || Instant::now() >= until {

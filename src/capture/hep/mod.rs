@@ -252,10 +252,18 @@ impl HepListener {
         let counts = Arc::new(ArcSwap::from_pointee(mirror.counters()));
         let (commands, from_handle) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
-        let thread = Thread::new(mirror, output, source, now, shared.clone(), counts.clone());
+        let thread = Thread::new(
+            mirror,
+            output,
+            source,
+            now,
+            shared.clone(),
+            counts.clone(),
+            from_handle,
+        );
         let join = std::thread::Builder::new()
             .name("hep".to_owned())
-            .spawn(move || runtime.block_on(thread.run(self, from_handle, stopping)))
+            .spawn(move || runtime.block_on(thread.run(self, stopping)))
             .map_err(HepError::NoThread)?;
         Ok(HepHandle {
             shared,

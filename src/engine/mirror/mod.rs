@@ -12,7 +12,7 @@
 //! by anybody on the way, the key too: it is plain text. Only TLS with client certificates says who speaks.
 //!
 //! Coverage: over TCP and TLS an agent looks while it is connected (from its first packet on); over UDP while packets came within
-//! [`MirrorLimits::udp_quiet`], so that up to as much after its last packet counts as covered although it may have gone. What the kernel dropped of our
+//! [`MirrorLimits::udp_quiet`], so that up to as much after its last packet counts as covered although it may have gone. What the kernel or the listener dropped of our
 //! datagrams can't be laid to one agent: it counts in the row of each that is heard over UDP.
 //!
 //! - [`agent`]: the allow-list
@@ -141,7 +141,7 @@ impl Mirror {
         }
     }
 
-    /// The kernel dropped so many datagrams more.
+    /// The kernel, or the listener for want of room, dropped so many datagrams more.
     pub fn handle_dropped(&mut self, packets: u64, at: Timestamp) {
         self.counters.dropped = self.counters.dropped.saturating_add(packets);
         for sensor in self.heard.keys() {
@@ -304,7 +304,12 @@ impl Mirror {
             });
         } else {
             self.counters.payloads_stream += 1;
+            let lost = self.splits.counts().threads_lost;
             self.splits.handle(key, &payload, times);
+            // What could not be framed may have been messages.
+            let lost = self.splits.counts().threads_lost - lost;
+            self.ledger
+                .count(sensor, arrived, |row| row.unreadable += lost);
             self.gather();
         }
     }
