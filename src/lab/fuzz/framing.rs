@@ -106,11 +106,17 @@ pub(super) fn framing(data: &[u8]) {
         };
         let message = Message::scan(bytes).expect("what is framed is a message");
         let odd = message.anomalies;
-        assert!(!odd.body_too_short, "the framer cuts where the scanner reads on");
+        assert!(
+            !odd.body_too_short,
+            "the framer cuts where the scanner reads on"
+        );
         if !odd.too_many_headers {
             assert!(!odd.no_blank_line && bytes.ends_with(message.body));
             let head = bytes.len() - message.body.len();
-            assert!(head > 0 && bytes.get(head - 1) == Some(&b'\n'), "two lengths of one message");
+            assert!(
+                head > 0 && bytes.get(head - 1) == Some(&b'\n'),
+                "two lengths of one message"
+            );
         }
     }
     // Once the thread is lost, TCP also looks for WebSocket where segments begin.
