@@ -16,6 +16,7 @@ use super::source::Reading;
 use crate::call::record::ClockState;
 use crate::capture::hep::HepView;
 use crate::capture::live::LiveCounters;
+use crate::engine::mirror::AgentCounts;
 use crate::fetch;
 use crate::host::process::Process;
 use crate::web::{Check, Status};
@@ -115,7 +116,7 @@ impl Views {
                 writable: store.trouble.is_none(),
             }),
             clock: (known.clock, known.steps),
-            agents: Vec::new(),
+            agents: self.hep.as_ref().map(agents).unwrap_or_default(),
             sensors: intake.looked.clone(),
             coverage_late: intake.coverage_late,
             web: None,
@@ -134,6 +135,13 @@ fn hep(view: &HepView) -> (Counts, Counts) {
         counters.collect(),
         mirror.gauges().chain(listen.gauges()).collect(),
     )
+}
+
+fn agents(view: &HepView) -> Vec<(Option<Arc<str>>, Counts)> {
+    let counts = |c: &AgentCounts| vec![("packets", c.packets), ("messages", c.messages)];
+    let by_agent = view.by_agent();
+    let named = by_agent.iter().map(|(n, c)| (Some(n.clone()), counts(c)));
+    named.collect()
 }
 
 fn stage(name: &'static str, rebuilt: u64, beat: Option<Duration>) -> Stage {

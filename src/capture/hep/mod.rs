@@ -43,7 +43,7 @@ pub use tls::TlsFiles;
 
 use crate::base::Timestamp;
 use crate::call::record::Sensor;
-use crate::engine::mirror::{Agent, Mirror, MirrorCounters, MirrorLimits};
+use crate::engine::mirror::{Agent, AgentCounts, Mirror, MirrorCounters, MirrorLimits};
 use crate::engine::sequence::Caught;
 use crate::wire::Provenance;
 use connection::Shared;
@@ -309,6 +309,11 @@ impl HepView {
     /// What became of packets and messages, and of connections.
     pub fn counters(&self) -> (MirrorCounters, ListenCounters) {
         (**self.counts.load(), self.shared.counters())
+    }
+
+    /// What each agent showed, up to a second ago.
+    pub fn by_agent(&self) -> Arc<Vec<(Arc<str>, AgentCounts)>> {
+        self.shared.by_agent.load_full()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel as queue;
@@ -163,6 +163,9 @@ impl Thread {
                     self.mirror.handle_time((self.now)());
                     if ticks.is_multiple_of(TICKS_PER_COVERAGE) {
                         self.mirror.publish_coverage();
+                        let by_agent = self.mirror.by_agent();
+                        let by_agent = by_agent.map(|(n, c)| (n.clone(), c)).collect();
+                        self.shared.by_agent.store(Arc::new(by_agent));
                     }
                     self.gather();
                 }

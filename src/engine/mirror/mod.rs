@@ -63,6 +63,15 @@ impl Default for MirrorLimits {
     }
 }
 
+/// What one agent showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentCounts {
+    /// Packets that were its own.
+    pub packets: u64,
+    /// SIP messages out of them, whole or cut.
+    pub messages: u64,
+}
+
 /// HEP packets → SIP messages.
 #[derive(Debug)]
 pub struct Mirror {
@@ -71,6 +80,8 @@ pub struct Mirror {
     splits: Splits,
     ledger: Ledger,
     counters: MirrorCounters,
+    /// By sensor.
+    of_agents: BTreeMap<u16, AgentCounts>,
     ready: VecDeque<(Timestamp, Message)>,
     /// Agents heard over UDP, and when last.
     heard: BTreeMap<u16, Timestamp>,
@@ -87,6 +98,7 @@ impl Mirror {
             splits: Splits::new(limits.split),
             ledger: Ledger::default(),
             counters: MirrorCounters::default(),
+            of_agents: BTreeMap::new(),
             ready: VecDeque::new(),
             heard: BTreeMap::new(),
             connections: HashMap::new(),
@@ -104,6 +116,12 @@ impl Mirror {
         });
         self.ledger.name_sensors(names);
         self.agents = agents;
+    }
+
+    /// What each agent of the allow-list showed; one that was never heard showed nothing.
+    pub fn by_agent(&self) -> impl Iterator<Item = (&Arc<str>, AgentCounts)> {
+        let counts = |a: &Agent| self.of_agents.get(&a.sensor).copied().unwrap_or_default();
+        self.agents.iter().map(move |a| (&a.name, counts(a)))
     }
 
     /// The allow-list.
@@ -248,6 +266,7 @@ impl Mirror {
     }
 
     fn handle_admitted(&mut self, sensor: u16, packet: &HepPacket<'_>, arrived: Timestamp) {
+        self.of_agents.entry(sensor).or_default().packets += 1;
         let Some(payload) = packet.payload else {
             self.counters.packets_keep_alive += 1;
             return;
@@ -345,6 +364,7 @@ impl Mirror {
         } = whole;
         self.counters.messages_out += 1;
         *self.counters.of_cut(cut) += 1;
+        self.of_agents.entry(key.sensor).or_default().messages += 1;
         self.ledger
             .count(key.sensor, times.arrived, |row| match cut {
                 None => row.messages += 1,
