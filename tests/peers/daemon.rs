@@ -9,12 +9,11 @@ use tracehop::call::record::{Direction, State, StoredCall};
 use tracehop::stir::verify::Validation;
 use tracehop::wire::{Provenance, Transport};
 
-use super::edge::{
-    CALLEE, CALLEE_V6, CALLER, CALLER_V6, Calls, Edge, Invites, attestation, until, within,
-};
+use super::edge::{CALLEE, CALLEE_V6, CALLER, CALLER_V6, Edge, until, within};
 use super::run;
 use super::running::{Daemon, calls, coverage, identities};
 use super::support::text;
+use super::traffic::{Calls, Invites, attestation};
 
 /// Fails unless the records are those of the INVITEs that tshark saw, with the same Identity values.
 fn assert_same(edge: &Edge, records: &[StoredCall], theirs: &Invites) {
@@ -113,6 +112,51 @@ fn peer_daemon_records_every_sipp_call_once_over_udp_tcp_and_ipv6() {
         let ledger = coverage(&edge, "vb");
         assert!(matches!(&ledger[..], [one] if one.looked()), "{ledger:#?}");
         assert_eq!(ledger[0].all["lost_fragments"], 0);
+    }
+}
+
+/// A mirror port that shows what comes in and nothing of what goes out.
+const SPAN: &str = "table netdev span { chain copy { type filter hook ingress device \"vb\" priority 0; policy accept; dup to \"s0\"; }; }\n";
+
+#[test]
+#[ignore = "needs sipp, nft, tcpdump, tshark, ip and root"]
+fn peer_daemon_on_a_mirror_port_of_one_direction_records_every_call() {
+    const COUNT: usize = 40;
+    const CALLED: &str = "12025550123";
+    let edge = Edge::new();
+    let b = edge.b.as_str();
+    run(
+        "ip",
+        &[
+            "-n", b, "link", "add", "s0", "type", "veth", "peer", "name", "s1",
+        ],
+    );
+    for link in ["s0", "s1"] {
+        run("ip", &["-n", b, "link", "set", link, "up"]);
+    }
+    let rules = text(&edge.path("span.nft"));
+    fs::write(&rules, SPAN).unwrap();
+    run("ip", &["netns", "exec", b, "nft", "-f", &rules]);
+    edge.configure("[[capture.interface]]\nname = \"s1\"\nthreads = 2\n");
+    let _callee = edge.callee(b, CALLEE, "u1");
+    let oracle = edge.tcpdump("oracle.pcap");
+    let daemon = Daemon::start(&edge);
+    edge.place(&Calls::to(CALLED, COUNT)).finish();
+    let ended = daemon.stop();
+    let theirs = oracle.end();
+    assert_eq!(theirs.len(), COUNT);
+    let records = calls(&edge, CALLED);
+    assert_eq!(records.len(), COUNT, "{}", ended.said);
+    assert_same(&edge, &records, &theirs);
+    for call in &records {
+        assert_eq!(
+            call.begin.verdict.validation,
+            Validation::Passed,
+            "{call:#?}"
+        );
+        // Nobody saw an answer, and nobody claims one.
+        let answered = call.end.as_ref().is_some_and(|e| e.code != 0);
+        assert!(!answered, "{call:#?}");
     }
 }
 

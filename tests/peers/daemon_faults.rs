@@ -2,32 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracehop::base::Timestamp;
 use tracehop::base::digest::IdDigest;
 use tracehop::call::record::{State, StoredCall};
 use tracehop::host::clock;
-use tracehop::stir::verify::Validation;
 
-use super::edge::{CALLEE, Calls, Edge, Invites, PEERS, STRANGER, until};
-use super::run;
-use super::running::{Daemon, Stretch, calls, coverage, wait_for_calls};
-use super::support::text;
+use super::edge::{CALLEE, Edge, PEERS, STRANGER, until};
+use super::running::{Daemon, Stretch, calls, coverage};
+use super::traffic::{Calls, Invites};
 
-const WATCH: &str = "[[capture.interface]]\nname = \"vb\"\n";
-const CALLED: &str = "12025550123";
+pub const WATCH: &str = "[[capture.interface]]\nname = \"vb\"\n";
+pub const CALLED: &str = "12025550123";
 
-fn seconds(s: f64) -> Duration {
+pub fn seconds(s: f64) -> Duration {
     Duration::from_secs_f64(s)
 }
 
 /// Fails when a record is there twice.
-fn assert_once(records: &[StoredCall]) {
+pub fn assert_once(records: &[StoredCall]) {
     let uids: BTreeSet<_> = records.iter().map(|c| c.begin.uid).collect();
     assert_eq!(uids.len(), records.len(), "a uid twice");
     let ids: BTreeSet<_> = records.iter().map(|c| c.begin.ids.call_id).collect();
@@ -35,19 +30,19 @@ fn assert_once(records: &[StoredCall]) {
 }
 
 /// When tshark saw the INVITEs of which there is no record.
-fn missing(records: &[StoredCall], theirs: &Invites) -> Vec<f64> {
+pub fn missing(records: &[StoredCall], theirs: &Invites) -> Vec<f64> {
     let ours: BTreeSet<_> = records.iter().map(|c| c.begin.ids.call_id).collect();
     let there = theirs.iter();
     let there = there.filter(|(id, _)| !ours.contains(&IdDigest::of(id.as_bytes())));
     there.map(|(_, (_, at))| *at).collect()
 }
 
-fn epoch(at: Timestamp) -> f64 {
+pub fn epoch(at: Timestamp) -> f64 {
     at.nanos() as f64 / 1e9
 }
 
 /// Stretches in which the sensor was down for a reason.
-fn down(ledger: &[Stretch], why: &str) -> Vec<Stretch> {
+pub fn down(ledger: &[Stretch], why: &str) -> Vec<Stretch> {
     let down = ledger.iter().filter(|s| s.state == "down" && s.why == why);
     down.cloned().collect()
 }
@@ -213,153 +208,6 @@ fn peer_daemon_goes_on_when_the_interface_does_and_the_ledger_says_when_it_did_n
     for s in down(&ledger, "interface") {
         let long = s.until.distance(s.from);
         assert!((seconds(0.9)..seconds(5.0)).contains(&long), "{ledger:#?}");
-    }
-}
-
-/// A small file system of its own for the store. It goes with the test.
-struct SmallDisk {
-    at: PathBuf,
-    filler: PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(edge: &Edge) -> Self {
-        let at = edge.path("state/store");
-        fs::create_dir_all(&at).unwrap();
-        run(
-            "mount",
-            &[
-                "-t",
-                "tmpfs",
-                "-o",
-                "size=16m,mode=755",
-                "tmpfs",
-                &text(&at),
-            ],
-        );
-        // Other namespaces may have copies of the mount: only within it is space taken.
-        Self {
-            filler: at.join("filler"),
-            at,
-        }
-    }
-
-    /// Takes all the space that there is.
-    fn fill(&self) {
-        let mut file = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&self.filler)
-            .unwrap();
-        let block = [0; 4096];
-        while file.write_all(&block).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(&self.filler).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .args(["-l", &text(&self.at)])
-            .status();
-    }
-}
-
-#[test]
-#[ignore = "needs sipp, ip and root"]
-fn peer_daemon_holds_what_a_full_disk_does_not_take_and_writes_it_after() {
-    let edge = Edge::new();
-    let disk = SmallDisk::mount(&edge);
-    edge.configure(WATCH);
-    let _callee = edge.callee(&edge.b, CALLEE, "u1");
-    let daemon = Daemon::start(&edge);
-    let sipp = edge.place(&Calls {
-        rate: 50,
-        ..Calls::to(CALLED, 400)
-    });
-    sleep(seconds(1.5));
-    disk.fill();
-    until("trouble", || {
-        disk.fill();
-        daemon
-            .ask("/readyz")
-            .is_some_and(|(code, page)| code == 503 && page.contains("store"))
-    });
-    assert_eq!(daemon.metric("tracehop_store_writable", ""), 0.0);
-    assert_eq!(daemon.ask("/healthz").unwrap().0, 200, "its stages turn");
-    // Over several vain attempts to open the store.
-    let begin = Instant::now();
-    while begin.elapsed() < seconds(5.0) {
-        disk.fill();
-        sleep(seconds(0.2));
-    }
-    disk.free();
-    until("ready", || {
-        daemon.ask("/readyz").is_some_and(|(code, _)| code == 200)
-    });
-    sipp.finish();
-    let ended = daemon.stop();
-    let records = calls(&edge, CALLED);
-    assert_once(&records);
-    assert_eq!(records.len(), 400, "{}", ended.said);
-    let answered = |c: &&StoredCall| c.end.as_ref().is_some_and(|e| e.state == State::Answered);
-    assert_eq!(records.iter().filter(answered).count(), 400);
-    assert!(
-        records
-            .iter()
-            .all(|c| c.begin.verdict.validation == Validation::Passed)
-    );
-    let ledger = coverage(&edge, "vb");
-    assert!(matches!(&ledger[..], [one] if one.looked()), "{ledger:#?}");
-}
-
-#[test]
-#[ignore = "needs sipp, ip and root"]
-fn peer_daemon_that_ends_on_a_full_disk_says_so_and_the_ledger_is_dark_for_what_is_lost() {
-    let edge = Edge::new();
-    let disk = SmallDisk::mount(&edge);
-    edge.configure(WATCH);
-    let _callee = edge.callee(&edge.b, CALLEE, "u1");
-    let oracle = edge.tcpdump("oracle.pcap");
-    let daemon = Daemon::start(&edge);
-    edge.place(&Calls::to(CALLED, 20)).finish();
-    wait_for_calls(&edge, CALLED, 20);
-    disk.fill();
-    let full = clock::now();
-    edge.place(&Calls::to("12025550124", 20)).finish();
-    until("trouble", || {
-        disk.fill();
-        daemon
-            .ask("/readyz")
-            .is_some_and(|(code, page)| code == 503 && page.contains("store"))
-    });
-    daemon.signal("-TERM");
-    let ended = daemon.wait();
-    assert!(ended.took < seconds(10.0));
-    assert_eq!(ended.code, Some(74), "{}", ended.said);
-    assert!(
-        ended.said.contains("records could not be stored"),
-        "{}",
-        ended.said
-    );
-    let theirs = oracle.end();
-    disk.free();
-    Daemon::start(&edge).stop();
-    let mut records = calls(&edge, CALLED);
-    assert_eq!(records.len(), 20);
-    records.extend(calls(&edge, "12025550124"));
-    assert_once(&records);
-    let ledger = coverage(&edge, "vb");
-    let died = down(&ledger, "died");
-    assert_eq!(died.len(), 1, "{ledger:#?}");
-    let lost = missing(&records, &theirs);
-    assert!(lost.len() > 10, "{}", lost.len());
-    for at in lost {
-        let told = (epoch(died[0].from)..epoch(died[0].until)).contains(&at);
-        assert!(told && at > epoch(full), "{at} is missing: {ledger:#?}");
     }
 }
 

@@ -109,6 +109,46 @@ fn peer_daemon_takes_no_harm_of_agents_that_are_cut_off_or_send_garbage() {
     );
 }
 
+#[test]
+#[ignore = "needs ip and root"]
+fn peer_daemon_killed_says_since_when_its_agents_were_not_heard() {
+    let edge = Edge::new();
+    edge.configure(LISTEN);
+    let daemon = Daemon::start(&edge);
+    let socket = within(&edge.b, || UdpSocket::bind("127.0.0.1:0")).unwrap();
+    let tell = |called: &str| {
+        let packet = edge.mirrored(called, 1, clock::now());
+        socket.send_to(&packet, AT).unwrap();
+        wait_for_calls(&edge, called, 1);
+    };
+    tell("12025550101");
+    // Longer than it takes until a running minute is in the store.
+    sleep(Duration::from_secs(4));
+    let killed = clock::now();
+    daemon.kill();
+    let daemon = Daemon::start(&edge);
+    tell("12025550102");
+    let heard = clock::now();
+    daemon.stop();
+    for called in ["12025550101", "12025550102"] {
+        assert_mirrored(&calls(&edge, called));
+    }
+    let ledger = coverage(&edge, "proxy-a");
+    let [first, died, last] = &ledger[..] else {
+        panic!("{ledger:#?}")
+    };
+    assert!(
+        first.looked() && died.why == "died" && last.looked(),
+        "{ledger:#?}"
+    );
+    let known = killed.distance(died.from);
+    assert!(
+        died.from <= killed && known < Duration::from_secs(4),
+        "{ledger:#?}"
+    );
+    assert!(died.until > killed && died.until <= heard, "{ledger:#?}");
+}
+
 /// The library that gives a program another time than the host's.
 fn faketime() -> PathBuf {
     let mut folders = fs::read_dir("/usr/lib").unwrap().map(|e| e.unwrap().path());

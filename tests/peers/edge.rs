@@ -2,10 +2,9 @@
 //!
 //! Calls are sipp's, signed by the lab's signer at the moment they are placed; what tcpdump wrote on `vb` and tshark reads of it is the oracle.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{scope, sleep};
@@ -13,15 +12,10 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
-use tracehop::base::Timestamp;
 use tracehop::host::clock;
-use tracehop::lab::passport::{Claims, Token};
 use tracehop::lab::pki::{Pki, Signer};
-use tracehop::stir::verify::Attestation;
-use tracehop::wire::hep::{self, HepPacket, Payload};
 
 use super::run;
-use super::support::text;
 
 /// Who calls in every test. Odd callers have attestation A, even ones B.
 pub const CALLER: &str = "198.51.100.1";
@@ -37,7 +31,7 @@ pub struct Edge {
     pub dir: TempDir,
     pub a: String,
     pub b: String,
-    signer: Signer,
+    pub signer: Signer,
 }
 
 impl Edge {
@@ -141,138 +135,6 @@ impl Edge {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Ends::of(command)
     }
-
-    /// A sipp that answers every call, at an address of that namespace.
-    pub fn callee(&self, namespace: &str, at: &str, transport: &str) -> Ends {
-        let scenario = text(&self.path("uas.xml"));
-        fs::write(&scenario, UAS).unwrap();
-        let ends = self.start(
-            namespace,
-            &[
-                "sipp", "-sf", &scenario, "-i", at, "-p", "5060", "-t", transport, "-nostdin",
-            ],
-        );
-        let (kind, wanted) = if transport.starts_with('t') {
-            ("tcp", " 0A ")
-        } else {
-            ("udp", "")
-        };
-        let v6 = if at.contains(':') { "6" } else { "" };
-        until("a callee", || {
-            let sockets = within(namespace, || {
-                fs::read_to_string(format!("/proc/thread-self/net/{kind}{v6}"))
-            });
-            sockets
-                .unwrap()
-                .lines()
-                .any(|l| l.contains(":13C4 ") && l.contains(wanted))
-        });
-        ends
-    }
-
-    /// Places calls, each signed now; gives the sipp that does so.
-    pub fn place(&self, calls: &Calls) -> Ends {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (file, scenario) = (
-            self.path(&format!("{n}.csv")),
-            self.path(&format!("{n}.xml")),
-        );
-        fs::write(&file, calls.signed(&self.signer)).unwrap();
-        let padding = "x".repeat(calls.padding);
-        fs::write(&scenario, UAC.replace("PADDING", &padding)).unwrap();
-        let to = match calls.to.contains(':') {
-            true => format!("[{}]:{}", calls.to, calls.port),
-            false => format!("{}:{}", calls.to, calls.port),
-        };
-        let [rate, count, hold] = [calls.rate, calls.count, calls.hold_ms].map(|n| n.to_string());
-        let log = self.path(&format!("{n}.err"));
-        let mut command = self.command(
-            &self.a,
-            &[
-                "sipp",
-                &to,
-                "-sf",
-                &text(&scenario),
-                "-inf",
-                &text(&file),
-                "-i",
-                calls.from,
-                "-p",
-                calls.local_port,
-                "-t",
-                calls.transport,
-                "-r",
-                &rate,
-                "-m",
-                &count,
-                "-d",
-                &hold,
-                "-l",
-                "2000",
-                "-timeout",
-                "40",
-                "-nostdin",
-                "-max_socket",
-                "1000",
-                "-trace_err",
-                "-error_file",
-                &text(&log),
-            ],
-        );
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut ends = Ends::of(command);
-        ends.1 = log;
-        ends
-    }
-
-    /// An agent's packet of HEP v3 with an INVITE that the neighbour signed at that time.
-    pub fn mirrored(&self, called: &str, n: usize, at: Timestamp) -> Vec<u8> {
-        let claims = Claims {
-            attest: attestation(n),
-            orig: format!("121255501{n:02}"),
-            dest: called.to_owned(),
-            iat: at.secs(),
-            origid: format!("123e4567-e89b-12d3-a456-{n:012}"),
-        };
-        let identity = Token::shaken(&claims, &self.signer.url).sign(&self.signer.key);
-        let invite = format!(
-            "INVITE sip:+{called}@{CALLEE} SIP/2.0\r\nVia: SIP/2.0/TLS {CALLER};branch=z9hG4bK{called}{n}\r\n\
-             From: <sip:+{}@{CALLER}>;tag={n}\r\nTo: <sip:+{called}@{CALLEE}>\r\nCall-ID: {called}-{n}@{CALLER}\r\n\
-             CSeq: 1 INVITE\r\nIdentity: {identity}\r\nContent-Length: 0\r\n\r\n",
-            claims.orig
-        );
-        let packet = HepPacket {
-            version: 3,
-            between: Some((
-                format!("{CALLER}:40000").parse().unwrap(),
-                format!("{CALLEE}:5061").parse().unwrap(),
-            )),
-            protocol: Some(22),
-            kind: hep::SIP,
-            at: Some(at),
-            agent: Some(2001),
-            key: None,
-            vlan: None,
-            payload: Some(Payload::Plain(invite.as_bytes())),
-        };
-        hep::write::v3(&packet).unwrap()
-    }
-
-    /// Captures on `vb` into a file, as the oracle's source.
-    pub fn tcpdump(&self, name: &str) -> Oracle {
-        let file = self.path(name);
-        let path = text(&file);
-        let capture = [
-            "tcpdump", "-i", "vb", "-U", "-s", "0", "-B", "65536", "-Z", "root", "-w", &path,
-        ];
-        let tcpdump = self.start(&self.b, &capture);
-        until("tcpdump", || {
-            fs::metadata(&file).is_ok_and(|m| m.len() >= 24)
-        });
-        sleep(Duration::from_millis(200));
-        Oracle { tcpdump, file }
-    }
 }
 
 impl Drop for Edge {
@@ -280,71 +142,6 @@ impl Drop for Edge {
         for name in [&self.a, &self.b] {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
         }
-    }
-}
-
-/// Calls to place.
-#[derive(Clone, Debug)]
-pub struct Calls {
-    pub from: &'static str,
-    pub to: &'static str,
-    pub port: u16,
-    pub local_port: &'static str,
-    pub transport: &'static str,
-    /// Called number.
-    pub called: &'static str,
-    pub count: usize,
-    /// A second.
-    pub rate: usize,
-    /// From answer to BYE.
-    pub hold_ms: usize,
-    /// Octets that make the INVITE larger.
-    pub padding: usize,
-}
-
-impl Calls {
-    /// Over UDP to our callee, in fragments.
-    pub fn to(called: &'static str, count: usize) -> Self {
-        Self {
-            from: CALLER,
-            to: CALLEE,
-            port: 5060,
-            local_port: "5060",
-            transport: "u1",
-            called,
-            count,
-            rate: 40,
-            hold_ms: 200,
-            padding: 900,
-        }
-    }
-
-    fn signed(&self, signer: &Signer) -> String {
-        let now = clock::now().secs();
-        let mut out = "SEQUENTIAL\n".to_owned();
-        for n in 0..self.count {
-            let orig = format!("121255501{:02}", n % 100);
-            let claims = Claims {
-                attest: attestation(n),
-                orig: orig.clone(),
-                dest: self.called.to_owned(),
-                iat: now,
-                origid: format!("123e4567-e89b-12d3-a456-{n:012}"),
-            };
-            let value = Token::shaken(&claims, &signer.url).sign(&signer.key);
-            // A semicolon ends sipp's field.
-            let token = value.split(';').next().unwrap();
-            out += &format!("{orig};{};{token};{}\n", self.called, signer.url);
-        }
-        out
-    }
-}
-
-/// Of the call with that number.
-pub fn attestation(n: usize) -> Attestation {
-    match n % 2 {
-        0 => Attestation::B,
-        _ => Attestation::A,
     }
 }
 
@@ -371,6 +168,11 @@ impl Ends {
         assert!(status.success(), "{status}: {said}");
     }
 
+    /// Where it writes its errors.
+    pub fn said_in(&mut self, log: PathBuf) {
+        self.1 = log;
+    }
+
     pub fn signal(&self, name: &str) {
         run("kill", &[name, &self.0.id().to_string()]);
     }
@@ -381,47 +183,6 @@ impl Drop for Ends {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// What tcpdump writes and tshark reads.
-pub struct Oracle {
-    tcpdump: Ends,
-    file: PathBuf,
-}
-
-/// Identity values of every initial INVITE by its Call-ID, and when it was first seen, in seconds since 1970.
-pub type Invites = BTreeMap<String, (String, f64)>;
-
-impl Oracle {
-    pub fn end(mut self) -> Invites {
-        sleep(Duration::from_millis(300));
-        self.tcpdump.signal("-INT");
-        self.tcpdump.0.wait().unwrap();
-        invites(&self.file)
-    }
-}
-
-fn invites(file: &Path) -> Invites {
-    let path = text(file);
-    let select = ["-r", &path, "-Y", "sip.Method == \"INVITE\""];
-    let fields = ["-T", "fields", "-E", "separator=;", "-E", "occurrence=f"];
-    let of = [
-        "-e",
-        "frame.time_epoch",
-        "-e",
-        "sip.Call-ID",
-        "-e",
-        "sip.Identity",
-    ];
-    let mut out = Invites::new();
-    for line in run("tshark", &[&select[..], &fields, &of].concat()).lines() {
-        let mut parts = line.splitn(3, ';');
-        let at: f64 = parts.next().unwrap().parse().unwrap();
-        let call_id = parts.next().unwrap_or_default().to_owned();
-        let identity = parts.next().unwrap_or_default().to_owned();
-        out.entry(call_id).or_insert((identity, at));
-    }
-    out
 }
 
 /// Does something with the network of a namespace. What sockets it makes stay there.
@@ -449,149 +210,5 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 /// One neighbour's trunk and us.
-pub const PEERS: &str = r#"
-[[peer]]
-id = "own"
-name = "Example Voice"
-kind = "own"
-
-[[peer]]
-id = "northstar"
-name = "Northstar Voice LLC"
-kind = "provider"
-
-[[peer]]
-id = "westgate"
-name = "Westgate Telecom Inc"
-kind = "provider"
-
-[[rule]]
-name = "own"
-peer = "own"
-networks = ["198.51.100.2", "2001:db8:100::2"]
-
-[[rule]]
-name = "northstar-trunk"
-peer = "northstar"
-networks = ["198.51.100.1", "2001:db8:100::1"]
-
-[[rule]]
-name = "westgate-trunk"
-peer = "westgate"
-networks = ["198.51.100.3"]
-"#;
-
-const CONFIG: &str = r#"
-[provider]
-name = "Example Voice"
-
-[run]
-user = "nobody"
-
-[peers]
-file = "peers.toml"
-
-[credentials]
-directory = "certs/x5u"
-ca_list = "certs/ca-list.jws"
-sti_pa_root = "certs/sti-pa-root.pem"
-ca_list_signer = "certs/ca-list-signer.pem"
-crl = "certs/crl.der"
-crl_signer = "certs/crl-signer.pem"
-
-[store]
-path = "state/store"
-
-[http]
-listen = "127.0.0.1:9464"
-"#;
-
-const UAC: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="caller">
-<send retrans="500"><![CDATA[
-INVITE sip:+[field1]@[remote_ip]:[remote_port] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-Max-Forwards: 70
-From: <sip:+[field0]@[local_ip]:[local_port]>;tag=[pid]t[call_number]
-To: <sip:+[field1]@[remote_ip]:[remote_port]>
-Call-ID: [call_id]
-CSeq: 1 INVITE
-Contact: <sip:caller@[local_ip]:[local_port];transport=[transport]>
-Identity: [field2];info=<[field3]>;alg=ES256;ppt=shaken
-Subject: PADDING
-Content-Length: 0
-
-]]></send>
-<recv response="100" optional="true"/>
-<recv response="180" optional="true"/>
-<recv response="200" rrs="true"/>
-<send><![CDATA[
-ACK [next_url] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-Max-Forwards: 70
-[routes]
-From: <sip:+[field0]@[local_ip]:[local_port]>;tag=[pid]t[call_number]
-[last_To:]
-Call-ID: [call_id]
-CSeq: 1 ACK
-Content-Length: 0
-
-]]></send>
-<pause/>
-<send retrans="500"><![CDATA[
-BYE [next_url] SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-Max-Forwards: 70
-[routes]
-From: <sip:+[field0]@[local_ip]:[local_port]>;tag=[pid]t[call_number]
-[last_To:]
-Call-ID: [call_id]
-CSeq: 2 BYE
-Content-Length: 0
-
-]]></send>
-<recv response="200"/>
-</scenario>
-"#;
-
-const UAS: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="callee">
-<recv request="INVITE" rrs="true"/>
-<send><![CDATA[
-SIP/2.0 180 Ringing
-[last_Via:]
-[last_Record-Route:]
-[last_From:]
-[last_To:];tag=[pid]u[call_number]
-[last_Call-ID:]
-[last_CSeq:]
-Contact: <sip:callee@[local_ip]:[local_port];transport=[transport]>
-Content-Length: 0
-
-]]></send>
-<send retrans="500"><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_Record-Route:]
-[last_From:]
-[last_To:];tag=[pid]u[call_number]
-[last_Call-ID:]
-[last_CSeq:]
-Contact: <sip:callee@[local_ip]:[local_port];transport=[transport]>
-Content-Length: 0
-
-]]></send>
-<recv request="ACK"/>
-<recv request="BYE"/>
-<send><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Content-Length: 0
-
-]]></send>
-</scenario>
-"#;
+pub const PEERS: &str = include_str!("edge/peers.toml");
+const CONFIG: &str = include_str!("edge/tracehop.toml");

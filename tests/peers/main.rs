@@ -6,6 +6,7 @@ mod support;
 
 mod capture;
 mod daemon;
+mod daemon_disk;
 mod daemon_faults;
 mod daemon_hep;
 mod edge;
@@ -15,6 +16,7 @@ mod metrics;
 mod running;
 mod signer;
 mod systemd;
+mod traffic;
 mod wire;
 
 use std::collections::BTreeMap;
