@@ -28,7 +28,7 @@ run() {
     others=$!
   fi
   # At the times that the capture says.
-  { TIMEFORMAT='%U %S'; time ip netns exec ${id}a tcpreplay -q -i va "$work/calls.pcap" >"$work/sent" 2>&1; } 2>"$work/time"
+  { TIMEFORMAT='%U %S'; time ip netns exec ${id}a "$load" replay va "$work/calls.pcap" >"$work/sent"; } 2>"$work/time"
   if [ -n "$others" ]; then
     wait "$others" || true
     others=""
@@ -49,8 +49,8 @@ for line in open(work + "/page"):
 def sum_of(name, **labels):
     return int(sum(v for n, l, v in series if n == name and all(l.get(k) == w for k, w in labels.items())))
 def by(name, key): return {l[key]: int(v) for n, l, v in series if n == name and v}
-frames = int(re.search(r"^Actual: (\d+)", open(work + "/sent").read(), re.M)[1])
-took = float(re.search(r"in ([\d.]+) seconds", open(work + "/sent").read())[1])
+frames, took, late = open(work + "/sent").read().split()
+frames, took = int(frames), float(took)
 sender = sum(map(float, open(work + "/time").read().split()[-2:]))
 def cpu(name):
     out = {}
@@ -66,7 +66,7 @@ stored = sum_of("tracehop_store_appended_total", what="begin")
 shed = by("tracehop_shed_total", "kind")
 drops = sum_of("tracehop_capture_drops_total")
 rows = [
-    ("calls sent", f"{calls:,} begin within {seconds} s; {frames:,} frames in {took:.1f} s, {took / (int(seconds) + 20.002):.3f} of their time"),
+    ("calls sent", f"{calls:,}, which begin within {seconds} s; {frames:,} frames in {took:.1f} s, the latest {int(late):,} ms late"),
     ("RTP packets sent", f"{rtp:,}, {rtp / max(1, calls * 7):.1f} for each SIP packet"),
     ("records stored", f"{stored:,}, and {sum_of('tracehop_store_appended_total', what='end'):,} halves about answer and end"),
     ("calls lost", f"{calls - stored:,}"),

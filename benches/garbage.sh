@@ -54,7 +54,7 @@ cat "$work/garbage" "$work/hep"
 sleep 3
 page /metrics >"$work/page"
 passed=$(sum "$work/page" tracehop_calls_total 'validation="passed"')
-ip netns exec ${id}a tcpreplay -q -i va "$work/calls.pcap" >/dev/null 2>&1
+ip netns exec ${id}a "$load" replay va "$work/calls.pcap" >/dev/null
 sleep 3
 threads >"$work/after"
 page /metrics >"$work/page"

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! load calls DIR CALLS-PER-SECOND SECONDS   credentials and configuration, calls.pcap (whole signed dialogs), rtp.pcap
+//! load replay INTERFACE FILE                sends that capture at its own times
 //! load garbage INTERFACE SECONDS THREADS    frames that are nothing, as fast as they go
 //! load hep ADDRESS SECONDS                  the same for a HEP listener, over UDP and TCP
 //! ```
 
 mod garbage;
 mod octets;
+mod replay;
 
 use std::fs;
 use std::path::Path;
@@ -24,9 +26,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["calls", dir, rate, seconds] => calls(Path::new(dir), rate, seconds),
+        ["replay", interface, file] => replay::replay(interface, Path::new(file)),
         ["garbage", interface, seconds, threads] => garbage::frames(interface, seconds, threads),
         ["hep", address, seconds] => garbage::hep(address, seconds),
-        _ => Err("load calls DIR CALLS-PER-SECOND SECONDS | load garbage INTERFACE SECONDS THREADS | load hep ADDRESS SECONDS".into()),
+        _ => Err("load calls DIR CALLS-PER-SECOND SECONDS | load replay INTERFACE FILE | load garbage INTERFACE SECONDS THREADS | load hep ADDRESS SECONDS".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
