@@ -1,5 +1,6 @@
 //! Agents over real sockets on loopback: UDP, TCP and TLS, well-behaved and not.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -175,7 +176,120 @@ fn connections_that_break_stand_still_or_are_too_many_are_closed() {
     let c = bench.handle.listen_counters();
     assert_eq!((c.closed_broken, c.closed_slow, c.closed_cut), (1, 1, 1));
     assert_eq!((c.refused_many_of_one, c.accepted), (1, 7));
+    // Those two and the one before, on which nothing came.
+    assert_eq!((c.closed_idle, c.closed_peer), (3, 0));
     bench.handle.stop().unwrap();
+}
+
+#[test]
+fn connections_past_the_limit_for_all_are_refused_until_one_ends() {
+    let limits = ListenLimits {
+        connections: 2,
+        ..ListenLimits::default()
+    };
+    let bench = Bench::start(
+        &HepSettings {
+            limits,
+            ..settings()
+        },
+        64,
+    );
+    let (first, _second) = (bench.tcp(), bench.tcp());
+    bench.wait(|h| h.listen_counters().open == 2);
+    assert!(closed(&mut bench.tcp()));
+    drop(first);
+    bench.wait(|h| h.listen_counters().open == 1);
+    bench.tcp().write_all(&hep(&sip(1), 6)).unwrap();
+    assert_eq!(bench.messages(1), [sip(1)]);
+    let view = bench.handle.view();
+    bench.handle.stop().unwrap();
+    let c = view.counters().1;
+    assert_eq!((c.accepted, c.refused_many, c.open), (4, 1, 0));
+    // The last one may have gone before we stopped.
+    assert_eq!(c.closed_peer + c.closed_stop, 3);
+    assert_eq!(c.imbalance(), None);
+}
+
+/// Datagrams that the rows of an agent say were dropped.
+fn dropped(caught: &Receiver<Caught>) -> u64 {
+    let rows = caught.try_iter().flat_map(|c| c.coverage);
+    // A row told anew takes the place of the one before.
+    let rows: BTreeMap<_, _> = rows.map(|r| (r.from, r.dropped)).collect();
+    rows.values().sum()
+}
+
+#[test]
+fn what_the_kernel_drops_of_a_flood_is_counted_to_the_last() {
+    let limits = ListenLimits {
+        receive_buffer: 1,
+        ..ListenLimits::default()
+    };
+    let bench = Bench::start(
+        &HepSettings {
+            limits,
+            ..settings()
+        },
+        1 << 20,
+    );
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let packet = hep(&sip(1), 17);
+    // Whoever was never heard has no row to count in.
+    udp.send_to(&packet, bench.at[0][0]).unwrap();
+    assert_eq!(bench.messages(1).len(), 1);
+    let sent = 20_000;
+    for _ in 0..sent {
+        udp.send_to(&packet, bench.at[0][0]).unwrap();
+    }
+    let view = bench.handle.view();
+    bench.handle.stop().unwrap();
+    let (c, listened) = view.counters();
+    assert!(c.dropped > 0 && listened.receive_buffer < 65_536, "{c:?}");
+    assert_eq!(
+        (c.packets_in + c.dropped, listened.queue_full),
+        (sent + 1, 0)
+    );
+    assert_eq!(listened.drops_unknown, 0);
+    assert_eq!(dropped(&bench.caught), c.dropped);
+}
+
+#[test]
+fn datagrams_that_find_no_room_are_counted_and_stand_in_the_ledger() {
+    let bench = Bench::start(&settings(), 1);
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let body = vec![b'a'; 60_000];
+    let head = format!(
+        "OPTIONS sip:a@example.net SIP/2.0\r\nl: {}\r\n\r\n",
+        body.len()
+    );
+    let packet = hep(&[head.as_bytes(), &body].concat(), 17);
+    let view = bench.handle.view();
+    let seen = || {
+        let (c, l) = view.counters();
+        c.packets_in + l.queue_full
+    };
+    let until = Instant::now() + PATIENCE;
+    for sent in 1..=400 {
+        udp.send_to(&packet, bench.at[0][0]).unwrap();
+        while seen() < sent {
+            assert!(Instant::now() < until, "{:?}", view.counters());
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+    assert!(view.counters().1.queue_full > 50, "16 MB wait at most");
+    let caught = bench.caught.clone();
+    let stopping = std::thread::spawn(move || bench.handle.stop().unwrap());
+    let (mut messages, mut rows) = (0, BTreeMap::new());
+    while let Ok(c) = caught.recv_timeout(PATIENCE) {
+        messages += c.messages.len() as u64;
+        rows.extend(c.coverage.into_iter().map(|r| (r.from, r.dropped)));
+    }
+    stopping.join().unwrap();
+    let (c, l) = view.counters();
+    assert_eq!((c.packets_in, c.packets_in + l.queue_full), (messages, 400));
+    assert_eq!(
+        (c.dropped, rows.values().sum::<u64>()),
+        (l.queue_full, l.queue_full)
+    );
 }
 
 #[test]

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a batch that isn't full waits for more. Nobody looks at a call sooner than that.
 const LINGER: Duration = Duration::from_millis(10);
 
+/// How often it is shown how far each sensor has looked.
+const LOOKED: Duration = Duration::from_secs(1);
+
 /// The most messages in a batch after a jam.
 const MOST: usize = 4 * BATCH;
 
@@ -58,7 +61,7 @@ pub enum Note {
 }
 
 /// What intake did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntakeCounters {
     /// Messages that the sources caught.
     pub caught: u64,
@@ -76,6 +79,8 @@ pub struct IntakeCounters {
     pub shed: ShedCounters,
     /// How much is let go now.
     pub level: Level,
+    /// Up to when each sensor looked.
+    pub looked: Vec<(Arc<str>, Timestamp)>,
 }
 
 impl IntakeCounters {
@@ -97,6 +102,7 @@ pub struct LiveIntake {
     accounts: Accounts,
     notes: Receiver<Note>,
     names: Vec<Arc<str>>,
+    looked: Instant,
     counters: IntakeCounters,
     shown: Arc<ArcSwap<IntakeCounters>>,
     now: fn() -> Timestamp,
@@ -119,6 +125,7 @@ impl LiveIntake {
             accounts,
             notes,
             names,
+            looked: Instant::now(),
             counters: IntakeCounters::default(),
             shown: Arc::default(),
             now,
@@ -151,7 +158,10 @@ impl LiveIntake {
             Note::End { source, sensor } => accounts.handle_end(source, sensor),
             Note::Begin { source, sensor } => accounts.handle_begin(source, sensor),
             Note::Clock(at, state) => accounts.handle_clock(at, state),
-            Note::Step(step) => accounts.handle_step(step.before, step.after),
+            Note::Step(step) => {
+                accounts.handle_step(step.before, step.after);
+                self.duplicates.handle_step();
+            }
             Note::Lost(lost) => {
                 let place = self.names.iter().position(|n| *n == lost.sensor);
                 if let Some(sensor) = place.and_then(|p| u16::try_from(p).ok()) {
@@ -161,9 +171,16 @@ impl LiveIntake {
         }
     }
 
-    fn pass(&mut self, message: Message, level: Level, batch: &mut Batch<Message>) {
+    fn pass(
+        &mut self,
+        (arrived, message): (Timestamp, Message),
+        level: Level,
+        batch: &mut Batch<Message>,
+    ) {
         let (sensor, at) = (message.sensor, message.at);
-        if self.names.len() > 1 && !self.duplicates.handle(&message) {
+        // A time ahead of ours is another clock's.
+        let arrived = arrived.min((self.now)());
+        if self.names.len() > 1 && !self.duplicates.handle(&message, arrived) {
             return self.accounts.handle_duplicates(sensor, at, 1);
         }
         match self.shedder.handle(&message, level) {
@@ -186,7 +203,12 @@ impl LiveIntake {
         self.counters.coverage_late = self.accounts.late();
         self.counters.shed = self.shedder.counters();
         self.counters.level = level;
-        self.shown.store(Arc::new(self.counters));
+        if self.looked.elapsed() >= LOOKED {
+            self.looked = Instant::now();
+            let sensors = self.accounts.looked();
+            self.counters.looked = sensors.map(|(n, at)| (n.clone(), at)).collect();
+        }
+        self.shown.store(Arc::new(self.counters.clone()));
     }
 }
 
@@ -206,9 +228,9 @@ impl Intake for LiveIntake {
             }
             self.sequencer.handle_time((self.now)());
             while batch.items.len() < MOST
-                && let Some(message) = self.sequencer.poll_message()
+                && let Some(arrival) = self.sequencer.poll_arrival()
             {
-                self.pass(message, level, batch);
+                self.pass(arrival, level, batch);
             }
             let full = batch.items.len() >= BATCH;
             if full || !more || Instant::now() >= until {

@@ -16,6 +16,7 @@ use super::source::Reading;
 use crate::call::record::ClockState;
 use crate::capture::hep::HepView;
 use crate::capture::live::LiveCounters;
+use crate::engine::mirror::AgentCounts;
 use crate::fetch;
 use crate::host::process::Process;
 use crate::web::{Check, Status};
@@ -39,6 +40,8 @@ pub struct Known {
     pub clock: Option<ClockState>,
     /// How often it was set.
     pub steps: u64,
+    /// Octets of the store on disk.
+    pub store_bytes: Option<u64>,
 }
 
 /// What the daemon's threads show.
@@ -107,14 +110,14 @@ impl Views {
             store: Some(Stored {
                 counters: store.counters,
                 lost: store.lost,
-                bytes: None,
+                bytes: known.store_bytes,
                 committed: store.committed,
                 lag: report.lag,
                 writable: store.trouble.is_none(),
             }),
             clock: (known.clock, known.steps),
-            agents: Vec::new(),
-            sensors: Vec::new(),
+            agents: self.hep.as_ref().map(agents).unwrap_or_default(),
+            sensors: intake.looked.clone(),
             coverage_late: intake.coverage_late,
             web: None,
             config: Some(known.config),
@@ -132,6 +135,13 @@ fn hep(view: &HepView) -> (Counts, Counts) {
         counters.collect(),
         mirror.gauges().chain(listen.gauges()).collect(),
     )
+}
+
+fn agents(view: &HepView) -> Vec<(Option<Arc<str>>, Counts)> {
+    let counts = |c: &AgentCounts| vec![("packets", c.packets), ("messages", c.messages)];
+    let by_agent = view.by_agent();
+    let named = by_agent.iter().map(|(n, c)| (Some(n.clone()), counts(c)));
+    named.collect()
 }
 
 fn stage(name: &'static str, rebuilt: u64, beat: Option<Duration>) -> Stage {

@@ -118,6 +118,12 @@ impl Accounts {
         self.names.push(name);
     }
 
+    /// Up to when each sensor is known to have looked; as old as [`PUBLISH`] at the most, while it does.
+    pub fn looked(&self) -> impl Iterator<Item = (&Arc<str>, Timestamp)> {
+        let sensors = self.sensors.iter();
+        sensors.filter_map(|(name, s)| Some((name, s.covered?)))
+    }
+
     /// A source looks for a sensor from now on; without it nothing of that sensor is covered any more.
     pub fn handle_begin(&mut self, source: usize, sensor: u16) {
         self.with(sensor, |s| {

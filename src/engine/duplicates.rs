@@ -7,6 +7,9 @@
 //!
 //! A message passes if its own sensor has now shown it more often than any sensor before. So a real retransmission passes once however many see it, and what
 //! one sensor alone shows always passes.
+//!
+//! Time goes by arrival at this host, never by what a message says of itself: one with a time of its own could else make all be forgotten. After a step of
+//! the clock nothing is remembered: views on their way then pass once more, which counts as a retransmission.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +55,7 @@ counters! {
             passed "messages that went on";
             duplicates "messages that another sensor had shown before";
             evicted "messages forgotten early for want of room: later views of them pass";
+            stepped "messages forgotten because the clock was set: later views of them pass";
         }
         gauges: {
             remembered "messages remembered";
@@ -92,10 +96,9 @@ impl Duplicates {
         }
     }
 
-    /// Whether a message goes on.
-    pub fn handle(&mut self, message: &Message) -> bool {
-        // Sensors' clocks differ by little: time goes by the furthest, and a clock that is set back forgets nothing sooner.
-        self.now = self.now.max(message.at);
+    /// Whether a message goes on that reached this host at that time: never later than the host's clock is now.
+    pub fn handle(&mut self, message: &Message, arrived: Timestamp) -> bool {
+        self.now = self.now.max(arrived);
         self.expire();
         let key = key_of(message);
         let now = self.now;
@@ -128,6 +131,15 @@ impl Duplicates {
         }
         self.make_room();
         passes
+    }
+
+    /// The clock was set: times before and after it don't compare.
+    pub fn handle_step(&mut self) {
+        let forgotten = u64::try_from(self.seen.len()).unwrap_or(u64::MAX);
+        self.counters.stepped += forgotten;
+        self.seen.clear();
+        self.order.clear();
+        self.now = Timestamp::MIN;
     }
 
     /// What became of messages so far.
@@ -226,7 +238,7 @@ mod tests {
 
     fn run(messages: &[Message]) -> Vec<bool> {
         let mut d = Duplicates::new(DuplicateSettings::default());
-        let out = messages.iter().map(|m| d.handle(m)).collect();
+        let out = messages.iter().map(|m| d.handle(m, m.at)).collect();
         assert_eq!(
             d.counters().passed + d.counters().duplicates,
             messages.len() as u64
@@ -281,9 +293,39 @@ mod tests {
         };
         let mut d = Duplicates::new(small);
         for n in 0..100u8 {
-            assert!(d.handle(&seen(0, 0, &[n])));
+            let m = seen(0, 0, &[n]);
+            assert!(d.handle(&m, m.at));
         }
-        assert!(!d.handle(&seen(1, 0, &[99])) && d.handle(&seen(1, 0, &[0])));
+        let later = seen(1, 0, &[99]);
+        assert!(!d.handle(&later, later.at) && d.handle(&seen(1, 0, &[0]), later.at));
         assert_eq!((d.counters().evicted, d.counters().remembered), (99, 2));
+    }
+
+    #[test]
+    fn a_message_s_own_time_moves_nothing() {
+        let mut d = Duplicates::new(DuplicateSettings::default());
+        let first = seen(0, 0, b"a");
+        let far = Message {
+            at: Timestamp::from_secs(4_000_000_000),
+            ..seen(1, 0, b"far")
+        };
+        assert!(d.handle(&first, first.at) && d.handle(&far, first.at));
+        assert!(!d.handle(&seen(1, 0, b"a"), first.at));
+    }
+
+    #[test]
+    fn after_a_step_back_nothing_stays_longer_than_the_window() {
+        let mut d = Duplicates::new(DuplicateSettings::default());
+        let before = seen(0, 3_600_000, b"a");
+        assert!(d.handle(&before, before.at));
+        d.handle_step();
+        let after = seen(0, 0, b"a");
+        // Of another sensor, and not held against what was before the step.
+        assert!(d.handle(&seen(1, 0, b"a"), after.at));
+        assert!(!d.handle(&after, after.at));
+        let late = seen(1, 5_001, b"b");
+        assert!(d.handle(&late, late.at));
+        let c = d.counters();
+        assert_eq!((c.stepped, c.remembered), (1, 1));
     }
 }

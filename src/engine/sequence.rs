@@ -99,6 +99,11 @@ impl Sequencer {
 
     /// The next message in order, numbered.
     pub fn poll_message(&mut self) -> Option<Message> {
+        self.poll_arrival().map(|(_, message)| message)
+    }
+
+    /// The same with the time at which it reached this host.
+    pub fn poll_arrival(&mut self) -> Option<(Timestamp, Message)> {
         let all_told = self.upto.iter().flatten().min().copied();
         let all_told = all_told.unwrap_or(Timestamp::MAX);
         let patient = self.now.minus(self.patience);
@@ -113,7 +118,7 @@ impl Sequencer {
         let mut message = entry.remove();
         message.seq = self.next_seq;
         self.next_seq += 1;
-        Some(message)
+        Some((at, message))
     }
 
     /// All that still waits, in order: the end has come.

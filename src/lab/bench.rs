@@ -8,6 +8,7 @@ use super::pcap::file::{Resolution, render};
 use super::pki::{self, Pki};
 use super::random::Random;
 use super::{DEFAULT_BASE, LabError};
+use crate::base::Timestamp;
 use crate::stir::verify::Attestation;
 
 /// A capture of `calls` INVITEs from one neighbour, of about 1.8 KB when they are `signed` (and so in two fragments each), with
@@ -18,7 +19,7 @@ use crate::stir::verify::Attestation;
 ///
 /// [`LabError`], when a certificate can't be made.
 pub fn bench_capture(calls: usize, signed: bool, seed: u64) -> Result<Vec<u8>, LabError> {
-    capture(calls, signed, false, seed)
+    capture(&Plan::of(calls, signed, false), seed)
 }
 
 /// The same, signed, with all that follows an INVITE: 100, 180, 200, ACK, and after some seconds BYE and 200.
@@ -27,7 +28,29 @@ pub fn bench_capture(calls: usize, signed: bool, seed: u64) -> Result<Vec<u8>, L
 ///
 /// [`LabError`], when a certificate can't be made.
 pub fn bench_dialogs(calls: usize, seed: u64) -> Result<Vec<u8>, LabError> {
-    capture(calls, true, true, seed)
+    capture(&Plan::of(calls, true, true), seed)
+}
+
+/// The same at a rate of its own from `base` on, for replay on a live interface while the tokens are fresh; the certificates are those of
+/// [`super::write_credentials_at`] for the same seed and time.
+///
+/// # Errors
+///
+/// [`LabError`], when a certificate can't be made.
+pub fn bench_load(
+    calls: usize,
+    calls_per_second: u32,
+    base: Timestamp,
+    seed: u64,
+) -> Result<Vec<u8>, LabError> {
+    let plan = Plan {
+        calls,
+        signed: true,
+        dialogs: true,
+        base,
+        step: 1_000_000_000 / i64::from(calls_per_second.max(1)),
+    };
+    capture(&plan, seed)
 }
 
 /// Signed INVITEs, and where their certificates are.
@@ -96,26 +119,49 @@ pub fn bench_invites(
     })
 }
 
-fn capture(calls: usize, signed: bool, dialogs: bool, seed: u64) -> Result<Vec<u8>, LabError> {
-    let pki = Pki::new(seed, DEFAULT_BASE)?;
+/// What a capture is to hold.
+struct Plan {
+    calls: usize,
+    signed: bool,
+    dialogs: bool,
+    /// When it begins, and `iat` of every token.
+    base: Timestamp,
+    /// Nanoseconds from one call to the next.
+    step: i64,
+}
+
+impl Plan {
+    /// In fifty seconds at most, so that none is stale.
+    fn of(calls: usize, signed: bool, dialogs: bool) -> Self {
+        let step = 50_000_000_000 / i64::try_from(calls.max(1)).unwrap_or(i64::MAX);
+        Self {
+            calls,
+            signed,
+            dialogs,
+            base: DEFAULT_BASE,
+            step: step.clamp(1_000, 100_000),
+        }
+    }
+}
+
+fn capture(plan: &Plan, seed: u64) -> Result<Vec<u8>, LabError> {
+    let pki = Pki::new(seed, plan.base)?;
     let mut rng = Random::new(seed, "bench");
     let mut tape = Tape::default();
     let Some(northstar) = Neighbour::named("northstar") else {
         return Ok(render(&[], Resolution::Nanoseconds));
     };
-    let step =
-        (50_000_000_000 / i64::try_from(calls.max(1)).unwrap_or(i64::MAX)).clamp(1_000, 100_000);
-    for i in 0..calls {
-        let at = DEFAULT_BASE.nanos() + i as i64 * step;
+    for i in 0..plan.calls {
+        let at = plan.base.nanos() + i as i64 * plan.step;
         // Ten thousand pairs of numbers; Call-ID, origid and iat make every token another one.
         let calling = format!("121255501{:02}", i % 100);
         let called = format!("130355501{:02}", i / 100 % 100);
-        let identity = if signed {
+        let identity = if plan.signed {
             let claims = Claims {
                 attest: Attestation::A,
                 orig: calling.clone(),
                 dest: called.clone(),
-                iat: DEFAULT_BASE.secs(),
+                iat: plan.base.secs(),
                 origid: rng.uuid(),
             };
             let signer = &pki.signers[1 + i % 4];
@@ -132,7 +178,11 @@ fn capture(calls: usize, signed: bool, dialogs: bool, seed: u64) -> Result<Vec<u
             to: format!("<sip:+{called}@sbc.example-voice.example;user=phone>"),
             call_id: format!("{}@{}", rng.uuid(), path.theirs.ip()),
             from_tag: rng.hex(10),
-            to_tag: if dialogs { rng.hex(10) } else { String::new() },
+            to_tag: if plan.dialogs {
+                rng.hex(10)
+            } else {
+                String::new()
+            },
             branch: format!("z9hG4bK{}", rng.hex(14)),
             lower_vias: vec![format!(
                 "SIP/2.0/UDP 198.51.100.207:5060;branch=z9hG4bK{}",
@@ -143,7 +193,7 @@ fn capture(calls: usize, signed: bool, dialogs: bool, seed: u64) -> Result<Vec<u
             extra: super::call::writing::bench_headers(&calling, &rng.uuid(), &rng.hex(12)),
             identity: identity.into_iter().map(|f| (f.name, f.value)).collect(),
             offer: super::call::writing::sdp(&mut rng, northstar),
-            answer: if dialogs {
+            answer: if plan.dialogs {
                 super::call::writing::sdp(&mut rng, northstar)
             } else {
                 String::new()
@@ -151,7 +201,7 @@ fn capture(calls: usize, signed: bool, dialogs: bool, seed: u64) -> Result<Vec<u
             style: Default::default(),
         };
         leg.send_invite(&mut tape, at, None, Loss::None);
-        if dialogs {
+        if plan.dialogs {
             let rest = [
                 (2, false, leg.answer(100)),
                 (900, false, leg.answer(180)),

@@ -44,7 +44,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use bench::{SignedInvites, bench_capture, bench_dialogs, bench_invites};
+pub use bench::{SignedInvites, bench_capture, bench_dialogs, bench_invites, bench_load};
 pub use pcap::encapsulation::Encapsulation;
 pub use pcap::file::Resolution;
 
@@ -149,7 +149,16 @@ pub fn generate(options: &LabOptions) -> Result<LabSummary, LabError> {
 ///
 /// [`LabError`], as for [`generate`].
 pub fn write_credentials(out: &Path, seed: u64) -> Result<(), LabError> {
-    for (name, content) in Pki::new(seed, DEFAULT_BASE)?.files {
+    write_credentials_at(out, seed, DEFAULT_BASE)
+}
+
+/// The same for captures that begin at another time: of [`bench_load`].
+///
+/// # Errors
+///
+/// [`LabError`], as for [`generate`].
+pub fn write_credentials_at(out: &Path, seed: u64, base: Timestamp) -> Result<(), LabError> {
+    for (name, content) in Pki::new(seed, base)?.files {
         write(&out.join("certs").join(name), &content)?;
     }
     Ok(())

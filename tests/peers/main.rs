@@ -1,4 +1,4 @@
-//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, promtool, systemd. `tests/run` installs and runs them;
+//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, kamailio, sngrep, sipgrep, promtool, systemd. `tests/run` installs and runs them;
 //! a plain `cargo test` leaves them out.
 
 #[path = "../support/mod.rs"]
@@ -11,6 +11,7 @@ mod daemon_faults;
 mod daemon_hep;
 mod edge;
 mod encapsulation;
+mod hep;
 mod metrics;
 mod running;
 mod signer;

@@ -25,7 +25,7 @@ inside() {
   }
   show() { systemctl show tracehop -P "$1"; }
   active() { [ "$(show ActiveState)/$(show SubState)" = active/running ]; }
-  again() { active && [ "$(show MainPID)" != "$before" ]; }
+  again() { local pid; pid=$(show MainPID) && [ "$pid" != 0 ] && [ "$pid" != "$before" ] && active; }
   status() { awk -v k="$1:" '$1 == k { print $2 }' "/proc/$(show MainPID)/status"; }
   # The effective one of four.
   effective() { awk -v k="$1:" '$1 == k { print $3 }' "/proc/$(show MainPID)/status"; }
@@ -48,7 +48,12 @@ inside() {
   chown -R root:tracehop /etc/tracehop && chmod -R u=rwX,g=rX,o= /etc/tracehop
   is "systemd-analyze verify" "" "$(systemd-analyze verify --man=no /etc/systemd/system/tracehop.service 2>&1)"
 
-  if systemctl start tracehop; then ok "started: systemctl waited for READY=1"; else bad "started"; fi
+  if ! systemctl start tracehop; then
+    bad "started"
+    told
+    return
+  fi
+  ok "started: systemctl waited for READY=1"
   is "state" active/running "$(show ActiveState)/$(show SubState)"
   is "Type" notify "$(show Type)"
   is "StatusText" "watching lo with 13 neighbours" "$(show StatusText)"
@@ -129,6 +134,11 @@ inside() {
   is "and stays failed" failed "$(show ActiveState)"
   within 5 "the journal says where" eval 'journalctl -u tracehop -o cat --no-pager | grep -q "nonsense"'
 
+  told
+}
+
+# Where something failed, the journal too; and the end.
+told() {
   if [ $failed = 1 ]; then
     systemctl status tracehop --no-pager -l
     journalctl --no-pager -o short-monotonic | tail -n 150

@@ -225,7 +225,7 @@ fn numbers(
     to: &NameAddr<'_>,
     plan: &NumberPlan,
 ) -> Numbers {
-    let number = |uri: &Uri<'_>| plan.canonical(uri.user).tn();
+    let number = |uri: &Uri<'_>| plan.canonical(uri.subscriber()).tn();
     let tn = |value: &[u8]| number(&NameAddr::parse(value).uri);
     let headers = &message.headers;
     let called = number(request_uri);
@@ -247,7 +247,7 @@ fn numbers(
 /// The first number that was called, if the call was diverted: the last Diversion value (RFC 5806 puts the newest on
 /// top), or the first History-Info entry (RFC 7044 puts the oldest on top) where there is more than one.
 fn diverted_from(message: &Message<'_>, plan: &NumberPlan) -> Option<Tn> {
-    let number = |v: &[u8]| plan.canonical(NameAddr::parse(v).uri.user).tn();
+    let number = |v: &[u8]| plan.canonical(NameAddr::parse(v).uri.subscriber()).tn();
     let oldest = message
         .headers
         .all(HeaderName::Diversion)

@@ -14,6 +14,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::counters::ListenCounters;
 use super::{ListenLimits, tls};
+use crate::engine::mirror::AgentCounts;
 use crate::engine::mirror::agent::may_connect;
 use crate::engine::mirror::{Agent, CarrierKind, ClientCertificate};
 use crate::wire::hep::stream::{Framed, frame};
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     tls: ArcSwapOption<ServerConfig>,
     limits: ArcSwap<ListenLimits>,
     state: Mutex<State>,
+    /// What each agent showed, a second ago.
+    pub by_agent: ArcSwap<Vec<(Arc<str>, AgentCounts)>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +76,7 @@ impl Shared {
                 counters,
                 ..State::default()
             }),
+            by_agent: ArcSwap::default(),
         }
     }
 

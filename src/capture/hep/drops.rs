@@ -81,6 +81,22 @@ mod tests {
         }
         assert_eq!(find(table, "0100007F:2364"), Some(17));
         assert_eq!(find(table, "0100007F:2365"), None);
+        // Both families, and a table of another kernel, cut or garbled: no count is better than a wrong one.
+        if cfg!(target_endian = "little") {
+            let v6 = "[2001:db8::1]:9060".parse().unwrap();
+            assert_eq!(in_table(v6), "B80D0120000000000000000001000000:2364");
+        }
+        for odd in [
+            "",
+            "12:",
+            "12: 0100007F:2364",
+            "12: 0100007F:2364 00000000:0000 07 many",
+            "12: 0100007F:2364 00000000:0000 07 -1",
+            "12: 0100007F:23645 00000000:0000 07 17",
+            "0100007F:2364 12: 00000000:0000 07 17",
+        ] {
+            assert_eq!(find(odd, "0100007F:2364"), None, "{odd:?}");
+        }
         let socket = std::net::UdpSocket::bind("[::1]:0").unwrap();
         assert_eq!(Drops::of(socket.local_addr().unwrap()).more(), Some(0));
     }

@@ -43,7 +43,7 @@ pub use tls::TlsFiles;
 
 use crate::base::Timestamp;
 use crate::call::record::Sensor;
-use crate::engine::mirror::{Agent, Mirror, MirrorCounters, MirrorLimits};
+use crate::engine::mirror::{Agent, AgentCounts, Mirror, MirrorCounters, MirrorLimits};
 use crate::engine::sequence::Caught;
 use crate::wire::Provenance;
 use connection::Shared;
@@ -252,10 +252,18 @@ impl HepListener {
         let counts = Arc::new(ArcSwap::from_pointee(mirror.counters()));
         let (commands, from_handle) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
-        let thread = Thread::new(mirror, output, source, now, shared.clone(), counts.clone());
+        let thread = Thread::new(
+            mirror,
+            output,
+            source,
+            now,
+            shared.clone(),
+            counts.clone(),
+            from_handle,
+        );
         let join = std::thread::Builder::new()
             .name("hep".to_owned())
-            .spawn(move || runtime.block_on(thread.run(self, from_handle, stopping)))
+            .spawn(move || runtime.block_on(thread.run(self, stopping)))
             .map_err(HepError::NoThread)?;
         Ok(HepHandle {
             shared,
@@ -301,6 +309,11 @@ impl HepView {
     /// What became of packets and messages, and of connections.
     pub fn counters(&self) -> (MirrorCounters, ListenCounters) {
         (**self.counts.load(), self.shared.counters())
+    }
+
+    /// What each agent showed, up to a second ago.
+    pub fn by_agent(&self) -> Arc<Vec<(Arc<str>, AgentCounts)>> {
+        self.shared.by_agent.load_full()
     }
 }
 

@@ -61,9 +61,12 @@ pub(super) struct Thread {
     now: fn() -> Timestamp,
     shared: Arc<Shared>,
     counts: Arc<ArcSwap<MirrorCounters>>,
+    commands: mpsc::UnboundedReceiver<Command>,
     waiting: Caught,
     octets: usize,
     steps: StepWatch,
+    /// Datagrams dropped by us of which the mirror has been told.
+    told: u64,
 }
 
 impl Thread {
@@ -74,6 +77,7 @@ impl Thread {
         now: fn() -> Timestamp,
         shared: Arc<Shared>,
         counts: Arc<ArcSwap<MirrorCounters>>,
+        commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let waiting = Caught {
             source,
@@ -86,9 +90,11 @@ impl Thread {
             now,
             shared,
             counts,
+            commands,
             waiting,
             octets: 0,
             steps: StepWatch::start(),
+            told: 0,
         }
     }
 
@@ -96,15 +102,15 @@ impl Thread {
     pub async fn run(
         mut self,
         listener: HepListener,
-        mut commands: mpsc::UnboundedReceiver<Command>,
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let (to_udp, mut datagrams) = mpsc::channel(DATAGRAMS);
         let (to_tcp, mut packets) = mpsc::channel(PACKETS);
         let mut drops = Vec::new();
         for (socket, kernel) in listener.udp {
-            let socket = UdpSocket::from_std(socket)?;
-            drops.push(kernel);
+            let socket = Arc::new(UdpSocket::from_std(socket)?);
+            // Kept open here: with the socket the kernel's count of it goes.
+            drops.push((socket.clone(), kernel));
             tokio::spawn(receive(
                 socket,
                 self.shared.clone(),
@@ -146,16 +152,20 @@ impl Thread {
                         self.handle_event(next);
                     }
                 }
-                Some(Command::Agents(agents)) = commands.recv() => self.mirror.handle_agents(agents),
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
                     if ticks.is_multiple_of(TICKS_PER_DROPS) {
                         self.ask_kernel(&mut drops);
                     }
+                    self.obey();
+                    self.tell_dropped();
                     self.look_at_clock();
                     self.mirror.handle_time((self.now)());
                     if ticks.is_multiple_of(TICKS_PER_COVERAGE) {
                         self.mirror.publish_coverage();
+                        let by_agent = self.mirror.by_agent();
+                        let by_agent = by_agent.map(|(n, c)| (n.clone(), c)).collect();
+                        self.shared.by_agent.store(Arc::new(by_agent));
                     }
                     self.gather();
                 }
@@ -173,6 +183,7 @@ impl Thread {
             self.handle_event(event);
         }
         self.ask_kernel(&mut drops);
+        self.tell_dropped();
         self.mirror.handle_time((self.now)());
         self.mirror.finish();
         self.gather();
@@ -189,11 +200,18 @@ impl Thread {
         Ok(())
     }
 
+    /// Takes what the handle asks for before the next packet: whoever was told that a list holds may send by it.
+    fn obey(&mut self) {
+        while let Ok(Command::Agents(agents)) = self.commands.try_recv() {
+            self.mirror.handle_agents(agents);
+        }
+    }
+
     fn handle_datagram(&mut self, (peer, bytes): &Datagram) {
+        self.obey();
         let now = (self.now)();
         if self.octets >= WAITING {
             self.shared.count(|c| c.queue_full += 1);
-            self.mirror.handle_dropped(1, now);
             return;
         }
         self.mirror.handle_packet(*peer, Carrier::Udp, bytes, now);
@@ -201,6 +219,7 @@ impl Thread {
     }
 
     fn handle_event(&mut self, event: Event) {
+        self.obey();
         let now = (self.now)();
         match event {
             Event::Packet {
@@ -220,13 +239,23 @@ impl Thread {
         self.gather();
     }
 
-    fn ask_kernel(&mut self, drops: &mut [Drops]) {
-        for socket in drops {
-            match socket.more() {
+    fn ask_kernel(&mut self, drops: &mut [(Arc<UdpSocket>, Drops)]) {
+        for (_, count) in drops {
+            match count.more() {
                 Some(0) => {}
                 Some(more) => self.mirror.handle_dropped(more, (self.now)()),
                 None => self.shared.count(|c| c.drops_unknown += 1),
             }
+        }
+    }
+
+    /// Drops of our own, here and in the sockets' tasks.
+    fn tell_dropped(&mut self) {
+        let dropped = self.shared.counters().queue_full;
+        if dropped > self.told {
+            self.mirror
+                .handle_dropped(dropped - self.told, (self.now)());
+            self.told = dropped;
         }
     }
 
@@ -279,7 +308,7 @@ fn weight(message: &Message) -> usize {
 
 /// Reads a UDP socket until told to stop, and then what lies in it.
 async fn receive(
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
     datagrams: mpsc::Sender<Datagram>,
     mut stop: watch::Receiver<bool>,

@@ -63,7 +63,7 @@ families! {
     CAPTURE_UP Gauge "tracehop_capture_up" ["sensor", "interface"] "1 while the interface is captured, 0 while it is gone or down.";
     HEP Counter "tracehop_hep_total" ["outcome"] "Packets of HEP agents, what they carried, and messages put together from them, by what became of them.";
     HEP_KEEPING Gauge "tracehop_hep_keeping" ["what"] "What is kept of HEP agents' streams while more is awaited.";
-    HEP_AGENT Counter "tracehop_hep_agent_total" ["agent", "outcome"] "Packets by configured agent and by what became of them; those of nobody are unknown.";
+    HEP_AGENT Counter "tracehop_hep_agent_total" ["agent", "outcome"] "Packets of each configured agent, and SIP messages out of them: one that stands still is cut off.";
     ASSEMBLED Counter "tracehop_assembled_total" ["outcome"] "Frames, fragments, datagrams, TCP segments and SIP messages, by what became of them; docs/METRICS.md says which add up.";
     ASSEMBLING Gauge "tracehop_assembling" ["what"] "What reassembly keeps while it waits for more.";
     SEQUENCE_LATE Counter "tracehop_sequence_late_total" [] "Messages that came after messages of a later time had gone on: a source that lags.";

@@ -41,6 +41,7 @@ use crate::host::privilege::PrivilegeError;
 use crate::host::supervisor;
 use crate::host::trouble::Trouble;
 use crate::store::StoreError;
+use crate::store::embedded::EmbeddedStore;
 use crate::web::{RunningWeb, WebError};
 use open::Opened;
 use pulse::Pulse;
@@ -51,6 +52,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How often the clock's state is asked for: it drifts by milliseconds meanwhile.
 const CLOCK: Duration = Duration::from_secs(10);
+
+/// How often the store is measured: tens of thousands of files after months, a tenth of a second's work.
+const SIZE: Duration = Duration::from_secs(600);
 
 /// How long the end may take: systemd waits 90 s by default, an operator less.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -173,6 +177,7 @@ impl Daemon {
         self.show(true);
         let mut steps = StepWatch::start();
         let mut clock_due = Instant::now();
+        let mut size_due = Instant::now();
         let mut pulse = Pulse::new(supervisor::watchdog());
         loop {
             for signal in signals.pending() {
@@ -193,6 +198,11 @@ impl Daemon {
             if clock_due <= Instant::now() {
                 clock_due = Instant::now() + CLOCK;
                 self.ask_clock();
+            }
+            if size_due <= Instant::now() {
+                size_due = Instant::now() + SIZE;
+                self.known.store_bytes = EmbeddedStore::size_on_disk(&self.config.store).ok();
+                self.shown.store(Arc::new(self.known));
             }
             pulse.turn(self.steering.board.beats());
             if self.stages.as_ref().is_none_or(JoinHandle::is_finished) {

@@ -10,7 +10,7 @@ counters! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct MirrorCounters {
         counters: {
-            dropped "datagrams that the kernel dropped because we did not read in time";
+            dropped "datagrams dropped unread, by the kernel or by the listener, because we were not fast enough";
             packets_in "packets taken in";
             packets_not_hep "packets that are no HEP of a known version";
             packets_truncated "packets that end before they say";

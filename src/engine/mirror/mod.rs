@@ -12,7 +12,7 @@
 //! by anybody on the way, the key too: it is plain text. Only TLS with client certificates says who speaks.
 //!
 //! Coverage: over TCP and TLS an agent looks while it is connected (from its first packet on); over UDP while packets came within
-//! [`MirrorLimits::udp_quiet`], so that up to as much after its last packet counts as covered although it may have gone. What the kernel dropped of our
+//! [`MirrorLimits::udp_quiet`], so that up to as much after its last packet counts as covered although it may have gone. What the kernel or the listener dropped of our
 //! datagrams can't be laid to one agent: it counts in the row of each that is heard over UDP.
 //!
 //! - [`agent`]: the allow-list
@@ -63,6 +63,15 @@ impl Default for MirrorLimits {
     }
 }
 
+/// What one agent showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentCounts {
+    /// Packets that were its own.
+    pub packets: u64,
+    /// SIP messages out of them, whole or cut.
+    pub messages: u64,
+}
+
 /// HEP packets → SIP messages.
 #[derive(Debug)]
 pub struct Mirror {
@@ -71,6 +80,8 @@ pub struct Mirror {
     splits: Splits,
     ledger: Ledger,
     counters: MirrorCounters,
+    /// By sensor.
+    of_agents: BTreeMap<u16, AgentCounts>,
     ready: VecDeque<(Timestamp, Message)>,
     /// Agents heard over UDP, and when last.
     heard: BTreeMap<u16, Timestamp>,
@@ -87,6 +98,7 @@ impl Mirror {
             splits: Splits::new(limits.split),
             ledger: Ledger::default(),
             counters: MirrorCounters::default(),
+            of_agents: BTreeMap::new(),
             ready: VecDeque::new(),
             heard: BTreeMap::new(),
             connections: HashMap::new(),
@@ -104,6 +116,12 @@ impl Mirror {
         });
         self.ledger.name_sensors(names);
         self.agents = agents;
+    }
+
+    /// What each agent of the allow-list showed; one that was never heard showed nothing.
+    pub fn by_agent(&self) -> impl Iterator<Item = (&Arc<str>, AgentCounts)> {
+        let counts = |a: &Agent| self.of_agents.get(&a.sensor).copied().unwrap_or_default();
+        self.agents.iter().map(move |a| (&a.name, counts(a)))
     }
 
     /// The allow-list.
@@ -141,7 +159,7 @@ impl Mirror {
         }
     }
 
-    /// The kernel dropped so many datagrams more.
+    /// The kernel, or the listener for want of room, dropped so many datagrams more.
     pub fn handle_dropped(&mut self, packets: u64, at: Timestamp) {
         self.counters.dropped = self.counters.dropped.saturating_add(packets);
         for sensor in self.heard.keys() {
@@ -248,6 +266,7 @@ impl Mirror {
     }
 
     fn handle_admitted(&mut self, sensor: u16, packet: &HepPacket<'_>, arrived: Timestamp) {
+        self.of_agents.entry(sensor).or_default().packets += 1;
         let Some(payload) = packet.payload else {
             self.counters.packets_keep_alive += 1;
             return;
@@ -304,7 +323,12 @@ impl Mirror {
             });
         } else {
             self.counters.payloads_stream += 1;
+            let lost = self.splits.counts().threads_lost;
             self.splits.handle(key, &payload, times);
+            // What could not be framed may have been messages.
+            let lost = self.splits.counts().threads_lost - lost;
+            self.ledger
+                .count(sensor, arrived, |row| row.unreadable += lost);
             self.gather();
         }
     }
@@ -340,6 +364,7 @@ impl Mirror {
         } = whole;
         self.counters.messages_out += 1;
         *self.counters.of_cut(cut) += 1;
+        self.of_agents.entry(key.sensor).or_default().messages += 1;
         self.ledger
             .count(key.sensor, times.arrived, |row| match cut {
                 None => row.messages += 1,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::message_seeds;
 use crate::wire::sip::Message;
-use crate::wire::sip::frame::{Framed, Framer, Resync, resync};
+use crate::wire::sip::frame::{Framed, Framer, Hunter, Resync, resync};
 use crate::wire::tcp::Segment;
 use crate::wire::tcp::stream::{Found, Stream};
 
@@ -21,7 +21,8 @@ enum Out {
 
 /// Reads a stream in pieces of the given lengths.
 fn read(data: &[u8], lengths: impl Iterator<Item = usize>) -> Vec<Out> {
-    let (mut out, mut kept, mut framer, mut hunting) = (Vec::new(), Vec::new(), None, false);
+    let (mut out, mut kept, mut framer) = (Vec::new(), Vec::new(), Framer::default());
+    let mut hunting: Option<Hunter> = None;
     let mut rest = data;
     for length in lengths {
         let (piece, after) = rest.split_at(length.clamp(1, rest.len().max(1)).min(rest.len()));
@@ -31,11 +32,11 @@ fn read(data: &[u8], lengths: impl Iterator<Item = usize>) -> Vec<Out> {
         rest = after;
         kept.extend_from_slice(piece);
         while !kept.is_empty() {
-            if hunting {
-                match resync(&kept) {
+            if let Some(hunter) = &mut hunting {
+                match hunter.resync(&kept) {
                     Resync::At(n) => {
                         kept.drain(..n);
-                        hunting = false;
+                        hunting = None;
                     }
                     Resync::Keep(n) => {
                         kept.drain(..n);
@@ -44,7 +45,7 @@ fn read(data: &[u8], lengths: impl Iterator<Item = usize>) -> Vec<Out> {
                 }
                 continue;
             }
-            let used = match framer.get_or_insert_with(Framer::default).frame(&kept) {
+            let used = match framer.frame(&kept) {
                 Framed::NeedMore(_) => break,
                 Framed::KeepAlive(n) => n,
                 Framed::Message(n) => {
@@ -53,13 +54,13 @@ fn read(data: &[u8], lengths: impl Iterator<Item = usize>) -> Vec<Out> {
                 }
                 Framed::TooLong(n) => {
                     out.push(Out::TooLong(kept.get(..n).unwrap_or_default().to_vec()));
-                    hunting = true;
+                    hunting = Some(Hunter::default());
                     memchr::memchr(b'\n', &kept).map_or(kept.len(), |n| n + 1)
                 }
                 Framed::Lost => {
                     assert_ne!(resync(&kept), Resync::At(0), "lost and found at once");
                     out.push(Out::Lost);
-                    hunting = true;
+                    hunting = Some(Hunter::default());
                     0
                 }
             };

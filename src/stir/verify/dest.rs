@@ -71,7 +71,7 @@ pub(super) fn holds(dest: &SignedDest<'_>, party: &Party<'_>, plan: &NumberPlan)
 
 /// RFC 8224 §8.5: scheme and host in any case, user as written, no port, parameters or headers. A URI whose user is a number names that number.
 pub(super) fn same_uri(signed: &Uri<'_>, seen: &Uri<'_>, plan: &NumberPlan) -> bool {
-    let number = |u: &Uri<'_>| plan.canonical(u.user).tn();
+    let number = |u: &Uri<'_>| plan.canonical(u.subscriber()).tn();
     if let (Some(a), Some(b)) = (number(signed), number(seen)) {
         return a == b;
     }

@@ -135,7 +135,7 @@ impl<'a> CallFacts<'a> {
 impl<'a> Party<'a> {
     pub(super) fn of(uri: Uri<'a>, plan: &NumberPlan) -> Self {
         Self {
-            tn: plan.canonical(uri.user).tn(),
+            tn: plan.canonical(uri.subscriber()).tn(),
             uri,
         }
     }

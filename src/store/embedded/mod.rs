@@ -177,6 +177,24 @@ impl EmbeddedStore {
         })
     }
 
+    /// Octets of all its files on disk.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; files that go away meanwhile are left out.
+    pub fn size_on_disk(path: &Path) -> std::io::Result<u64> {
+        let mut sum = 0u64;
+        for entry in std::fs::read_dir(path)?.flatten() {
+            let Ok(is) = entry.metadata() else { continue };
+            let more = match is.is_dir() {
+                true => Self::size_on_disk(&entry.path()).unwrap_or(0),
+                false => is.len(),
+            };
+            sum = sum.saturating_add(more);
+        }
+        Ok(sum)
+    }
+
     /// Looks whether another process has the store open to write, and changes nothing.
     ///
     /// # Errors

@@ -116,18 +116,38 @@ pub enum Resync {
 /// start line must be strict and its method a registered one, and a header line must follow: the body of a NOTIFY may hold a status
 /// line alone (RFC 3420), and taking that for a message would swallow the next one.
 pub fn resync(bytes: &[u8]) -> Resync {
-    let mut at = 0;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let line_end = memchr(b'\n', rest);
-        match begins_within(rest, line_end) {
-            (Begins::Yes, n) => return Resync::At(at + n),
-            (Begins::Perhaps, n) => return Resync::Keep(at + n),
-            (Begins::No, _) => {}
-        }
-        match line_end {
-            Some(n) => at += n + 1,
-            None => return Resync::Keep(bytes.len()),
+    Hunter::default().resync(bytes)
+}
+
+/// Looks for the next beginning call by call as octets come in, and goes on where it stopped.
+///
+/// After [`Resync::Keep`], `bytes` must begin with what was kept; after [`Resync::At`], begin with a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hunter {
+    /// So many octets at the front have neither a line end nor a control.
+    seen: usize,
+}
+
+impl Hunter {
+    /// As [`resync`].
+    pub fn resync(&mut self, bytes: &[u8]) -> Resync {
+        let (mut at, mut seen) = (0, std::mem::take(&mut self.seen));
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let new = rest.get(seen..).unwrap_or_default();
+            let Some(end) = memchr(b'\n', new).map(|n| seen + n) else {
+                let from = unfinished(rest.len(), seen, new);
+                self.seen = rest.len() - from;
+                return Resync::Keep(at + from);
+            };
+            let (line, after) = rest.split_at_checked(end).unwrap_or_default();
+            match begins_within(line, after) {
+                (Begins::Yes, n) => return Resync::At(at + n),
+                (Begins::Perhaps, n) => return Resync::Keep(at + n),
+                (Begins::No, _) => {}
+            }
+            at += end + 1;
+            seen = 0;
         }
     }
 }
@@ -163,14 +183,8 @@ fn begins(bytes: &[u8]) -> Begins {
     }
 }
 
-/// Whether a message begins within the first line, which ends at `line_end`, and where.
-fn begins_within(bytes: &[u8], line_end: Option<usize>) -> (Begins, usize) {
-    let Some((line, rest)) = line_end.and_then(|end| bytes.split_at_checked(end)) else {
-        return match unfinished(bytes) {
-            n if n < bytes.len() => (Begins::Perhaps, n),
-            _ => (Begins::No, 0),
-        };
-    };
+/// Whether a message begins within a line, and where. `after` begins with its LF.
+fn begins_within(line: &[u8], after: &[u8]) -> (Begins, usize) {
     // As far back as an unfinished line is kept.
     let before = line.len().saturating_sub(LONGEST_LINE);
     let line = line.get(before..).unwrap_or_default();
@@ -178,7 +192,7 @@ fn begins_within(bytes: &[u8], line_end: Option<usize>) -> (Begins, usize) {
         return (Begins::No, 0);
     };
     let start = before + start;
-    let rest = rest.get(1..).unwrap_or_default();
+    let rest = after.get(1..).unwrap_or_default();
     let name = rest
         .iter()
         .take_while(|b| super::is_token(std::slice::from_ref(b)))
@@ -198,10 +212,13 @@ fn begins_within(bytes: &[u8], line_end: Option<usize>) -> (Begins, usize) {
 }
 
 /// Where in a line that has no end yet a start line may still begin: behind the last control, and no further back than
-/// [`LONGEST_LINE`].
-fn unfinished(line: &[u8]) -> usize {
-    let clean = line.iter().rposition(is_control).map_or(0, |at| at + 1);
-    clean.max(line.len().saturating_sub(LONGEST_LINE))
+/// [`LONGEST_LINE`]. Only its `new` octets, from `seen` on, may have controls.
+fn unfinished(length: usize, seen: usize, new: &[u8]) -> usize {
+    let clean = new
+        .iter()
+        .rposition(is_control)
+        .map_or(0, |at| seen + at + 1);
+    clean.max(length.saturating_sub(LONGEST_LINE))
 }
 
 /// The longest line, without its LF, that the framer takes for a start line.
@@ -383,13 +400,19 @@ mod tests {
             "INVITE \x7f\r\t sip:a  sip/3.0\n".to_owned(),
             "sip/2.0\t200\x0cOK\x01\r\n".to_owned(),
             format!("{method} sip:a@example.net SIP/2.0\r\n"),
-            format!("{} sip:a@example.net SIP/2.0\r\n", "M".repeat(4_000)),
+            format!("{} sip:a@example.net SIP/2.0\r\n", "M".repeat(128)),
         ] {
             let bytes = [line.as_bytes(), b"\r\n"].concat();
             assert_eq!(frame(&bytes), Framed::Message(bytes.len()), "{line:?}");
             assert_eq!(by_octet(&bytes), frame(&bytes), "{line:?}");
         }
-        for line in ["\x16\x03\x01\n", "GET / HTTP/1.1\n", "a/b sip:a SIP/2.0\n"] {
+        let too_long = format!("{} sip:a@example.net SIP/2.0\r\n", "M".repeat(129));
+        for line in [
+            "\x16\x03\x01\n",
+            "GET / HTTP/1.1\n",
+            "a/b sip:a SIP/2.0\n",
+            &too_long,
+        ] {
             assert_eq!(frame(line.as_bytes()), Framed::Lost, "{line:?}");
             assert_eq!(by_octet(line.as_bytes()), Framed::Lost, "{line:?}");
         }
@@ -407,9 +430,13 @@ mod tests {
             let bytes = bytes.as_bytes();
             assert_eq!(resync(bytes), Resync::At(before.len()));
             // Octet by octet: what is kept is never the less.
-            let mut from = 0;
+            let (mut from, mut hunter) = (0, Hunter::default());
             for end in 1..bytes.len() {
-                match resync(&bytes[from..end]) {
+                assert_eq!(
+                    resync(&bytes[from..end]),
+                    { hunter }.resync(&bytes[from..end])
+                );
+                match hunter.resync(&bytes[from..end]) {
                     Resync::Keep(n) => from += n,
                     Resync::At(n) => {
                         from += n;

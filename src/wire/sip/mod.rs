@@ -207,7 +207,7 @@ fn start_line(line: &[u8]) -> Option<StartLine<'_>> {
         .get(..4)
         .is_some_and(|v| v.eq_ignore_ascii_case(b"SIP/"));
     let uri = uri.trim_ascii();
-    (known && is_token(method) && !uri.is_empty()).then_some(StartLine::Request { method, uri })
+    (known && is_method(method) && !uri.is_empty()).then_some(StartLine::Request { method, uri })
 }
 
 /// Whether what has no line end yet may become a line that [`start_line`] reads: no beginning of one is refused, or a message
@@ -216,11 +216,12 @@ fn may_be_start_line(part: &[u8]) -> bool {
     let part = part.trim_ascii_start();
     let word = part
         .iter()
+        .take(MAX_METHOD + 1)
         .take_while(|b| is_token(std::slice::from_ref(b)) || **b == b'/')
         .count();
     match part.get(word) {
-        None => true,
-        Some(b' ') => strip_version(part).is_some() || part.get(..word).is_some_and(is_token),
+        None => word <= MAX_METHOD,
+        Some(b' ') => strip_version(part).is_some() || part.get(..word).is_some_and(is_method),
         Some(_) => strip_version(part).is_some(),
     }
 }
@@ -230,6 +231,13 @@ fn strip_version(line: &[u8]) -> Option<&[u8]> {
     (version.eq_ignore_ascii_case(b"SIP/2.0") && rest.first().is_some_and(u8::is_ascii_whitespace))
         .then_some(rest)
 }
+
+fn is_method(text: &[u8]) -> bool {
+    text.len() <= MAX_METHOD && is_token(text)
+}
+
+/// The longest method we take for one. The longest registered one, SUBSCRIBE, has nine octets; the one that RFC 4475 made up to be odd, 43.
+const MAX_METHOD: usize = 128;
 
 /// RFC 3261 §25.1 `token`.
 pub(crate) fn is_token(text: &[u8]) -> bool {

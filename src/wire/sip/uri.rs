@@ -130,6 +130,16 @@ impl<'a> Uri<'a> {
         self.scheme.eq_ignore_ascii_case(b"tel")
     }
 
+    /// Where a telephone number stands, if it is one: the user part, but of no other scheme than those that name subscribers. What
+    /// `isbn:2983792873` names never called anybody.
+    pub fn subscriber(&self) -> &'a [u8] {
+        let named = [&b""[..], b"tel", b"sip", b"sips"];
+        match named.iter().any(|s| self.scheme.eq_ignore_ascii_case(s)) {
+            true => self.user,
+            false => b"",
+        }
+    }
+
     /// Host without port and without the brackets of an IPv6 literal.
     pub fn host(&self) -> &'a [u8] {
         if let Some(rest) = self.host_port.strip_prefix(b"[") {

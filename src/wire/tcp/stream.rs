@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::Segment;
 use crate::base::Timestamp;
 use crate::wire::Cut;
-use crate::wire::sip::frame::{Framed, Framer, Resync, resync};
+use crate::wire::sip::frame::{Framed, Framer, Hunter, Resync, resync};
 use crate::wire::sip::looks_like_sip;
 use crate::wire::ws::{self, Got, Handshake};
 
@@ -98,13 +98,21 @@ enum Phase {
     /// A message begins at the front.
     Framing,
     /// Looking for a start line; so many octets were looked through.
-    Hunting { through: usize },
+    Hunting { through: usize, hunter: Hunter },
     /// So many octets of a message given out as cut are still to come.
     Skipping(usize),
     /// HTTP's upgrade to WebSocket may stand at the front; so many octets before it were looked through.
     Upgrading { through: usize },
     /// A WebSocket frame begins at the front, or goes on.
     WebSocket,
+}
+
+impl Phase {
+    /// The search begins.
+    fn hunting(through: usize) -> Self {
+        let hunter = Hunter::default();
+        Self::Hunting { through, hunter }
+    }
 }
 
 impl Stream {
@@ -129,7 +137,7 @@ impl Stream {
     /// A stream joined in the middle, perhaps of a message, at this sequence number.
     pub fn joined(first: u32, at: Timestamp) -> Self {
         Self {
-            phase: Phase::Hunting { through: 0 },
+            phase: Phase::hunting(0),
             ..Self::opened(first, at)
         }
     }
@@ -141,7 +149,7 @@ impl Stream {
 
     /// Enough was seen to say that this is something else.
     pub fn is_not_sip(&self) -> bool {
-        matches!(self.phase, Phase::Hunting { through } if through >= HUNT_LIMIT)
+        matches!(self.phase, Phase::Hunting { through, .. } if through >= HUNT_LIMIT)
     }
 
     /// Everything up to the end has come. Kept for a while all the same: it knows what comes again.
@@ -324,7 +332,7 @@ impl Stream {
             Phase::Hunting { .. } | Phase::Upgrading { .. } => None,
         };
         let through = match self.phase {
-            Phase::Hunting { through } | Phase::Upgrading { through } => through,
+            Phase::Hunting { through, .. } | Phase::Upgrading { through } => through,
             _ => 0,
         };
         let within = rest_of_message.is_some_and(|rest| rest >= length);
@@ -339,7 +347,7 @@ impl Stream {
             // The hole lies within the message it cuts: we know where the next one begins.
             Some(rest) if rest == length => Phase::Framing,
             Some(rest) if rest > length => Phase::Skipping(rest - length),
-            _ => Phase::Hunting { through },
+            _ => Phase::hunting(through),
         };
     }
 
@@ -357,7 +365,7 @@ impl Stream {
             ws.skip(u64::from(gap));
         } else {
             **ws = ws::Frames::default();
-            self.phase = Phase::Hunting { through: 0 };
+            self.phase = Phase::hunting(0);
         }
     }
 
@@ -416,7 +424,7 @@ impl Stream {
                 self.begin_ws(sink);
                 octets
             }
-            Phase::Hunting { through }
+            Phase::Hunting { through, .. }
                 if self.buf.is_empty() && ws::handshake(octets) != Handshake::No =>
             {
                 self.phase = Phase::Upgrading { through };
@@ -447,9 +455,10 @@ impl Stream {
         }
         let buf = std::mem::take(&mut self.buf);
         let used = self.advance(&buf, sink);
-        let rest = buf.get(used..).unwrap_or_default();
-        if !rest.is_empty() {
-            self.buf = rest.to_vec();
+        match buf.get(used..) {
+            Some(_) if used == 0 => self.buf = buf,
+            Some(rest) if !rest.is_empty() => self.buf = rest.to_vec(),
+            _ => {}
         }
     }
 
@@ -478,7 +487,7 @@ impl Stream {
                         sink.push_back((Found::Message { bytes, cut }, self.last));
                         // Not to find the same beginning again.
                         at += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
-                        self.phase = Phase::Hunting { through: 0 };
+                        self.phase = Phase::hunting(0);
                     }
                     Framed::Lost if ws::handshake(rest) != Handshake::No => {
                         self.phase = Phase::Upgrading { through: 0 };
@@ -487,14 +496,17 @@ impl Stream {
                         if self.is_sip {
                             sink.push_back((Found::LostThread, self.last));
                         }
-                        self.phase = Phase::Hunting { through: 0 };
+                        self.phase = Phase::hunting(0);
                         // The framer and the search may differ on a start line: not to find the same one again.
                         if resync(rest) == Resync::At(0) {
                             at += memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
                         }
                     }
                 },
-                Phase::Hunting { through } => match resync(rest) {
+                Phase::Hunting {
+                    through,
+                    mut hunter,
+                } => match hunter.resync(rest) {
                     Resync::At(n) => match ws::header_before(rest, n) {
                         Some(header) => {
                             self.begin_ws(sink);
@@ -508,7 +520,7 @@ impl Stream {
                     },
                     Resync::Keep(n) => {
                         let through = through + n;
-                        self.phase = Phase::Hunting { through };
+                        self.phase = Phase::Hunting { through, hunter };
                         return at + n;
                     }
                 },
@@ -518,7 +530,7 @@ impl Stream {
                         at += n;
                     }
                     Handshake::More => return at,
-                    Handshake::No => self.phase = Phase::Hunting { through },
+                    Handshake::No => self.phase = Phase::hunting(through),
                 },
                 Phase::WebSocket => match self.receive_ws(rest, sink) {
                     Ok(n) if n < rest.len() => return at + n,
@@ -526,7 +538,7 @@ impl Stream {
                     // What came before it in this stretch was given out: looking through it again would find it again, for ever.
                     Err(ws::Broken) => {
                         sink.push_back((Found::LostThread, self.last));
-                        self.phase = Phase::Hunting { through: 0 };
+                        self.phase = Phase::hunting(0);
                         return bytes.len();
                     }
                 },

@@ -6,8 +6,12 @@ use super::machine::{Beside, run};
 use super::*;
 use crate::base::Timestamp;
 use crate::engine::{AssembleLimits, Assembler, Frame};
+use crate::lab::Encapsulation;
+use crate::lab::pcap::encapsulation::wrap;
 use crate::wire::Message;
 use crate::wire::link::LinkType;
+use crate::wire::tunnel::TunnelPath;
+use clap::ValueEnum;
 
 const INVITE: &[u8] = b"INVITE sip:+12025550123@192.0.2.2 SIP/2.0\r\nCall-ID: a@example.net\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n";
 const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
@@ -48,6 +52,31 @@ fn tcp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
         payload,
     ];
     ports(from, to, &rest.concat())
+}
+
+/// A packet with one message in one chunk.
+fn sctp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u16 + 16).to_be_bytes();
+    let chunk = [
+        &[0, 3][..],
+        &length,
+        &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+        payload,
+    ];
+    ports(
+        from,
+        to,
+        &[&[0, 0, 0, 1, 0, 0, 0, 0][..], &chunk.concat()].concat(),
+    )
+}
+
+/// A frame of WebSocket in a segment.
+fn websocket(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
+    tcp(
+        from,
+        to,
+        &[&[0x82, payload.len() as u8][..], payload].concat(),
+    )
 }
 
 /// An IPv4 packet with so many words of options.
@@ -294,18 +323,14 @@ fn travel() -> impl Strategy<Value = Vec<Vec<u8>>> {
     );
     let port = prop_oneof![Just(5060u16), Just(5090), Just(16_384)];
     let extensions = proptest::collection::vec(prop_oneof![Just(0u8), Just(43), Just(60)], 0..3);
-    let shape = (
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
-        0u8..11,
-        1usize..9,
-    );
+    let shape = (any::<bool>(), 0..4, any::<bool>(), 0u8..11, 1usize..9);
     (tags, port.clone(), port, extensions, shape).prop_map(
-        |(tags, from, to, extensions, (is_v6, is_tcp, snap, options, pieces))| {
-            let (protocol, l4) = match is_tcp {
-                true => (6, tcp(from, to, INVITE)),
-                false => (17, udp(from, to, INVITE)),
+        |(tags, from, to, extensions, (is_v6, transport, snap, options, pieces))| {
+            let (protocol, l4) = match transport {
+                0 => (6, tcp(from, to, INVITE)),
+                1 => (6, websocket(from, to, INVITE)),
+                2 => (132, sctp(from, to, INVITE)),
+                _ => (17, udp(from, to, INVITE)),
             };
             let step = l4.len().div_ceil(pieces).next_multiple_of(8);
             let count = l4.len().div_ceil(step);
@@ -350,8 +375,44 @@ fn travel() -> impl Strategy<Value = Vec<Vec<u8>>> {
     )
 }
 
-fn messages(frames: &[Vec<u8>]) -> Vec<Message> {
-    let mut assembler = Assembler::new(AssembleLimits::default());
+/// The same in up to two tunnels, whose packets may be fragments themselves.
+fn tunnelled() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let one = (
+        proptest::sample::select(Encapsulation::value_variants()),
+        120usize..1_600,
+    );
+    (travel(), proptest::collection::vec(one, 0..=2)).prop_map(|(mut frames, tunnels)| {
+        for (n, (into, mtu)) in (0u32..).zip(tunnels) {
+            let wrapped = (n * 1_000..).zip(frames).flat_map(|(id, bytes)| {
+                let length = bytes.len();
+                let frame = crate::lab::pcap::Frame {
+                    at: 0,
+                    bytes,
+                    length,
+                };
+                wrap(&frame, into, id, mtu)
+            });
+            frames = wrapped.map(|f| f.bytes).collect();
+        }
+        frames
+    })
+}
+
+/// Which tunnels are looked into.
+fn some_tunnels() -> impl Strategy<Value = Tunnels> {
+    any::<[bool; 6]>().prop_map(|[mpls, pppoe, gre, ip_in_ip, vxlan, geneve]| Tunnels {
+        mpls,
+        pppoe,
+        gre,
+        ip_in_ip,
+        vxlan_ports: vxlan.then_some(4789).into_iter().collect(),
+        geneve_ports: geneve.then_some(6081).into_iter().collect(),
+    })
+}
+
+/// What the assembler gives out of a tunnel, or of a SIP port outside any.
+fn messages(frames: &[Vec<u8>], tunnels: &Tunnels) -> Vec<Message> {
+    let mut assembler = Assembler::new(AssembleLimits::default()).with_tunnels(tunnels.clone());
     for bytes in frames {
         assembler.handle_frame(Frame {
             at: Timestamp::from_secs(1_795_512_600),
@@ -362,33 +423,62 @@ fn messages(frames: &[Vec<u8>]) -> Vec<Message> {
         });
     }
     assembler.finish();
-    let of_sip = |m: &Message| {
+    let is_due = |m: &Message| {
         let ports = [m.flow.source.port(), m.flow.destination.port()];
-        ports.iter().any(|p| settings().sip_ports.contains(p))
+        m.flow.path != TunnelPath::none() || ports.iter().any(|p| settings().sip_ports.contains(p))
     };
     std::iter::from_fn(|| assembler.poll_message())
-        .filter(of_sip)
+        .filter(is_due)
         .map(|m| Message { seq: 0, ..m })
         .collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn what_the_assembler_would_give_out_gets_to_it(mut frames in travel(), spoil in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 0..3)) {
+    fn what_the_assembler_would_give_out_gets_to_it(
+        mut frames in tunnelled(),
+        tunnels in prop_oneof![Just(Tunnels::default()), some_tunnels()],
+        spoil in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 0..3),
+    ) {
         for (which, place, octet) in spoil {
             let frame = which.get_mut(&mut frames);
             *place.get_mut(&mut frame[..]) = octet;
         }
-        let program = generate(&settings(), Front::Ethernet, false);
+        let settings = FilterSettings { tunnels: tunnels.clone(), ..settings() };
+        let program = generate(&settings, Front::Ethernet, false);
         let passed: Vec<_> = frames.iter().filter(|f| run(&program, f, Beside::default()) > 0).cloned().collect();
-        prop_assert_eq!(messages(&frames), messages(&passed));
+        prop_assert_eq!(messages(&frames, &tunnels), messages(&passed, &tunnels));
     }
 }
 
+/// The test above holds messages against each other, not nothing against nothing.
 #[test]
 fn the_messages_of_that_test_are_found() {
-    let sip = v4(17, 0, 0, &udp(5060, 5060, INVITE));
-    assert_eq!(messages(&[frame(&[0x8100], 0x0800, &sip)]).len(), 1);
+    assert!(INVITE.len() < 126, "WebSocket's short length");
+    let all = Tunnels::default();
+    let bare = [
+        (17, udp(5060, 5060, INVITE)),
+        (132, sctp(5060, 5060, INVITE)),
+        (6, tcp(5060, 5060, INVITE)),
+        (6, websocket(5060, 5060, INVITE)),
+    ];
+    for (n, (protocol, l4)) in bare.iter().enumerate() {
+        let bytes = frame(&[0x8100], 0x0800, &v4(*protocol, 0, 0, l4));
+        for into in Encapsulation::value_variants() {
+            let length = bytes.len();
+            let bytes = bytes.clone();
+            let frame = crate::lab::pcap::Frame {
+                at: 0,
+                bytes,
+                length,
+            };
+            let frames: Vec<_> = wrap(&frame, *into, 1, 120)
+                .into_iter()
+                .map(|f| f.bytes)
+                .collect();
+            assert_eq!(messages(&frames, &all).len(), 1, "{n} {into:?}");
+        }
+    }
 }
