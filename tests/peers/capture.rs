@@ -178,7 +178,12 @@ impl Watching {
 
     /// Interrupts it and waits for its end; what it printed.
     fn end(mut self) -> String {
-        sleep(Duration::from_millis(500));
+        // The kernel gives tcpdump what it has every second, and what it has not given is lost by the interrupt.
+        sleep(Duration::from_millis(if self.said.is_some() {
+            500
+        } else {
+            1_300
+        }));
         self.signal("-INT");
         assert!(self.child.wait().unwrap().success());
         self.said

@@ -164,8 +164,12 @@ impl Ends {
                 None => sleep(Duration::from_millis(50)),
             }
         };
-        let said = fs::read_to_string(&self.1).unwrap_or_default();
-        assert!(status.success(), "{status}: {said}");
+        assert!(status.success(), "{status}: {}", self.said());
+    }
+
+    /// What it wrote there.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.1).unwrap_or_default()
     }
 
     /// Where it writes its errors.

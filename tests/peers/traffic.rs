@@ -1,7 +1,7 @@
 //! Calls at an [`Edge`]: sipp's, an agent's, and what tcpdump and tshark say of them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -147,7 +147,12 @@ impl Edge {
         let capture = [
             "tcpdump", "-i", "vb", "-U", "-s", "0", "-B", "65536", "-Z", "root", "-w", &path,
         ];
-        let tcpdump = self.start(&self.b, &capture);
+        let log = self.path(&format!("{name}.log"));
+        let mut command = self.command(&self.b, &capture);
+        command.stdout(Stdio::null());
+        command.stderr(File::create(&log).unwrap());
+        let mut tcpdump = Ends::of(command);
+        tcpdump.said_in(log);
         until("tcpdump", || {
             fs::metadata(&file).is_ok_and(|m| m.len() >= 24)
         });
@@ -231,9 +236,12 @@ pub type Invites = BTreeMap<String, (String, f64)>;
 
 impl Oracle {
     pub fn end(mut self) -> Invites {
-        sleep(Duration::from_millis(300));
+        // The kernel gives tcpdump what it has every second, and what it has not given is lost by the interrupt.
+        sleep(Duration::from_millis(1_300));
         self.tcpdump.signal("-INT");
         self.tcpdump.0.wait().unwrap();
+        let said = self.tcpdump.said();
+        assert!(said.contains("\n0 packets dropped by kernel"), "{said}");
         invites(&self.file)
     }
 }
