@@ -28,12 +28,12 @@ use super::status::{Known, Views};
 use super::trust::{Trust, TrustError};
 use crate::base::Timestamp;
 use crate::call::record::Sensor;
-use crate::capture::hep::{HepError, HepHandle, HepListener, HepSettings};
+use crate::capture::hep::{HepError, HepHandle, HepListener, HepSettings, why_unreadable};
 use crate::capture::live::{self, LiveError, LiveSource};
 use crate::config::{Config, Problem};
 use crate::engine::Assembler;
 use crate::engine::coverage::Accounts;
-use crate::engine::mirror::Mirror;
+use crate::engine::mirror::{Mirror, MirrorLimits};
 use crate::engine::sequence::Caught;
 use crate::fetch::held::Reload;
 use crate::host::clock::{self, StepWatch};
@@ -185,6 +185,12 @@ impl Opened {
                 );
             }
         }
+        for path in config.hep.iter().flat_map(HepSettings::paths) {
+            if let Err(e) = std::fs::File::open(path) {
+                let why = why_unreadable(&e);
+                tracing::warn!("{}: a reload will fail: {why}", path.display());
+            }
+        }
         Ok(Self { live, hep, web })
     }
 }
@@ -213,7 +219,9 @@ fn readable(config: &Config) -> Vec<PathBuf> {
         "/run/systemd",
         "/dev",
     ];
-    let files = config.credentials.paths();
+    let hep = config.hep.iter().flat_map(HepSettings::paths);
+    let files = config.credentials.paths().chain(hep);
+    // Folders, since a file that is replaced is another one.
     let folders = files.map(|p| p.parent().unwrap_or(p).to_owned());
     system
         .iter()
@@ -716,6 +724,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[run]", old.run != new.run),
         ("[store] path", old.store != new.store),
         ("[hep] addresses", addresses(old) != addresses(new)),
+        ("[hep] limits", hep_limits(old) != hep_limits(new)),
         ("[http]", old.http != new.http),
         ("[limits]", old.assemble != new.assemble),
         ("[fetch] enabled", old.fetch_enabled != new.fetch_enabled),
@@ -725,6 +734,12 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .filter(|(_, c)| *c)
         .map(|(n, _)| n)
         .collect()
+}
+
+/// Those that the listener does not take at a reload.
+fn hep_limits(config: &Config) -> Option<(MirrorLimits, usize)> {
+    let hep = config.hep.as_ref()?;
+    Some((hep.mirror, hep.limits.receive_buffer))
 }
 
 fn addresses(config: &Config) -> Option<[&[std::net::SocketAddr]; 3]> {
