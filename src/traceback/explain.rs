@@ -58,7 +58,7 @@ pub struct Row {
     pub uid: u64,
     /// When.
     pub at: Timestamp,
-    /// Where that record comes from: an agent's word weighs less than what we saw on the wire.
+    /// Where that record comes from. It changes no score; a person may weigh an agent's word otherwise.
     pub provenance: Provenance,
     /// Which sensors showed its records, each once: that of the ingress record first.
     pub seen_by: Vec<SeenBy>,
