@@ -303,6 +303,7 @@ fn a_stored_call_is_judged_again_and_what_differs_is_said() {
         stdout(&out)
     );
     assert!(stdout(&out).contains("certificates as stored with the call"));
+    assert!(stdout(&out).contains(", seen by edge1 (file)\n"));
 
     // Without a revocation list: two rules less, one finding more, and the call passes still.
     let text_of = fs::read_to_string(&config).unwrap();
@@ -325,6 +326,8 @@ fn a_stored_call_is_judged_again_and_what_differs_is_said() {
         .collect();
     assert_eq!(what, ["header 1, R3", "header 1, R4", "header 1, R5"]);
     assert_eq!(said["record"]["trust"]["certificates"], "stored");
+    let by = serde_json::json!({ "sensor": "edge1", "provenance": "file" });
+    assert_eq!(said["record"]["seen_by"], by);
     assert_eq!(said["at"], said["record"]["at"]);
     let out = record(&passed, &["--json", "--with-current-trust"]);
     assert_eq!(code(&out), 1, "{}", stderr(&out));

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::output::{self, say};
 use crate::base::Timestamp;
+use crate::call::record::Numbers;
 use crate::call::record::evidence::{Judgement, StoredEvidence};
 use crate::config::Config;
 use crate::fetch::directory;
@@ -18,6 +19,7 @@ use crate::stir::credential::{Credential, Credentials};
 use crate::stir::verify::{CallVerdict, Rule};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{Store, StoreError};
+use crate::traceback::explain::SeenBy;
 
 /// Finds the evidence of a record.
 pub(super) fn find(config: &Config, uid: u64) -> Result<StoredEvidence, Failure> {
@@ -36,6 +38,25 @@ pub(super) fn find(config: &Config, uid: u64) -> Result<StoredEvidence, Failure>
         ))),
         Err(e) => Err(failed(&config.store, &e)),
     }
+}
+
+/// Which sensor showed a record, and where it has it from: by the numbers of its INVITE, since records are found by them.
+pub(super) fn seen_by(
+    config: &Config,
+    stored: &StoredEvidence,
+    numbers: &Numbers,
+) -> Option<SeenBy> {
+    let (reader, _) = EmbeddedStore::open_read_only(&config.store).ok()?;
+    let (at, uid) = (stored.at, stored.uid);
+    let called = numbers.called.map(|n| reader.by_called(n, at, at));
+    let calling = numbers.from.or(numbers.asserted);
+    let calling = calling.map(|n| reader.by_calling(n, at, at));
+    let found = [called, calling].into_iter().flatten().flatten().flatten();
+    let record = found.into_iter().find(|r| r.begin.uid == uid)?;
+    Some(SeenBy {
+        sensor: record.begin.sensor,
+        provenance: record.begin.provenance,
+    })
 }
 
 fn failed(store: &Path, e: &StoreError) -> Failure {
@@ -162,13 +183,17 @@ impl Comparison {
 pub(super) struct Rejudged {
     pub uid: u64,
     pub at: Timestamp,
+    /// `None` where the record is no longer there, or has no number to find it by.
+    pub seen_by: Option<SeenBy>,
     pub trust: Trust,
     pub comparison: Comparison,
 }
 
 impl Rejudged {
     pub fn print(&self) {
-        say!("\nrecord {}, captured at {}", self.uid, self.at);
+        let by = self.seen_by.as_ref();
+        let by = by.map(|b| format!(", seen by {b}")).unwrap_or_default();
+        say!("\nrecord {}, captured at {}{by}", self.uid, self.at);
         self.trust.print();
         let differences = &self.comparison.differences;
         if differences.is_empty() {
@@ -192,6 +217,7 @@ impl Rejudged {
         json!({
             "uid": self.uid,
             "at": self.at,
+            "seen_by": self.seen_by,
             "trust": {
                 "certificates": trust,
                 "anchors": "current",

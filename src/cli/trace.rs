@@ -123,7 +123,7 @@ pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
     let settings = TracebackSettings {
         threshold: config.threshold,
         own_ids: config.provider.portal_id.iter().cloned().collect(),
-        sensors: vec![config.sensor.clone()],
+        sensors: config.sensors(),
         retention_days: u32::try_from(config.retention.as_secs() / 86_400).unwrap_or(u32::MAX),
         ..TracebackSettings::default()
     };
@@ -190,7 +190,7 @@ pub(super) fn print(answered: &Answered) {
     if !x.rows.is_empty() {
         let head = x.head();
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        say!("{}", output::table(&head, x.table(), 4));
+        say!("{}", output::table(&head, x.table(), 5));
         say!("  columns between Δt and ln L are the terms of each attempt's log-likelihood");
     }
     for note in &x.notes {

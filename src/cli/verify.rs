@@ -130,6 +130,10 @@ impl Verify {
         let rejudged = Rejudged {
             uid,
             at: stored.at,
+            seen_by: explained
+                .invite
+                .as_ref()
+                .and_then(|i| rejudge::seen_by(config, &stored, &i.numbers)),
             comparison: Comparison::of(&stored.evidence.judgement, &explained.verdict),
             trust,
         };

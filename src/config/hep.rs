@@ -2,18 +2,23 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::Section;
-use crate::capture::hep::{HepSettings, ListenLimits, TlsFiles};
+use crate::capture::hep::{HepSettings, ListenLimits, TlsFiles, why_unreadable};
 use crate::engine::mirror::{Agent, AgentKey, CarrierKind, MirrorLimits};
 
 /// No key of an agent is longer.
 const MAX_KEY: u64 = 4_096;
 
 /// Where we listen and for whom; `None` where no address is given.
-pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> Option<HepSettings> {
+pub(super) fn read(
+    s: Section<'_, '_>,
+    folder: &Path,
+    interfaces: &[Arc<str>],
+) -> Option<HepSettings> {
     let [udp, tcp, tls] = ["udp", "tcp", "tls"].map(|key| addresses(&s, key));
     let listens = !(udp.is_empty() && tcp.is_empty() && tls.is_empty());
     let tls_files = tls_files(&s, folder, !tls.is_empty());
@@ -42,14 +47,25 @@ pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> Option<HepSettings> {
         udp_quiet: seconds("udp_quiet_seconds", m.udp_quiet, 1..86_401),
         ..m
     };
-    let has_ca = tls_files.as_ref().is_some_and(|t| t.client_ca.is_some());
+    let has_ca = s.text("client_ca").is_some();
     let given = s.sections("agent");
     let none = given.is_empty();
+    let mut key_files = Vec::new();
     let agents: Vec<Agent> = given
         .into_iter()
         .zip(0..)
-        .filter_map(|(a, sensor)| agent(a, sensor, folder, has_ca))
+        .filter_map(|(a, sensor)| agent(a, sensor, folder, has_ca, &mut key_files))
         .collect();
+    for a in agents.iter().filter(|a| interfaces.contains(&a.name)) {
+        s.problem_at(
+            &s.span(),
+            format!(
+                "an agent and an interface's sensor are both called {:?}",
+                a.name
+            ),
+            "give each a name of its own: the ledger of what was seen goes by it",
+        );
+    }
     for (i, a) in agents.iter().enumerate() {
         if agents.iter().take(i).any(|b| b.name == a.name) {
             s.problem_at(
@@ -73,6 +89,7 @@ pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> Option<HepSettings> {
         tls,
         tls_files,
         agents,
+        key_files,
         limits,
         mirror,
     })
@@ -108,6 +125,18 @@ fn tls_files(s: &Section<'_, '_>, folder: &Path, needed: bool) -> Option<TlsFile
         Some(path)
     };
     let (certificate, key, client_ca) = (path("certificate"), path("key"), path("client_ca"));
+    #[cfg(unix)]
+    if let Some(key) = &key {
+        use std::os::unix::fs::PermissionsExt;
+        // A group of those who may is usual for keys of TLS.
+        if fs::metadata(key).is_ok_and(|f| f.permissions().mode() & 0o007 != 0) {
+            s.problem_at(
+                &s.span(),
+                format!("hep.key: everybody may read {}", key.display()),
+                "chmod 600, or 640 with a group for those who may",
+            );
+        }
+    }
     match (certificate, key) {
         (Some(certificate), Some(key)) => Some(TlsFiles {
             certificate,
@@ -126,7 +155,13 @@ fn tls_files(s: &Section<'_, '_>, folder: &Path, needed: bool) -> Option<TlsFile
     }
 }
 
-fn agent(s: Section<'_, '_>, sensor: u16, folder: &Path, has_ca: bool) -> Option<Agent> {
+fn agent(
+    s: Section<'_, '_>,
+    sensor: u16,
+    folder: &Path,
+    has_ca: bool,
+    key_files: &mut Vec<PathBuf>,
+) -> Option<Agent> {
     let name = s.required("name", "\"proxy-a\"").map(|(t, _)| t);
     let networks = s.texts("networks").into_iter().filter_map(|(text, span)| {
         let network = text
@@ -163,6 +198,7 @@ fn agent(s: Section<'_, '_>, sensor: u16, folder: &Path, has_ca: bool) -> Option
     );
     let key = s.text("key_file").and_then(|(text, span)| {
         let path = folder.join(text);
+        key_files.push(path.clone());
         key(&path)
             .map_err(|why| {
                 s.problem_at(
@@ -197,7 +233,7 @@ fn agent(s: Section<'_, '_>, sensor: u16, folder: &Path, has_ca: bool) -> Option
 
 /// A key: the file's text without the line end.
 fn key(path: &Path) -> Result<AgentKey, String> {
-    let file = fs::metadata(path).map_err(|e| e.to_string())?;
+    let file = fs::metadata(path).map_err(|e| why_unreadable(&e))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -208,7 +244,7 @@ fn key(path: &Path) -> Result<AgentKey, String> {
     if file.len() > MAX_KEY {
         return Err("it is too large for a key".to_owned());
     }
-    let text = fs::read(path).map_err(|e| e.to_string())?;
+    let text = fs::read(path).map_err(|e| why_unreadable(&e))?;
     match text.trim_ascii_end() {
         [] => Err("it is empty".to_owned()),
         key => Ok(AgentKey::new(key)),

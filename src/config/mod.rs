@@ -111,6 +111,18 @@ pub struct Provider {
 }
 
 impl Config {
+    /// Every sensor that must be looking: interfaces and agents, or where there are none the name that files are read under. A call could have passed in
+    /// front of any of them alone.
+    pub fn sensors(&self) -> Vec<Arc<str>> {
+        let mut all = self.capture.sensors();
+        let agents = self.hep.iter().flat_map(|h| &h.agents);
+        all.extend(agents.map(|a| a.name.clone()));
+        if all.is_empty() {
+            all.push(self.sensor.clone());
+        }
+        all
+    }
+
     /// Reads and checks a configuration with all files that it names.
     ///
     /// # Errors
@@ -159,7 +171,7 @@ impl Config {
         let capture = capture::read(root.section("capture"));
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
         let assemble = limits::read(root.section("limits"));
-        let hep = hep::read(root.section("hep"), folder);
+        let hep = hep::read(root.section("hep"), folder, &capture.sensors());
         let store = root.section("store");
         let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
         // 18 months: 47 CFR 42.6 asks as much of toll records.

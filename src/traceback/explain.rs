@@ -2,8 +2,12 @@
 //!
 //! It stays in the house: unlike the answer it names every neighbour that was a candidate.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::base::Timestamp;
 use crate::call::peer::PeerTable;
+use crate::call::record::StoredCall;
 use crate::traceback::MATCHER_VERSION;
 use crate::traceback::answer::{Resolution, round};
 use crate::traceback::background::Background;
@@ -54,8 +58,10 @@ pub struct Row {
     pub uid: u64,
     /// When.
     pub at: Timestamp,
-    /// Where that record comes from: an agent's word weighs less than what we saw on the wire.
+    /// Where that record comes from. It changes no score; a person may weigh an agent's word otherwise.
     pub provenance: Provenance,
+    /// Which sensors showed its records, each once: that of the ingress record first.
+    pub seen_by: Vec<SeenBy>,
     /// Who handed it over; `?` where that can't be told.
     pub upstream: String,
     /// To whom it went.
@@ -78,6 +84,35 @@ pub struct Row {
     pub posterior: f64,
 }
 
+/// A sensor that showed a record.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct SeenBy {
+    /// Its name: the agent's, where one mirrored it.
+    pub sensor: Arc<str>,
+    /// Where it has it from.
+    pub provenance: Provenance,
+}
+
+impl fmt::Display for SeenBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.sensor, self.provenance.label())
+    }
+}
+
+fn seen_by<'a>(legs: impl Iterator<Item = &'a StoredCall>) -> Vec<SeenBy> {
+    let mut out = Vec::new();
+    for leg in legs {
+        let by = SeenBy {
+            sensor: leg.begin.sensor.clone(),
+            provenance: leg.begin.provenance,
+        };
+        if !out.contains(&by) {
+            out.push(by);
+        }
+    }
+    out
+}
+
 impl Explanation {
     /// Explains a decision.
     pub fn of(decision: &Decision<'_>, peers: &PeerTable, notes: Vec<String>) -> Self {
@@ -90,6 +125,7 @@ impl Explanation {
                 .unwrap_or_default(),
             at: s.leg.begin.at,
             provenance: s.leg.begin.provenance,
+            seen_by: seen_by(s.attempt.legs()),
             upstream: s.attempt.upstream(peers).label().to_owned(),
             downstreams: s
                 .attempt
@@ -154,7 +190,7 @@ impl Explanation {
 
     /// Heads of the table's columns.
     pub fn head(&self) -> Vec<String> {
-        let fixed = ["at", "upstream", "to", "delivery", "Δt"].map(str::to_owned);
+        let fixed = ["at", "upstream", "to", "seen by", "delivery", "Δt"].map(str::to_owned);
         let terms = self
             .observations()
             .into_iter()
@@ -167,7 +203,7 @@ impl Explanation {
     pub fn table(&self) -> Vec<Vec<String>> {
         let columns = self.observations();
         let mut table: Vec<Vec<String>> = self.rows.iter().map(|r| r.cells(&columns)).collect();
-        let mut null = vec![String::new(); 5 + columns.len()];
+        let mut null = vec![String::new(); 6 + columns.len()];
         if let Some(cell) = null.get_mut(1) {
             *cell = "not captured".to_owned();
         }
@@ -191,10 +227,12 @@ impl Row {
             Delivery::Elsewhere => "elsewhere",
             Delivery::Never => "never passed on",
         };
+        let seen_by: Vec<String> = self.seen_by.iter().map(SeenBy::to_string).collect();
         let mut cells = vec![
             self.at.to_string(),
             self.upstream.clone(),
             self.downstreams.join(", "),
+            seen_by.join(", "),
             delivery.to_owned(),
             format!("{:+.2} s", self.delta_s),
         ];

@@ -90,6 +90,7 @@ impl Ours {
             tls: vec![],
             tls_files: None,
             agents: vec![agent],
+            key_files: vec![],
             limits: ListenLimits::default(),
             mirror: MirrorLimits::default(),
         };
@@ -589,6 +590,15 @@ fn peer_kamailio_s_tls_calls_come_into_the_daemon_s_store() {
             );
         }
     }
+    let time = records[0].begin.at.to_string();
+    let config = text(&dir.path().join("tracehop.toml"));
+    let traced = run(
+        env!("CARGO_BIN_EXE_tracehop"),
+        &[
+            "trace", "--called", CALLED, "--time", &time, "--config", &config,
+        ],
+    );
+    assert!(traced.contains("proxy-a (hep)"), "{traced}");
     let rows = store.coverage(all.0, all.1).unwrap();
     let seen: u64 = rows.iter().map(|r| r.messages).sum();
     let log = |name| said(&calls.path().join(name)).len() as u64;

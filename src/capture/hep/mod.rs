@@ -27,7 +27,7 @@ mod thread;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,7 +39,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
 pub use counters::ListenCounters;
-pub use tls::TlsFiles;
+pub use tls::{TlsFiles, why_unreadable};
 
 use crate::base::Timestamp;
 use crate::call::record::Sensor;
@@ -63,6 +63,8 @@ pub struct HepSettings {
     pub tls_files: Option<TlsFiles>,
     /// The allow-list.
     pub agents: Vec<Agent>,
+    /// Files that agents' keys were read from, and are read from again at a reload.
+    pub key_files: Vec<PathBuf>,
     /// Bounds of connections.
     pub limits: ListenLimits,
     /// Bounds of what is made of packets.
@@ -77,6 +79,14 @@ impl HepSettings {
             agent.sensor = n;
         }
         self
+    }
+
+    /// Every file that is read again at a reload, by whoever the daemon is then.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let tls = self.tls_files.iter();
+        let tls = tls.flat_map(|t| [Some(&t.certificate), Some(&t.key), t.client_ca.as_ref()]);
+        let all = tls.flatten().chain(&self.key_files);
+        all.map(PathBuf::as_path)
     }
 
     /// The agents as sensors, in the order of the configuration.

@@ -26,6 +26,16 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+/// What is said where a file of ours can't be read: the daemon started as root reads it once more at a reload, as another user.
+pub fn why_unreadable(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::PermissionDenied => format!(
+            "{e}: it must be readable for the user that the daemon runs as ([run] user), at a reload too: chown it to that user"
+        ),
+        _ => e.to_string(),
+    }
+}
+
 /// Reads the files.
 ///
 /// # Errors
@@ -36,7 +46,7 @@ pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, HepError> {
         path: path.clone(),
         what,
     };
-    let read = |path: &PathBuf| fs::read(path).map_err(|e| wrong(path, e.to_string()));
+    let read = |path: &PathBuf| fs::read(path).map_err(|e| wrong(path, why_unreadable(&e)));
     let certificates = |path: &PathBuf| {
         let pem = read(path)?;
         let all: Result<Vec<CertificateDer<'static>>, _> =

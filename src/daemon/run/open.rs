@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::RunError;
-use crate::capture::hep::HepListener;
+use crate::capture::hep::{HepListener, HepSettings, why_unreadable};
 use crate::capture::live::{self, LiveSource};
 use crate::config::Config;
 use crate::daemon::keeper::Keeper;
@@ -59,6 +59,12 @@ impl Opened {
                 );
             }
         }
+        for path in config.hep.iter().flat_map(HepSettings::paths) {
+            if let Err(e) = std::fs::File::open(path) {
+                let why = why_unreadable(&e);
+                tracing::warn!("{}: a reload will fail: {why}", path.display());
+            }
+        }
         Ok(Self { live, hep, web })
     }
 }
@@ -83,7 +89,9 @@ fn readable(config: &Config) -> Vec<PathBuf> {
         "/run/systemd",
         "/dev",
     ];
-    let files = config.credentials.paths();
+    let hep = config.hep.iter().flat_map(HepSettings::paths);
+    let files = config.credentials.paths().chain(hep);
+    // Folders, since a file that is replaced is another one.
     let folders = files.map(|p| p.parent().unwrap_or(p).to_owned());
     system
         .iter()

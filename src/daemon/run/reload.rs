@@ -7,6 +7,7 @@ use crate::capture::hep::HepError;
 use crate::config::Config;
 use crate::daemon::intake::Note;
 use crate::daemon::pipeline::{Order, PipelineSettings};
+use crate::engine::mirror::MirrorLimits;
 use crate::fetch::held::Reload;
 use crate::host::{clock, supervisor};
 
@@ -92,6 +93,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[run]", old.run != new.run),
         ("[store] path", old.store != new.store),
         ("[hep] addresses", addresses(old) != addresses(new)),
+        ("[hep] limits", hep_limits(old) != hep_limits(new)),
         ("[http]", old.http != new.http),
         ("[limits]", old.assemble != new.assemble),
         ("[fetch] enabled", old.fetch_enabled != new.fetch_enabled),
@@ -101,6 +103,12 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .filter(|(_, c)| *c)
         .map(|(n, _)| n)
         .collect()
+}
+
+/// Those that the listener does not take at a reload.
+fn hep_limits(config: &Config) -> Option<(MirrorLimits, usize)> {
+    let hep = config.hep.as_ref()?;
+    Some((hep.mirror, hep.limits.receive_buffer))
 }
 
 fn addresses(config: &Config) -> Option<[&[std::net::SocketAddr]; 3]> {

@@ -379,6 +379,33 @@ fn split_messages_that_are_never_whole_come_out_cut() {
 }
 
 #[test]
+fn what_a_stream_lost_stands_in_the_ledger() {
+    let mut m = mirror(&[agent("proxy-a", 0)]);
+    hand(&mut m, &over_tls(&sip(1, "")), 0);
+    let garbled = [&b"garbage\r\n\r\n"[..], &sip(2, "")].concat();
+    hand(&mut m, &over_tls(&garbled), 1);
+    m.finish();
+    let rows: Vec<_> = std::iter::from_fn(|| m.poll_coverage()).collect();
+    let lost = m.counters().threads_lost;
+    assert!(lost > 0 && rows.iter().map(|r| r.unreadable).sum::<u64>() == lost);
+}
+
+#[test]
+fn a_step_of_the_clock_ends_no_agent_s_looking() {
+    let mut m = mirror(&[agent("udp", 0)]);
+    let early = NOW.minus(Duration::from_secs(3_600));
+    hand(&mut m, &write::v3(&packet(b"")).unwrap(), 0);
+    m.handle_step(after(500), early);
+    m.handle_time(early.plus(Duration::from_secs(1)));
+    assert_eq!(m.counters().agents_open, 1);
+    m.finish();
+    let rows: Vec<_> = std::iter::from_fn(|| m.poll_coverage()).collect();
+    let covers = |at| rows.iter().any(|r| r.from <= at && r.until > at);
+    assert!(covers(after(499)) && covers(early.plus(Duration::from_millis(500))));
+    assert!(!covers(early.plus(Duration::from_secs(1_800))));
+}
+
+#[test]
 fn an_agent_looks_while_it_is_heard_or_connected() {
     let mut m = mirror(&[
         agent("udp", 0),
