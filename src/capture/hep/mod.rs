@@ -16,7 +16,7 @@
 //! The time of arrival is when a packet was taken up on our thread, not when the kernel got it.
 //!
 //! - [`counters`]: what became of connections
-//! - [`tls`]: certificates
+//! - [`tls`]: certificates and keys
 
 pub mod counters;
 pub mod tls;

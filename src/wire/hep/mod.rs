@@ -6,7 +6,7 @@
 //! There is no RFC. Version 3 is read as "HEP3 Network Protocol Specification, Rev 37" (2025) has it; versions 1 and 2 were never specified, and are
 //! read as Kamailio, OpenSIPS, captagent, sngrep and sofia-sip write them.
 //!
-//! - [`v3`]: chunks
+//! - [`v3`]: made of chunks
 //! - [`v2`]: versions 1 and 2, a C structure
 //! - [`inflate`]: compressed payloads, within a limit
 //! - [`stream`]: packets in a stream (TCP, TLS)
