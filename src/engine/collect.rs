@@ -432,6 +432,11 @@ impl Collector {
         self.begin(uid, call);
     }
 
+    /// When the oldest call that waits began.
+    pub fn oldest_held(&self) -> Option<Timestamp> {
+        self.held.values().map(|h| h.at).min()
+    }
+
     /// How many calls wait.
     pub fn held(&self) -> usize {
         self.held.len()

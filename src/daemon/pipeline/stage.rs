@@ -1,6 +1,6 @@
 //! What runs on the threads: a judge, and collect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::live::{Live, Order};
 use super::{Batch, PipelineError, PipelineSettings, Report, WhenFull};
+use crate::call::record::Coverage;
 use crate::engine::collect::{Collector, Output};
 use crate::engine::judge::{Judge, Judged};
 use crate::engine::park::{Parked, Released};
@@ -79,14 +80,17 @@ pub(super) fn collect(
         collector,
         store,
         report: Report::default(),
+        rows: VecDeque::new(),
     }
     .run(live, input, room.as_ref())
 }
 
-struct Collect<'a> {
-    collector: Collector,
-    store: &'a mut (dyn Store + Send),
-    report: Report,
+pub(super) struct Collect<'a> {
+    pub collector: Collector,
+    pub store: &'a mut (dyn Store + Send),
+    pub report: Report,
+    /// Rows of the ledger that must not be written yet.
+    pub rows: VecDeque<Coverage>,
 }
 
 impl Collect<'_> {
@@ -136,8 +140,9 @@ impl Collect<'_> {
                 for judged in batch.items {
                     self.handle(judged, room)?;
                 }
-                for row in &batch.coverage {
-                    self.store.append_coverage(row)?;
+                self.rows.extend(batch.coverage);
+                if room.is_none() {
+                    self.write_rows()?;
                 }
             }
         }
@@ -148,6 +153,7 @@ impl Collect<'_> {
             let call = released.recv().map_err(|_| PipelineError::Died("park"))?;
             self.release(call)?;
         }
+        self.write_rows()?;
         self.store.commit()?;
         self.publish();
         if let Some(live) = live {
@@ -169,7 +175,7 @@ impl Collect<'_> {
         self.write()
     }
 
-    fn release(&mut self, call: Released) -> Result<(), PipelineError> {
+    pub fn release(&mut self, call: Released) -> Result<(), PipelineError> {
         self.collector.handle_released(call);
         self.write()
     }
@@ -192,9 +198,21 @@ impl Collect<'_> {
     fn tick(&mut self, live: &Live) -> Result<(), PipelineError> {
         self.collector.handle_time(clock::now());
         self.write()?;
+        self.write_rows()?;
         self.store.commit()?;
         self.publish();
         live.board.show(self.report.clone());
+        Ok(())
+    }
+
+    /// Writes rows of the ledger up to the oldest call that still waits for its certificate: it has no record yet, and if we die now no row may say
+    /// that its time was covered.
+    pub fn write_rows(&mut self) -> Result<(), PipelineError> {
+        let oldest = self.collector.oldest_held();
+        let known = |row: &mut Coverage| oldest.is_none_or(|at| row.until <= at);
+        while let Some(row) = self.rows.pop_front_if(known) {
+            self.store.append_coverage(&row)?;
+        }
         Ok(())
     }
 

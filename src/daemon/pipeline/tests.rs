@@ -12,8 +12,11 @@ use crate::call::classify::Flag;
 use crate::call::record::{Clock, ClockSource, State};
 use crate::daemon::keeper::Keeper;
 use crate::engine::collect::PANICS;
+use crate::engine::judge::Wanting;
+use crate::engine::park::Why;
 use crate::host::clock;
 use crate::number::Tn;
+use crate::stir::verify::Want;
 use crate::store::embedded::StoreSettings;
 use crate::wire::{Flow, Transport, Vlans};
 
@@ -185,4 +188,49 @@ fn a_step_of_the_clock_ends_what_is_open_and_records_are_durable_within_seconds(
             .unwrap();
         assert_eq!(calls[0].end.as_ref().unwrap().state, State::Unfinished);
     });
+}
+
+/// Were we to die while a call waits, the ledger must not say that its time was covered: the call has no record yet.
+#[test]
+fn no_row_of_the_ledger_goes_before_a_call_that_waits_for_its_certificate() {
+    let d = Daemon::new();
+    let mut keeper = d.keeper();
+    let collector = Collector::new(d.settings.collect.clone(), 1).parking(ParkLimits::default());
+    let mut c = stage::Collect {
+        collector,
+        store: &mut keeper,
+        report: Report::default(),
+        rows: Default::default(),
+    };
+    let message = invite(1, 0);
+    let wants = smallvec::smallvec![Want::Missing("https://cert.example.net/a.pem".into())];
+    let mut judged = Judge::new(Arc::default(), Arc::default()).judge(message.clone());
+    judged.wanting = Some(Box::new(Wanting {
+        wants,
+        message: message.clone(),
+    }));
+    c.collector.handle(judged);
+    let row = |from: Timestamp, until: Timestamp| Coverage {
+        sensor: "edge".into(),
+        from,
+        until,
+        ..Coverage::default()
+    };
+    let s = Duration::from_secs;
+    let (before, after) = (message.at.minus(s(60)), message.at.plus(s(60)));
+    c.rows.push_back(row(before, message.at));
+    c.rows.push_back(row(message.at, after));
+    c.write_rows().unwrap();
+    let rows = |c: &stage::Collect<'_>| c.store.coverage(before, after).unwrap().len();
+    assert_eq!(rows(&c), 1);
+    let uid = c.collector.poll_parked().unwrap().uid;
+    c.release(Released {
+        uid,
+        facts: None,
+        evidence: None,
+        why: Why::TimedOut,
+    })
+    .unwrap();
+    c.write_rows().unwrap();
+    assert_eq!((rows(&c), c.report.begins), (2, 1));
 }
