@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel as queue;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::HepListener;
 use super::connection::{Event, Shared, accept};
@@ -31,6 +31,9 @@ const TICKS_PER_DROPS: u32 = 100;
 
 /// Ticks between two times that running minutes of coverage are told: once a second, as reading threads do.
 const TICKS_PER_COVERAGE: u32 = 100;
+
+/// How long a socket must be quiet before it counts as empty, at the end.
+const QUIET: Duration = Duration::from_millis(5);
 
 /// Datagrams between a socket's task and ours. A task reads 128 before others run, so that this is never full while ours runs.
 const DATAGRAMS: usize = 1_024;
@@ -330,8 +333,11 @@ async fn receive(
         }
     }
     for _ in 0..DATAGRAMS * 64 {
-        let Ok((n, peer)) = socket.try_recv_from(&mut buffer) else {
-            return;
+        // Waits for a moment: what came since the last look is not known of before the runtime asks the kernel.
+        let (n, peer) = match timeout(QUIET, socket.recv_from(&mut buffer)).await {
+            Ok(Ok(received)) => received,
+            Ok(Err(_)) => continue,
+            Err(_) => return,
         };
         let bytes = buffer.get(..n).unwrap_or_default().to_vec();
         if datagrams.send((peer, bytes)).await.is_err() {

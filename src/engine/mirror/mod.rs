@@ -288,10 +288,6 @@ impl Mirror {
             }
         };
         self.counters.packets_sip += 1;
-        if payload.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
-            self.counters.payloads_keep_alive += 1;
-            return;
-        }
         let times = Times {
             at: self.time(packet, arrived),
             arrived,
@@ -308,6 +304,12 @@ impl Mirror {
             path: TunnelPath::none(),
         };
         let key = SplitKey { sensor, flow };
+        // In the middle of a message line ends are its own.
+        let blank = payload.iter().all(|b| matches!(b, b'\r' | b'\n' | 0));
+        if blank && !self.splits.holds(&key) {
+            self.counters.payloads_keep_alive += 1;
+            return;
+        }
         if matches!(transport, Transport::Udp | Transport::Sctp) {
             if !looks_like_sip(&payload) {
                 self.counters.payloads_not_sip += 1;

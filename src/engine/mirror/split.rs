@@ -170,6 +170,11 @@ impl Splits {
         }
     }
 
+    /// Whether a message of this flow has begun.
+    pub fn holds(&self, key: &SplitKey) -> bool {
+        self.parts.contains_key(key)
+    }
+
     /// Gives up what is too old.
     pub fn expire(&mut self, now: Timestamp) {
         while let Some((key, number)) = self.order.front() {
