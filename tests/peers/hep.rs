@@ -1,5 +1,6 @@
 //! Programs that mirror what they see: what sipp says it sent and received must come out of our listener, octet by octet, once for each hop.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
@@ -119,11 +120,13 @@ impl Ours {
         assert_eq!(c.messages_cut + c.payloads_not_sip + c.threads_lost, 0);
         assert_eq!((c.times_off, c.transports_unknown), (0, 0));
         let caught: Vec<Caught> = self.caught.try_iter().collect();
+        // The running minute is told again and again; what was told last counts.
         let rows = caught.iter().flat_map(|c| &c.coverage);
-        let seen: u64 = rows
+        let rows: BTreeMap<Timestamp, u64> = rows
             .filter(|r| &*r.sensor == "proxy-a")
-            .map(|r| r.messages)
-            .sum();
+            .map(|r| (r.from, r.messages))
+            .collect();
+        let seen: u64 = rows.values().sum();
         let out: Vec<_> = caught.into_iter().flat_map(|c| c.messages).collect();
         assert_eq!(seen, out.len() as u64, "the agent's rows count each");
         for (arrived, m) in &out {
