@@ -58,7 +58,7 @@ write("mix.pcap", mix); write("calls.pcap", calls)
 PY
 
 # Time on a processor of a process, all its threads, in ns.
-cpu() { cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { print n + 0 }'; }
+cpu() { cat /proc/"$1"/task/*/schedstat | awk '{ n += $1 } END { printf "%.0f", n }'; }
 
 # run LABEL FILE RATE PACKETS SHARE-THAT-PASSES READER…: one line of the table.
 run() {
