@@ -39,7 +39,6 @@ fn settings() -> HepSettings {
         tls: vec![],
         tls_files: None,
         agents: vec![agent("127.0.0.0/8")],
-        key_files: vec![],
         limits: ListenLimits::default(),
         mirror: MirrorLimits::default(),
     }

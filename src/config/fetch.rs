@@ -1,7 +1,6 @@
 //! Section `[fetch]`: certificates over HTTPS.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use super::reader::Section;
@@ -17,17 +16,13 @@ use crate::fetch::sti_pa::{Secret, StiPa};
 const MOST_PARKED: u64 = 1_000_001;
 
 /// Whether to fetch, and how.
-pub(super) fn read(
-    s: Section<'_, '_>,
-    folder: &Path,
-    credentials: &CredentialFiles,
-) -> (bool, FetchSettings) {
+pub(super) fn read(s: Section<'_, '_>, credentials: &CredentialFiles) -> (bool, FetchSettings) {
     let enabled = s.flag("enabled", false);
     let offline = s.flag("offline", false);
     let allow_private = s.flag("allow_private", false);
-    let cache = s.text("cache").map(|(t, _)| folder.join(t));
-    let extra_roots = existing(&s, "extra_roots", folder);
-    let sti_pa = sti_pa(s.section("sti_pa"), folder);
+    let cache = s.place("cache");
+    let extra_roots = s.existing("extra_roots", "put the file there, or mend the path");
+    let sti_pa = sti_pa(s.section("sti_pa"));
     let fetches_lists = sti_pa.ca_list_url.is_some() || sti_pa.crl_url.is_some();
     if fetches_lists && credentials.sti_pa_root.is_none() {
         s.problem_at(
@@ -168,20 +163,7 @@ fn address(s: &Section<'_, '_>, allow_private: bool) -> Option<SocketAddr> {
     Some(at)
 }
 
-fn existing(s: &Section<'_, '_>, key: &'static str, folder: &Path) -> Option<std::path::PathBuf> {
-    let (text, span) = s.text(key)?;
-    let path = folder.join(text);
-    if !path.exists() {
-        s.problem_at(
-            &span,
-            format!("{} does not exist", path.display()),
-            "put the file there, or mend the path",
-        );
-    }
-    Some(path)
-}
-
-fn sti_pa(s: Section<'_, '_>, folder: &Path) -> StiPa {
+fn sti_pa(s: Section<'_, '_>) -> StiPa {
     let url = |key| {
         let (text, span) = s.text(key)?;
         if Place::of(text).is_none() {
@@ -193,19 +175,17 @@ fn sti_pa(s: Section<'_, '_>, folder: &Path) -> StiPa {
         }
         Some(Box::from(text))
     };
-    let secret =
-        s.text("secret_file")
-            .and_then(|(text, span)| match Secret::read(&folder.join(text)) {
-                Ok(secret) => Some(secret),
-                Err(why) => {
-                    s.problem_at(
-                    &span,
-                    format!("{}: {why}", folder.join(text).display()),
-                    "a file that only its owner may read, with user = \"…\" and password = \"…\"",
-                );
-                    None
-                }
-            });
+    let secret = s.text("secret_file").and_then(|(text, span)| {
+        let path = s.file(text);
+        let read = Secret::read(&path).map_err(|why| {
+            s.problem_at(
+                &span,
+                format!("{}: {why}", path.display()),
+                "a file that only its owner may read, with user = \"…\" and password = \"…\"",
+            );
+        });
+        read.ok()
+    });
     let out = StiPa {
         ca_list_url: url("ca_list_url"),
         login_url: url("login_url"),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +14,10 @@ use crate::engine::mirror::{Agent, AgentKey, CarrierKind, MirrorLimits};
 const MAX_KEY: u64 = 4_096;
 
 /// Where we listen and for whom; `None` where no address is given.
-pub(super) fn read(
-    s: Section<'_, '_>,
-    folder: &Path,
-    interfaces: &[Arc<str>],
-) -> Option<HepSettings> {
+pub(super) fn read(s: Section<'_, '_>, interfaces: &[Arc<str>]) -> Option<HepSettings> {
     let [udp, tcp, tls] = ["udp", "tcp", "tls"].map(|key| addresses(&s, key));
     let listens = !(udp.is_empty() && tcp.is_empty() && tls.is_empty());
-    let tls_files = tls_files(&s, folder, !tls.is_empty());
+    let tls_files = tls_files(&s, !tls.is_empty());
     let d = ListenLimits::default();
     let count = |key, default: usize, range| {
         let default = u64::try_from(default).unwrap_or(u64::MAX);
@@ -50,11 +46,10 @@ pub(super) fn read(
     let has_ca = s.text("client_ca").is_some();
     let given = s.sections("agent");
     let none = given.is_empty();
-    let mut key_files = Vec::new();
     let agents: Vec<Agent> = given
         .into_iter()
         .zip(0..)
-        .filter_map(|(a, sensor)| agent(a, sensor, folder, has_ca, &mut key_files))
+        .filter_map(|(a, sensor)| agent(a, sensor, has_ca))
         .collect();
     for a in agents.iter().filter(|a| interfaces.contains(&a.name)) {
         s.problem_at(
@@ -89,7 +84,6 @@ pub(super) fn read(
         tls,
         tls_files,
         agents,
-        key_files,
         limits,
         mirror,
     })
@@ -111,19 +105,8 @@ fn addresses(s: &Section<'_, '_>, key: &'static str) -> Vec<SocketAddr> {
     texts.filter_map(one).collect()
 }
 
-fn tls_files(s: &Section<'_, '_>, folder: &Path, needed: bool) -> Option<TlsFiles> {
-    let path = |key| {
-        let (text, span) = s.text(key)?;
-        let path = folder.join(text);
-        if !path.exists() {
-            s.problem_at(
-                &span,
-                format!("{} does not exist", path.display()),
-                "put the file there, or mend the path",
-            );
-        }
-        Some(path)
-    };
+fn tls_files(s: &Section<'_, '_>, needed: bool) -> Option<TlsFiles> {
+    let path = |key| s.existing(key, "put the file there, or mend the path");
     let (certificate, key, client_ca) = (path("certificate"), path("key"), path("client_ca"));
     #[cfg(unix)]
     if let Some(key) = &key {
@@ -155,13 +138,7 @@ fn tls_files(s: &Section<'_, '_>, folder: &Path, needed: bool) -> Option<TlsFile
     }
 }
 
-fn agent(
-    s: Section<'_, '_>,
-    sensor: u16,
-    folder: &Path,
-    has_ca: bool,
-    key_files: &mut Vec<PathBuf>,
-) -> Option<Agent> {
+fn agent(s: Section<'_, '_>, sensor: u16, has_ca: bool) -> Option<Agent> {
     let name = s.required("name", "\"proxy-a\"").map(|(t, _)| t);
     let networks = s.texts("networks").into_iter().filter_map(|(text, span)| {
         let network = text
@@ -197,8 +174,7 @@ fn agent(
         ],
     );
     let key = s.text("key_file").and_then(|(text, span)| {
-        let path = folder.join(text);
-        key_files.push(path.clone());
+        let path = s.file(text);
         key(&path)
             .map_err(|why| {
                 s.problem_at(

@@ -87,6 +87,8 @@ pub struct Config {
     pub run: RunSettings,
     /// The folder of the configuration's file.
     pub folder: PathBuf,
+    /// Every file and folder that it names to be read, now and at a reload.
+    pub files: Vec<PathBuf>,
     /// Where the daemon keeps which lists it has accepted: a file in the folder of the store.
     pub history: PathBuf,
     /// Where metrics and health are served.
@@ -132,11 +134,6 @@ impl Config {
         let text = read(path).map_err(|p| vec![p])?;
         let (reader, table) = Reader::parse(path, &text);
         let root = reader.root(&table);
-        // The folder of a bare file name is empty, and nobody can make or open that.
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
 
         let provider = provider(root.section("provider"));
         let plan = number_plan(root.section("numbers"));
@@ -167,13 +164,14 @@ impl Config {
             .map(|(t, _)| t.into())
             .collect();
         let crl = crl_policy(&verify);
-        let credentials = credentials(root.section("credentials"), folder);
+        let credentials = credentials(root.section("credentials"));
         let capture = capture::read(root.section("capture"));
-        let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), folder, &credentials);
+        let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), &credentials);
         let assemble = limits::read(root.section("limits"));
-        let hep = hep::read(root.section("hep"), folder, &capture.sensors());
+        let hep = hep::read(root.section("hep"), &capture.sensors());
         let store = root.section("store");
-        let store_path = folder.join(store.text("path").map_or("store", |(t, _)| t));
+        let store_path = store.place("path");
+        let store_path = store_path.unwrap_or_else(|| reader.folder().join("store"));
         // 18 months: 47 CFR 42.6 asks as much of toll records.
         let retention_days = store.integer("retention_days", 548, 1..3_661);
         let evidence = evidence(&store);
@@ -186,7 +184,7 @@ impl Config {
         let peers_section = root.section("peers");
         let peers_file = peers_section
             .required("file", "\"peers.toml\"")
-            .map(|(t, _)| folder.join(t));
+            .map(|(t, _)| peers_section.file(t));
 
         for section in [sensor, verify, store, traceback, peers_section] {
             section.finish();
@@ -207,6 +205,7 @@ impl Config {
         let version = crc32c::crc32c_append(crc32c::crc32c(text.as_bytes()), peers_text.as_bytes());
         peers.version = version;
 
+        let (folder, files) = (reader.folder().to_owned(), reader.files());
         let mut problems = reader.into_problems();
         problems.extend(peer_problems);
         if problems.is_empty() && !peers.peers.iter().any(|p| p.kind == PeerKind::Own) {
@@ -237,7 +236,8 @@ impl Config {
                 credentials,
                 fetch,
                 fetch_enabled,
-                folder: folder.to_owned(),
+                folder,
+                files,
                 history: store_path.join("lists.json"),
                 assemble,
                 hep,
@@ -367,22 +367,8 @@ fn number_plan(s: Section<'_, '_>) -> NumberPlan {
     }
 }
 
-/// A path that a file gives, which must be there.
-fn existing(
-    s: &Section<'_, '_>,
-    folder: &Path,
-    (text, span): (&str, std::ops::Range<usize>),
-) -> Option<PathBuf> {
-    let path = folder.join(text);
-    if !path.exists() {
-        s.problem_at(
-            &span,
-            format!("{} does not exist", path.display()),
-            "put the file there (certs/README.md says where to get it), or mend the path",
-        );
-    }
-    Some(path)
-}
+/// What to do about a file of trust that isn't there.
+const GET_IT: &str = "put the file there (certs/README.md says where to get it), or mend the path";
 
 fn crl_policy(s: &Section<'_, '_>) -> CrlPolicy {
     match s.text("crl") {
@@ -416,11 +402,11 @@ fn ca_list_must_be_current(s: &Section<'_, '_>) -> bool {
     }
 }
 
-fn credentials(s: Section<'_, '_>, folder: &Path) -> CredentialFiles {
-    let path = |key| existing(&s, folder, s.text(key)?);
+fn credentials(s: Section<'_, '_>) -> CredentialFiles {
+    let path = |key| s.existing(key, GET_IT);
     let other_crl = |s: Section<'_, '_>| {
-        let path = |key| existing(&s, folder, s.text(key)?);
-        let required = |key, example| existing(&s, folder, s.required(key, example)?);
+        let path = |key| s.existing(key, GET_IT);
+        let required = |key, example| s.existing_at(s.required(key, example)?, GET_IT);
         let files = CrlFiles {
             crl: required("crl", "\"certs/other-crl.der\"")?,
             signer: path("signer"),

@@ -45,8 +45,12 @@ impl fmt::Display for Problem {
 /// One file's text and what was found wrong with it.
 pub(super) struct Reader<'t> {
     file: PathBuf,
+    /// Paths in the file are relative to this.
+    folder: PathBuf,
     text: &'t str,
     problems: RefCell<Vec<Problem>>,
+    /// Files that it names, to be read.
+    files: RefCell<Vec<PathBuf>>,
 }
 
 /// One table of the file. Keys that were never asked for are reported when it is finished.
@@ -61,10 +65,17 @@ pub(super) struct Section<'r, 't> {
 impl<'t> Reader<'t> {
     /// Parses the text; syntax errors become problems, and what could be read is there all the same.
     pub fn parse(file: &Path, text: &'t str) -> (Self, Spanned<DeTable<'t>>) {
+        // The folder of a bare file name is empty, and nobody can make or open that.
+        let folder = match file.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
         let reader = Self {
             file: file.to_owned(),
+            folder: folder.to_owned(),
             text,
             problems: RefCell::default(),
+            files: RefCell::default(),
         };
         let (table, errors) = DeTable::parse_recoverable(text);
         for e in errors {
@@ -99,6 +110,15 @@ impl<'t> Reader<'t> {
             span: 0..0,
             asked: RefCell::default(),
         }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Every file that was asked for, there or not.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().clone()
     }
 
     pub fn into_problems(self) -> Vec<Problem> {
@@ -169,6 +189,32 @@ impl<'r, 't> Section<'r, 't> {
                 None
             }
         }
+    }
+
+    /// A path that nobody reads now.
+    pub fn place(&self, key: &'static str) -> Option<PathBuf> {
+        self.text(key).map(|(t, _)| self.reader.folder.join(t))
+    }
+
+    /// A file that a text names, and that is read now and at every reload.
+    pub fn file(&self, text: &str) -> PathBuf {
+        let path = self.reader.folder.join(text);
+        self.reader.files.borrow_mut().push(path.clone());
+        path
+    }
+
+    /// A file, or a folder of them, that must be there.
+    pub fn existing(&self, key: &'static str, remedy: &str) -> Option<PathBuf> {
+        self.existing_at(self.text(key)?, remedy)
+    }
+
+    /// The same of a text at hand.
+    pub fn existing_at(&self, (text, span): (&str, Range<usize>), remedy: &str) -> Option<PathBuf> {
+        let path = self.file(text);
+        if !path.exists() {
+            self.problem_at(&span, format!("{} does not exist", path.display()), remedy);
+        }
+        Some(path)
     }
 
     /// A text that must be there.

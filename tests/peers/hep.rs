@@ -91,7 +91,6 @@ impl Ours {
             tls: vec![],
             tls_files: None,
             agents: vec![agent],
-            key_files: vec![],
             limits: ListenLimits::default(),
             mirror: MirrorLimits::default(),
         };

@@ -27,7 +27,7 @@ mod thread;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,8 +63,6 @@ pub struct HepSettings {
     pub tls_files: Option<TlsFiles>,
     /// The allow-list.
     pub agents: Vec<Agent>,
-    /// Files that agents' keys were read from, and are read from again at a reload.
-    pub key_files: Vec<PathBuf>,
     /// Bounds of connections.
     pub limits: ListenLimits,
     /// Bounds of what is made of packets.
@@ -72,23 +70,6 @@ pub struct HepSettings {
 }
 
 impl HepSettings {
-    /// Numbers the agents' sensors from here on, in the order of the configuration.
-    #[must_use]
-    pub fn with_sensors_from(mut self, first: u16) -> Self {
-        for (agent, n) in self.agents.iter_mut().zip(first..) {
-            agent.sensor = n;
-        }
-        self
-    }
-
-    /// Every file that is read again at a reload, by whoever the daemon is then.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let tls = self.tls_files.iter();
-        let tls = tls.flat_map(|t| [Some(&t.certificate), Some(&t.key), t.client_ca.as_ref()]);
-        let all = tls.flatten().chain(&self.key_files);
-        all.map(PathBuf::as_path)
-    }
-
     /// The agents as sensors, in the order of the configuration.
     pub fn sensors(&self) -> Vec<Sensor> {
         let sensor = |a: &Agent| Sensor {

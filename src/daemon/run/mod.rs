@@ -235,7 +235,7 @@ impl Daemon {
             kept_old: self.trust.held().trouble().is_some(),
             notes: loaded.notes.len(),
         };
-        self.known.trusts = self.config.credentials.paths().next().is_some();
+        self.known.trusts = self.config.credentials.trust_anything();
         self.known.config = snapshot::Configured {
             version: self.config.version,
             reloaded: clock::now(),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::RunError;
-use crate::capture::hep::{HepListener, HepSettings, why_unreadable};
+use crate::capture::hep::{HepListener, why_unreadable};
 use crate::capture::live::{self, LiveSource};
 use crate::config::Config;
-use crate::daemon::keeper::Keeper;
 use crate::host::privilege::{self, Confined, Identity, PrivilegeError};
+use crate::store::embedded::EmbeddedStore;
 use crate::web::WebServer;
 
 /// What needed privileges.
@@ -23,7 +23,7 @@ impl Opened {
             return Err(RunError::Nothing);
         }
         // Before any socket: a second start must say that the first one runs, not that an address is taken.
-        Keeper::look_for_holder(&config.store)?;
+        EmbeddedStore::look_for_holder(&config.store)?;
         let live = live::open(&config.capture, 0)?;
         for source in &live {
             if let Some(note) = source.note() {
@@ -59,7 +59,7 @@ impl Opened {
                 );
             }
         }
-        for path in config.hep.iter().flat_map(HepSettings::paths) {
+        for path in &config.files {
             if let Err(e) = std::fs::File::open(path) {
                 let why = why_unreadable(&e);
                 tracing::warn!("{}: a reload will fail: {why}", path.display());
@@ -89,9 +89,8 @@ fn readable(config: &Config) -> Vec<PathBuf> {
         "/run/systemd",
         "/dev",
     ];
-    let hep = config.hep.iter().flat_map(HepSettings::paths);
-    let files = config.credentials.paths().chain(hep);
     // Folders, since a file that is replaced is another one.
+    let files = config.files.iter();
     let folders = files.map(|p| p.parent().unwrap_or(p).to_owned());
     system
         .iter()
