@@ -118,6 +118,13 @@ fn closed(stream: &mut TcpStream) -> bool {
     matches!(stream.read(&mut [0; 8]), Ok(0) | Err(_))
 }
 
+fn limited(limits: ListenLimits) -> HepSettings {
+    HepSettings {
+        limits,
+        ..settings()
+    }
+}
+
 #[test]
 fn datagrams_and_streams_become_messages_and_idleness_is_told() {
     let bench = Bench::start(&settings(), 64);
@@ -151,13 +158,7 @@ fn connections_that_break_stand_still_or_are_too_many_are_closed() {
         slow: Duration::from_millis(300),
         ..ListenLimits::default()
     };
-    let bench = Bench::start(
-        &HepSettings {
-            limits,
-            ..settings()
-        },
-        64,
-    );
+    let bench = Bench::start(&limited(limits), 64);
     let mut broken = bench.tcp();
     broken.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     assert!(closed(&mut broken));
@@ -187,13 +188,7 @@ fn connections_past_the_limit_for_all_are_refused_until_one_ends() {
         connections: 2,
         ..ListenLimits::default()
     };
-    let bench = Bench::start(
-        &HepSettings {
-            limits,
-            ..settings()
-        },
-        64,
-    );
+    let bench = Bench::start(&limited(limits), 64);
     let (first, _second) = (bench.tcp(), bench.tcp());
     bench.wait(|h| h.listen_counters().open == 2);
     assert!(closed(&mut bench.tcp()));
@@ -224,13 +219,7 @@ fn what_the_kernel_drops_of_a_flood_is_counted_to_the_last() {
         receive_buffer: 1,
         ..ListenLimits::default()
     };
-    let bench = Bench::start(
-        &HepSettings {
-            limits,
-            ..settings()
-        },
-        1 << 20,
-    );
+    let bench = Bench::start(&limited(limits), 1 << 20);
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let packet = hep(&sip(1), 17);
     // Whoever was never heard has no row to count in.

@@ -203,7 +203,7 @@ impl LiveIntake {
     fn pass_ready(&mut self, level: Level, batch: &mut Batch<Message>) {
         self.sequencer.handle_time((self.now)());
         while batch.items.len() < MOST
-            && let Some(arrival) = self.sequencer.poll_arrival()
+            && let Some(arrival) = self.sequencer.poll_message()
         {
             self.pass(arrival, level, batch);
         }
@@ -270,8 +270,8 @@ impl Intake for LiveIntake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Flow, Transport, Vlans};
-    use crossbeam_channel::unbounded;
+    use crate::wire::test_support;
+    use crossbeam_channel::{never, unbounded};
 
     fn now() -> Timestamp {
         Timestamp::from_secs(2_000)
@@ -279,20 +279,16 @@ mod tests {
 
     fn message(n: usize) -> Message {
         let text = format!("INVITE sip:{n}@example.net SIP/2.0\r\n\r\n");
-        Message {
-            seq: 0,
-            at: Timestamp::from_secs(1_000),
-            flow: Flow {
-                source: "192.0.2.1:5060".parse().unwrap(),
-                destination: "192.0.2.2:5060".parse().unwrap(),
-                transport: Transport::Udp,
-                vlans: Vlans::new(),
-                path: Default::default(),
-            },
-            sensor: 0,
-            bytes: text.into_bytes(),
-            cut: None,
-        }
+        test_support::message(Timestamp::from_secs(1_000), text.as_bytes())
+    }
+
+    const CALM: Pressure = Pressure {
+        waiting: 0,
+        room: 64,
+    };
+
+    fn intake(from: Receiver<Caught>) -> LiveIntake {
+        LiveIntake::new(1, from, Default::default(), never(), now)
     }
 
     fn caught(messages: usize) -> Caught {
@@ -308,18 +304,13 @@ mod tests {
     #[test]
     fn everything_goes_out_also_when_the_sources_are_gone() {
         let (to, from) = unbounded();
-        let mut intake =
-            LiveIntake::new(1, from, Default::default(), crossbeam_channel::never(), now);
+        let mut intake = intake(from);
         to.send(caught(1_000)).unwrap();
         drop(to);
-        let calm = Pressure {
-            waiting: 0,
-            room: 64,
-        };
         let (mut out, mut turns) = (0, 0);
         loop {
             let mut batch = Batch::new(0);
-            let more = intake.fill(&mut batch, calm);
+            let more = intake.fill(&mut batch, CALM);
             assert!(batch.items.len() <= MOST && batch.verify);
             out += batch.items.len();
             turns += 1;
@@ -335,25 +326,19 @@ mod tests {
     #[test]
     fn who_is_behind_takes_all_that_is_there_before_resting() {
         let (to, from) = unbounded();
-        let mut intake =
-            LiveIntake::new(1, from, Default::default(), crossbeam_channel::never(), now);
+        let mut intake = intake(from);
         for _ in 0..100 {
             to.send(caught(10)).unwrap();
         }
         let mut batch = Batch::new(0);
-        let calm = Pressure {
-            waiting: 0,
-            room: 64,
-        };
-        assert!(intake.fill(&mut batch, calm));
+        assert!(intake.fill(&mut batch, CALM));
         assert_eq!(batch.items.len(), MOST);
     }
 
     #[test]
     fn under_the_worst_of_overload_batches_go_unchecked_and_every_first_invite_goes() {
         let (to, from) = unbounded();
-        let mut intake =
-            LiveIntake::new(1, from, Default::default(), crossbeam_channel::never(), now);
+        let mut intake = intake(from);
         to.send(caught(10)).unwrap();
         to.send(caught(10)).unwrap();
         let jammed = Pressure {

@@ -4,7 +4,7 @@
 //! seconds the store is opened anew; what had not become durable is put in again, and nothing twice. The room for what is held is bounded: evidence goes
 //! first, then the newest records are lost, counted by sensor and minute so that the ledger says so.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::base::Timestamp;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
-use crate::store::embedded::{EmbeddedStore, StoreCounters, StoreReader, StoreSettings};
+use crate::store::embedded::{EmbeddedStore, StoreCounters, StoreSettings};
 use crate::store::{Store, StoreError};
 
 /// How often a store that failed is opened anew.
@@ -70,6 +70,8 @@ pub struct Keeper {
     /// Not durable yet, in order.
     held: VecDeque<Entry>,
     held_evidence: usize,
+    /// Rows of the ledger that are not durable yet, the newest of each: a minute of a sensor takes one place however often it is told.
+    rows: BTreeMap<(Arc<str>, Timestamp), Coverage>,
     /// Room for what is held, and how much of it evidence may take.
     room: (usize, usize),
     next_try: Instant,
@@ -84,7 +86,6 @@ pub struct Keeper {
 enum Entry {
     Begin(Box<Begin>),
     End(End),
-    Coverage(Coverage),
     Evidence(Box<StoredEvidence>),
 }
 
@@ -109,6 +110,7 @@ impl Keeper {
             store: Some(store),
             held: VecDeque::new(),
             held_evidence: 0,
+            rows: BTreeMap::new(),
             room: (HELD, HELD_EVIDENCE),
             next_try: begin,
             next_retention: begin,
@@ -124,23 +126,9 @@ impl Keeper {
         Arc::clone(&self.shown)
     }
 
-    /// For look-ups beside; `None` while it is closed.
-    pub fn reader(&self) -> Option<StoreReader> {
-        self.store.as_ref().map(EmbeddedStore::reader)
-    }
-
     /// Whom to tell of each record that is lost.
     pub fn tell_lost(&mut self, whom: impl FnMut(LostRecord) + Send + 'static) {
         self.on_lost = Box::new(whom);
-    }
-
-    /// Looks whether another process holds the store, and changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Locked`], with who holds it.
-    pub fn look_for_holder(path: &std::path::Path) -> Result<(), StoreError> {
-        EmbeddedStore::look_for_holder(path)
     }
 
     /// Makes everything durable and closes. Gives how many records could not be written now: the ledger has no word of them, but the next start
@@ -195,8 +183,6 @@ impl Keeper {
             }
             Entry::End(_) => self.health.lost_ends += 1,
             Entry::Evidence(_) => self.health.lost_evidence += 1,
-            // Rows are few: there is always room for them.
-            Entry::Coverage(row) => self.held.push_back(Entry::Coverage(row)),
         }
     }
 
@@ -232,6 +218,9 @@ impl Keeper {
             for entry in &self.held {
                 entry.put_again(&mut store, known)?;
             }
+            for row in self.rows.values() {
+                store.append_coverage(row)?;
+            }
             store.commit()?;
             Ok(store)
         });
@@ -258,6 +247,7 @@ impl Keeper {
             Ok(()) => {
                 self.held.clear();
                 self.held_evidence = 0;
+                self.rows.clear();
                 self.health.committed = Some((self.now)());
             }
             Err(e) => self.fail(&e),
@@ -298,7 +288,6 @@ impl Entry {
         match self {
             Self::Begin(begin) => store.append_begin(begin),
             Self::End(end) => store.append_end(end),
-            Self::Coverage(row) => store.append_coverage(row),
             Self::Evidence(evidence) => store.append_evidence(evidence),
         }
     }
@@ -347,7 +336,13 @@ impl Store for Keeper {
     }
 
     fn append_coverage(&mut self, row: &Coverage) -> Result<(), StoreError> {
-        self.take(Entry::Coverage(row.clone()));
+        if let Some(store) = &mut self.store
+            && let Err(e) = store.append_coverage(row)
+        {
+            self.fail(&e);
+        }
+        let key = (row.sensor.clone(), row.from);
+        self.rows.insert(key, row.clone());
         Ok(())
     }
 
@@ -386,6 +381,15 @@ impl Store for Keeper {
         until: Timestamp,
     ) -> Result<u64, StoreError> {
         self.reading()?.count_by_called(number, from, until)
+    }
+
+    fn count_by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.reading()?.count_by_calling(number, from, until)
     }
 
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
@@ -464,6 +468,32 @@ mod tests {
         assert_eq!(health.trouble, None);
         assert_eq!(uids(&keeper), [1, 2, 3, 4, 5, 6, 7, 8, 11]);
         assert_eq!(keeper.close(), 0);
+    }
+
+    /// The running minute is told every two seconds: days without a store must not cost a place for each time.
+    #[test]
+    fn a_minute_takes_one_place_however_often_it_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, _) = keeper(dir.path());
+        refuse(&mut keeper);
+        let minute = Timestamp::from_secs(1_795_512_600);
+        for told in 1..=100u64 {
+            let row = Coverage {
+                sensor: "edge".into(),
+                from: minute,
+                until: minute.plus(Duration::from_millis(told)),
+                packets: told,
+                ..Coverage::default()
+            };
+            keeper.append_coverage(&row).unwrap();
+        }
+        assert_eq!((keeper.held.len(), keeper.rows.len()), (0, 1));
+        keeper.next_try = Instant::now();
+        keeper.commit().unwrap();
+        assert!(keeper.rows.is_empty());
+        let rows = keeper.coverage(Timestamp::MIN, Timestamp::MAX).unwrap();
+        let packets: Vec<_> = rows.iter().map(|r| r.packets).collect();
+        assert_eq!(packets, [100]);
     }
 
     #[test]

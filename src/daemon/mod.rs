@@ -12,12 +12,10 @@
 //! - [`run`]: the daemon's life · `source`: a thread that reads an interface
 //! - [`status`]: what is shown over HTTP
 //! - [`metrics`]: what a run counted, as Prometheus reads it
-//! - `park`: the thread on which calls wait for certificates
 
 pub mod intake;
 pub mod keeper;
 pub mod metrics;
-mod park;
 pub mod pipeline;
 pub mod run;
 pub mod source;

@@ -147,7 +147,11 @@ impl Reader {
         }
     }
 
+    /// The first thread of an interface speaks for all: it reads as long as any does.
     fn say_link(&self, up: bool, interface: &str) {
+        if self.source.thread() > 0 {
+            return;
+        }
         let (sensor, now) = (self.source.sensor(), clock::now());
         let note = if up {
             tracing::info!(interface, "the interface is up: calls are seen again");
@@ -165,11 +169,10 @@ impl Reader {
 
     /// Trouble is said once when it comes and once when it goes.
     fn say(&self, reading: &mut Reading, trouble: Option<String>) {
+        let (interface, thread) = (&*reading.interface, self.source.thread());
         match (&reading.trouble, &trouble) {
-            (None, Some(why)) => {
-                tracing::warn!(interface = %reading.interface, "not read: {why}")
-            }
-            (Some(_), None) => tracing::info!(interface = %reading.interface, "read again"),
+            (None, Some(why)) => tracing::warn!(interface, thread, "not read: {why}"),
+            (Some(_), None) => tracing::info!(interface, thread, "read again"),
             _ => {}
         }
         reading.trouble = trouble;

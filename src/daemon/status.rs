@@ -19,13 +19,11 @@ use crate::capture::live::LiveCounters;
 use crate::engine::mirror::AgentCounts;
 use crate::fetch;
 use crate::host::process::Process;
-use crate::web::{Check, Status};
+use crate::traceback::matching::HEALTHY_CLOCK_NS;
+use crate::web::{Check, Status, WebView};
 
 /// How long a stage may stand still: the store's disk may take its time, and no call is lost meanwhile.
 const STILL: Duration = Duration::from_secs(30);
-
-/// How far the clock may be off, in nanoseconds: above a second nothing is answered automatically.
-const CLOCK_ERROR: u64 = 1_000_000_000;
 
 /// What the first thread knows and shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +56,8 @@ pub struct Views {
     pub store: Arc<ArcSwap<StoreHealth>>,
     /// Certificates over HTTPS.
     pub fetch: Option<fetch::Client>,
+    /// The server that shows all this.
+    pub web: Option<WebView>,
     /// What the first thread knows.
     pub known: Arc<ArcSwap<Known>>,
 }
@@ -119,7 +119,7 @@ impl Views {
             agents: self.hep.as_ref().map(agents).unwrap_or_default(),
             sensors: intake.looked.clone(),
             coverage_late: intake.coverage_late,
-            web: None,
+            web: self.web.as_ref().map(WebView::counters),
             config: Some(known.config),
             process: Some(Process::read()),
             stages,
@@ -193,7 +193,7 @@ impl Status for Views {
             None => Check::good("store", "takes records"),
         });
         checks.push(match known.clock {
-            Some(c) if c.bound_ns() < CLOCK_ERROR => {
+            Some(c) if c.bound_ns() <= u64::from(HEALTHY_CLOCK_NS) => {
                 Check::good("clock", "synchronised well enough")
             }
             // Calls are judged all the same; only answers wait for a person.

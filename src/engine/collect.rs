@@ -354,8 +354,12 @@ impl Collector {
         self.take_ends();
     }
 
-    /// Other neighbours, numbers and sensors from now on; open attempts keep what they began with.
+    /// Other neighbours, numbers and sensors from now on; open attempts keep what they began with. Another freshness window costs what is remembered of
+    /// PASSporTs.
     pub fn handle_settings(&mut self, settings: CollectSettings) {
+        if settings.window != self.settings.window {
+            self.replays.begin_anew(settings.window);
+        }
         self.settings = settings;
     }
 
@@ -380,7 +384,7 @@ impl Collector {
         let counters = self.attempts.counters();
         self.attempts = Attempts::new(self.settings.limits);
         self.attempts.count_on(counters, open);
-        self.replays = Replays::new(self.settings.window);
+        self.replays.begin_anew(self.settings.window);
         self.next_uid = self.next_uid.max(next_uid) + 1;
         self.counters.panicked += 1;
     }

@@ -36,8 +36,8 @@ pub struct Caught {
 pub struct Sequencer {
     /// How long a message waits for slower sources, at most.
     patience: Duration,
-    /// How far each source has told everything; `None` for one that has ended.
-    upto: Vec<Option<Timestamp>>,
+    /// How far each source has told everything.
+    upto: Vec<Timestamp>,
     waiting: BTreeMap<(Timestamp, u64), Message>,
     /// Tells messages of one time apart: first come, first served.
     tie: u64,
@@ -53,7 +53,7 @@ impl Sequencer {
     pub fn new(sources: usize, patience: Duration) -> Self {
         Self {
             patience,
-            upto: vec![Some(Timestamp::MIN); sources],
+            upto: vec![Timestamp::MIN; sources],
             waiting: BTreeMap::new(),
             tie: 0,
             next_seq: 0,
@@ -70,23 +70,9 @@ impl Sequencer {
             self.waiting.insert((at, self.tie), message);
             self.tie += 1;
         }
-        if let Some(Some(upto)) = self.upto.get_mut(caught.source) {
+        if let Some(upto) = self.upto.get_mut(caught.source) {
             // A clock that is set back must not hold up anything: the host's time decides then.
             *upto = caught.upto;
-        }
-    }
-
-    /// A source has ended, or has not opened yet: nobody waits for it.
-    pub fn handle_end(&mut self, source: usize) {
-        if let Some(upto) = self.upto.get_mut(source) {
-            *upto = None;
-        }
-    }
-
-    /// A source tells again.
-    pub fn handle_begin(&mut self, source: usize, now: Timestamp) {
-        if let Some(upto) = self.upto.get_mut(source) {
-            *upto = Some(now);
         }
     }
 
@@ -97,14 +83,9 @@ impl Sequencer {
         self.gone = self.gone.min(now.plus(self.patience));
     }
 
-    /// The next message in order, numbered.
-    pub fn poll_message(&mut self) -> Option<Message> {
-        self.poll_arrival().map(|(_, message)| message)
-    }
-
-    /// The same with the time at which it reached this host.
-    pub fn poll_arrival(&mut self) -> Option<(Timestamp, Message)> {
-        let all_told = self.upto.iter().flatten().min().copied();
+    /// The next message in order, numbered, and when it reached this host.
+    pub fn poll_message(&mut self) -> Option<(Timestamp, Message)> {
+        let all_told = self.upto.iter().min().copied();
         let all_told = all_told.unwrap_or(Timestamp::MAX);
         let patient = self.now.minus(self.patience);
         let entry = self.waiting.first_entry()?;
@@ -123,7 +104,7 @@ impl Sequencer {
 
     /// All that still waits, in order: the end has come.
     pub fn finish(&mut self) {
-        self.upto.fill(None);
+        self.upto.fill(Timestamp::MAX);
     }
 
     /// How many wait.
@@ -140,27 +121,14 @@ impl Sequencer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Flow, Transport, Vlans};
+    use crate::wire::test_support;
 
     fn ms(ms: i64) -> Timestamp {
         Timestamp::from_secs(1_000).plus(Duration::from_millis(u64::try_from(ms).unwrap()))
     }
 
     fn message(name: u8) -> Message {
-        Message {
-            seq: 99,
-            at: ms(0),
-            flow: Flow {
-                source: "192.0.2.1:5060".parse().unwrap(),
-                destination: "192.0.2.2:5060".parse().unwrap(),
-                transport: Transport::Udp,
-                vlans: Vlans::new(),
-                path: Default::default(),
-            },
-            sensor: 0,
-            bytes: vec![name],
-            cut: None,
-        }
+        test_support::message(ms(0), &[name])
     }
 
     fn tell(s: &mut Sequencer, source: usize, messages: &[(i64, u8)], upto: i64) {
@@ -177,7 +145,7 @@ mod tests {
 
     fn out(s: &mut Sequencer) -> Vec<(u64, u8)> {
         std::iter::from_fn(|| s.poll_message())
-            .map(|m| (m.seq, m.bytes[0]))
+            .map(|(_, m)| (m.seq, m.bytes[0]))
             .collect()
     }
 
@@ -207,10 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_ended_is_not_waited_for_and_the_end_lets_all_out() {
-        let mut s = Sequencer::new(2, Duration::from_secs(9));
+    fn the_end_lets_all_out() {
+        let mut s = Sequencer::new(1, Duration::from_secs(9));
         s.handle_time(ms(20));
-        s.handle_end(1);
         tell(&mut s, 0, &[(10, 1), (20, 2)], 15);
         assert_eq!(out(&mut s), [(0, 1)]);
         s.finish();

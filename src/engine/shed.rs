@@ -218,23 +218,10 @@ fn method_of_answer(bytes: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
     use crate::base::Timestamp;
-    use crate::wire::{Flow, Vlans};
+    use crate::wire::test_support;
 
     fn message(text: &str, at: i64) -> Message {
-        Message {
-            seq: 0,
-            at: Timestamp::from_secs(at),
-            flow: Flow {
-                source: "192.0.2.1:5060".parse().unwrap(),
-                destination: "192.0.2.2:5060".parse().unwrap(),
-                transport: Transport::Udp,
-                vlans: Vlans::new(),
-                path: Default::default(),
-            },
-            sensor: 0,
-            bytes: text.as_bytes().to_vec(),
-            cut: None,
-        }
+        test_support::message(Timestamp::from_secs(at), text.as_bytes())
     }
 
     const INVITE: &str = "INVITE sip:+12025550142@example.net SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n";

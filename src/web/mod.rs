@@ -17,7 +17,7 @@ pub mod server;
 
 use std::net::SocketAddr;
 
-pub use server::{RunningWeb, WebCounters, WebError, WebServer};
+pub use server::{RunningWeb, WebCounters, WebError, WebServer, WebView};
 
 /// Where to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,6 +43,18 @@ pub struct WebServer {
     socket: StdListener,
     address: SocketAddr,
     connections: usize,
+    counters: Arc<Counters>,
+}
+
+/// A server's counters, for whoever shows them.
+#[derive(Clone, Debug)]
+pub struct WebView(Arc<Counters>);
+
+impl WebView {
+    /// What it did so far.
+    pub fn counters(&self) -> WebCounters {
+        self.0.read()
+    }
 }
 
 /// Answers until it is stopped.
@@ -121,7 +133,13 @@ impl WebServer {
             address: socket.local_addr().map_err(failed)?,
             socket,
             connections: settings.connections.max(1),
+            counters: Arc::default(),
         })
+    }
+
+    /// Its counters, for the page that it will show.
+    pub fn view(&self) -> WebView {
+        WebView(self.counters.clone())
     }
 
     /// Where it listens: with the port that was found when 0 was asked for.
@@ -144,7 +162,7 @@ impl WebServer {
     ///
     /// [`WebError::NoThread`].
     pub fn start(self, status: Arc<dyn Status>) -> Result<RunningWeb, WebError> {
-        let counters = Arc::new(Counters::default());
+        let counters = self.counters;
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()

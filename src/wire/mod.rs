@@ -15,6 +15,8 @@ pub mod link;
 pub mod sctp;
 pub mod sip;
 pub mod tcp;
+#[cfg(test)]
+pub(crate) mod test_support;
 pub mod tunnel;
 pub mod udp;
 pub mod ws;

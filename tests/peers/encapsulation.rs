@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use tracehop::lab::{Encapsulation, LabOptions};
 use tracehop::wire::sip::{HeaderName, Message};
 
-use super::{Lab, messages, run, text};
+use super::{Lab, messages, tshark_invites};
 
 /// Call-IDs in packets with an INVITE, and Identity values without blanks.
 type Seen = (BTreeSet<String>, BTreeSet<String>);
@@ -15,29 +15,7 @@ type Seen = (BTreeSet<String>, BTreeSet<String>);
 fn theirs(lab: &Lab) -> Seen {
     let (mut ids, mut identities) = Seen::default();
     for file in lab.captures() {
-        let out = run(
-            "tshark",
-            &[
-                "-r",
-                &text(&file),
-                "-o",
-                "tcp.reassemble_out_of_order:TRUE",
-                "-Y",
-                "sip.Method == \"INVITE\"",
-                "-T",
-                "fields",
-                "-E",
-                "occurrence=a",
-                "-E",
-                "aggregator=|",
-                "-E",
-                "separator=;",
-                "-e",
-                "sip.Call-ID",
-                "-e",
-                "sip.Identity",
-            ],
-        );
+        let out = tshark_invites(&file, &["sip.Call-ID", "sip.Identity"]);
         for line in out.lines() {
             let (id, identity) = line.split_once(';').unwrap_or((line, ""));
             ids.extend(id.split('|').map(str::to_owned));

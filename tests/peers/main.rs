@@ -22,6 +22,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -81,6 +82,23 @@ fn our_invites(lab: &Lab) -> Invites {
     out
 }
 
+/// Fields of every packet with an INVITE as tshark reads them: a line for each, `;` between fields and `|` between values of one.
+fn tshark_invites(file: &Path, fields: &[&str]) -> String {
+    let path = text(file);
+    let how = ["-r", &path, "-o", "tcp.reassemble_out_of_order:TRUE"];
+    let which = ["-Y", "sip.Method == \"INVITE\"", "-T", "fields"];
+    let marks = ["occurrence=a", "aggregator=|", "separator=;"];
+    let marks = marks.iter().flat_map(|m| ["-E", m]);
+    let fields = fields.iter().flat_map(|f| ["-e", f]);
+    let all: Vec<&str> = how
+        .into_iter()
+        .chain(which)
+        .chain(marks)
+        .chain(fields)
+        .collect();
+    run("tshark", &all)
+}
+
 #[test]
 #[ignore = "needs tshark"]
 fn peer_tshark_sees_the_same_invites() {
@@ -88,31 +106,7 @@ fn peer_tshark_sees_the_same_invites() {
     let ours = our_invites(&lab);
     let mut theirs = Invites::new();
     for file in lab.captures() {
-        let out = run(
-            "tshark",
-            &[
-                "-r",
-                &text(&file),
-                "-o",
-                "tcp.reassemble_out_of_order:TRUE",
-                "-Y",
-                "sip.Method == \"INVITE\"",
-                "-T",
-                "fields",
-                "-E",
-                "occurrence=a",
-                "-E",
-                "aggregator=|",
-                "-E",
-                "separator=;",
-                "-e",
-                "sip.Method",
-                "-e",
-                "sip.Call-ID",
-                "-e",
-                "sip.Identity",
-            ],
-        );
+        let out = tshark_invites(&file, &["sip.Method", "sip.Call-ID", "sip.Identity"]);
         for line in out.lines().filter(|l| !l.is_empty()) {
             let mut fields = line.splitn(3, ';');
             // Several messages may share a segment: their methods and Call-IDs stand joined.

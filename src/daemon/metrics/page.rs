@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prometheus::{CounterVec, GaugeVec};
-use prometheus::{Encoder, Opts, Registry, TextEncoder};
+use prometheus::{Opts, Registry, TextEncoder};
 
 use super::family::{Family, Kind};
 
@@ -69,11 +69,6 @@ impl Page {
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .unwrap_or_default()
-    }
-
-    /// The type of [`Page::text`], for HTTP.
-    pub fn content_type() -> String {
-        TextEncoder::new().format_type().to_owned()
     }
 
     /// What was put wrongly: a family that does not exist so, or other labels than it has.

@@ -10,10 +10,11 @@
 //! Batches carry a running number; collect takes them in that order whatever judge was faster, so the records are the same for
 //! any number of judges. A full queue makes the stage before it wait: a file can wait. A thread that dies ends the run with an error.
 //!
-//! With a fetcher ([`PipelineSettings::fetch`]) calls that lack a certificate wait beside collect, in [`super::park`], and their records go
+//! With a fetcher ([`PipelineSettings::fetch`]) calls that lack a certificate wait beside collect, in `park`, and their records go
 //! out when they go on: the others don't wait for them.
 
 mod live;
+mod park;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -41,7 +42,6 @@ use crate::stir::verify::VerifySettings;
 use crate::store::{Store, StoreError};
 use crate::wire::{Message, Provenance};
 
-use super::park;
 pub use live::{Board, Live, Order};
 use stage::WaitingRoom;
 

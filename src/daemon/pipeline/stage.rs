@@ -104,7 +104,7 @@ impl Collect<'_> {
         let mut next = 0;
         let (no_call, no_order) = (never(), never());
         let released = room.map_or(&no_call, |r| &r.released);
-        let orders = live.map_or(&no_order, |l| &l.orders);
+        let mut orders = live.map_or(&no_order, |l| &l.orders);
         let tick = live.map_or(Duration::MAX, |_| TICK);
         let mut ticked = Instant::now();
         loop {
@@ -121,7 +121,11 @@ impl Collect<'_> {
                     continue;
                 }
                 recv(orders) -> order => {
-                    self.obey(order.ok())?;
+                    match order {
+                        Ok(order) => self.obey(order)?,
+                        // Whoever gives them is gone: there will be none.
+                        Err(_) => orders = &no_order,
+                    }
                     continue;
                 }
                 default(tick) => continue,
@@ -180,16 +184,14 @@ impl Collect<'_> {
         self.write()
     }
 
-    fn obey(&mut self, order: Option<Order>) -> Result<(), PipelineError> {
+    fn obey(&mut self, order: Order) -> Result<(), PipelineError> {
         match order {
-            Some(Order::Settings(settings)) => self.collector.handle_settings(*settings),
-            Some(Order::Clock(clock)) => self.collector.handle_clock(clock),
-            Some(Order::Step) => {
+            Order::Settings(settings) => self.collector.handle_settings(*settings),
+            Order::Clock(clock) => self.collector.handle_clock(clock),
+            Order::Step => {
                 self.collector.handle_step();
                 self.write()?;
             }
-            // Whoever gives orders is gone: there will be none.
-            None => std::thread::sleep(Duration::from_millis(1)),
         }
         Ok(())
     }

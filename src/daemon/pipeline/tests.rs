@@ -18,7 +18,7 @@ use crate::host::clock;
 use crate::number::Tn;
 use crate::stir::verify::Want;
 use crate::store::embedded::StoreSettings;
-use crate::wire::{Flow, Transport, Vlans};
+use crate::wire::test_support;
 
 /// Hands on what the test sends.
 struct Told(Receiver<Vec<Message>>, bool);
@@ -41,20 +41,9 @@ fn invite(n: u32, sensor: u16) -> Message {
          From: <sip:+12025550123@example.net>;tag=1\r\nTo: <sip:+12025550142@example.com>\r\nCall-ID: {n}@example.net\r\n\
          CSeq: 1 INVITE\r\nIdentity: e30.e30.;info=<https://cert.example.net/a.pem>;alg=ES256;ppt=shaken\r\n\r\n"
     );
-    Message {
-        seq: 0,
-        at: clock::now(),
-        flow: Flow {
-            source: "198.51.100.1:5060".parse().unwrap(),
-            destination: "192.0.2.1:5060".parse().unwrap(),
-            transport: Transport::Udp,
-            vlans: Vlans::new(),
-            path: Default::default(),
-        },
-        sensor,
-        bytes: text.into_bytes(),
-        cut: None,
-    }
+    let mut message = test_support::message(clock::now(), text.as_bytes());
+    message.sensor = sensor;
+    message
 }
 
 struct Daemon {

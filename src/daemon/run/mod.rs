@@ -214,6 +214,9 @@ impl Daemon {
             if self.hep.as_ref().is_some_and(HepHandle::is_finished) {
                 return Err(RunError::Died("hep"));
             }
+            if self.web.as_ref().is_some_and(|w| !w.is_alive()) {
+                return Err(RunError::Died("http"));
+            }
             thread::sleep(TICK);
         }
     }

@@ -91,12 +91,29 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("[capture]", old.capture != new.capture),
         ("[run]", old.run != new.run),
-        ("[store] path", old.store != new.store),
+        (
+            "[store]",
+            (
+                &old.store,
+                old.retention,
+                old.evidence,
+                old.evidence_retention,
+            ) != (
+                &new.store,
+                new.retention,
+                new.evidence,
+                new.evidence_retention,
+            ),
+        ),
         ("[hep] addresses", addresses(old) != addresses(new)),
         ("[hep] limits", hep_limits(old) != hep_limits(new)),
         ("[http]", old.http != new.http),
         ("[limits]", old.assemble != new.assemble),
-        ("[fetch] enabled", old.fetch_enabled != new.fetch_enabled),
+        (
+            "[fetch]",
+            (old.fetch_enabled, &old.fetch) != (new.fetch_enabled, &new.fetch),
+        ),
+        ("[log] format", old.log.format != new.log.format),
     ];
     changed
         .into_iter()

@@ -30,6 +30,7 @@ use crate::host::clock;
 use crate::host::log::LogHandle;
 use crate::host::trouble::Trouble;
 use crate::store::looked;
+use crate::web::WebServer;
 
 /// Telegrams of all sources that may wait for intake: a source has at most one block's worth of messages in each.
 const CAUGHT: usize = 256;
@@ -101,6 +102,7 @@ impl Daemon {
             hep: hep.as_ref().map(HepHandle::view),
             store: keeper.health(),
             fetch: stages.fetch.as_ref().map(|link| link.client.clone()),
+            web: opened.web.as_ref().map(WebServer::view),
             known: known.clone(),
         };
         let lost = notes.clone();

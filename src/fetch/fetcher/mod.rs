@@ -45,7 +45,7 @@ const RELOADS: usize = 2;
 const FIRST_LISTS: Duration = Duration::from_secs(25);
 
 /// What fetching is to be like.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FetchSettings {
     /// What may be under way.
     pub limits: Limits,

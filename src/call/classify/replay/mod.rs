@@ -148,6 +148,15 @@ impl Replays {
         self.counters
     }
 
+    /// Remembers nothing any more, and goes on counting, with a window that may be another.
+    pub fn begin_anew(&mut self, window: Duration) {
+        let counters = self.counters;
+        *self = Self {
+            counters,
+            ..Self::new(window)
+        };
+    }
+
     /// Takes the next attempt and adds its flag. `None` where it has no PASSporT, or one that anybody could have made up: with a wrong
     /// signature it says nothing of the call whose signing input it copies.
     pub fn handle(

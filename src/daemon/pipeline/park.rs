@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::pipeline::{FetchLink, Live};
+use super::{FetchLink, Live};
 use crate::base::Timestamp;
 use crate::engine::judge::Judge;
 use crate::engine::park::{Answer, Park, Parked, Released, Why};
