@@ -1,4 +1,8 @@
 //! The last stage: judged messages, in the order of capture, become records.
+//!
+//! - [`tally`]: what is counted
+
+pub mod tally;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,14 +15,15 @@ use crate::call::attempt::{
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{Flag, OwnNumbers, flagging};
-use crate::call::peer::{PeerTable, Resolved, Side};
+use crate::call::classify::{OwnNumbers, flagging};
+use crate::call::peer::{PeerTable, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
-use crate::stir::verify::{Attestation, Rule, Validation};
 use crate::wire::{Flow, Provenance};
+pub use tally::{CollectCounters, DirectionKey, Tally, TallyKey};
+use tally::{key_of, place_of};
 
 /// What collect has to know.
 #[derive(Clone, Debug)]
@@ -48,144 +53,6 @@ pub enum Output {
     End(End),
     /// What it takes to judge the attempt again that began last.
     Evidence(Box<StoredEvidence>),
-}
-
-/// Every judged message ends in exactly one of these, and every initial INVITE in one of the first four.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CollectCounters {
-    /// INVITEs that opened an attempt: records.
-    pub attempts: u64,
-    /// INVITEs seen before.
-    pub retransmissions: u64,
-    /// Further branches.
-    pub forks: u64,
-    /// INVITEs sent anew with credentials.
-    pub auth_retries: u64,
-    /// INVITEs inside a dialog.
-    pub reinvites: u64,
-    /// Responses.
-    pub responses: u64,
-    /// ACK, CANCEL, BYE.
-    pub dialog_requests: u64,
-    /// Other requests.
-    pub other_requests: u64,
-    /// Messages without a start line.
-    pub not_sip: u64,
-    /// Messages that made a judge panic.
-    pub panicked: u64,
-}
-
-impl CollectCounters {
-    /// Names and values, for metrics and sums.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [
-            ("attempt", self.attempts),
-            ("retransmission", self.retransmissions),
-            ("fork", self.forks),
-            ("auth_retry", self.auth_retries),
-            ("reinvite", self.reinvites),
-            ("response", self.responses),
-            ("dialog_request", self.dialog_requests),
-            ("other_request", self.other_requests),
-            ("not_sip", self.not_sip),
-            ("panicked", self.panicked),
-        ]
-        .into_iter()
-    }
-
-    /// Messages in.
-    pub fn total(&self) -> u64 {
-        self.iter().map(|(_, n)| n).sum()
-    }
-}
-
-/// What one neighbour sent or got.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Call attempts.
-    pub attempts: u64,
-    /// Of these with at least one Identity header.
-    pub signed: u64,
-    /// Attempts by validation, in the order of [`Tally::VALIDATIONS`].
-    pub validations: [u64; 4],
-    /// Attempts by claimed attestation and the rule that decided.
-    pub verdicts: BTreeMap<(Option<Attestation>, Option<Rule>), u64>,
-    /// Attempts by flag, in the order of [`Flag::ALL`].
-    pub flags: [u64; Flag::ALL.len()],
-    /// Attempts that the other side's verification spoke against (`Reason: STIR` or a refusal).
-    pub refused_by_stir: u64,
-    /// Of these, those that we say the opposite of.
-    pub refusal_disagrees: u64,
-    /// First sights of PASSporTs by how far `iat` lies from capture, in the order of [`skew::CLASSES`].
-    pub skew: [u64; skew::CLASSES.len()],
-    /// Index among the collector's places.
-    place: u32,
-}
-
-impl Tally {
-    /// The order of `validations`.
-    pub const VALIDATIONS: [Validation; 4] = [
-        Validation::Passed,
-        Validation::Failed,
-        Validation::Undetermined,
-        Validation::None,
-    ];
-
-    /// Attempts with the given flag.
-    pub fn flagged(&self, flag: Flag) -> u64 {
-        self.flags.get(flag as usize).copied().unwrap_or(0)
-    }
-
-    fn count(&mut self, begin: &Begin) {
-        self.attempts += 1;
-        let verdict = &begin.verdict;
-        self.signed += u64::from(verdict.identities > 0);
-        let verdicts = &mut self.verdicts;
-        *verdicts
-            .entry((verdict.attest, verdict.decided_by))
-            .or_default() += 1;
-        for (n, v) in self.validations.iter_mut().zip(Self::VALIDATIONS) {
-            *n += u64::from(v == begin.verdict.validation);
-        }
-        for (n, f) in self.flags.iter_mut().zip(Flag::ALL) {
-            *n += u64::from(begin.flags.contains(*f));
-        }
-    }
-}
-
-/// Direction and neighbour; `None` for one that no rule names.
-pub type TallyKey = (DirectionKey, Option<Arc<str>>);
-
-/// [`Direction`] in an order for tables: ingress first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DirectionKey {
-    /// [`Direction::Ingress`]
-    Ingress,
-    /// [`Direction::Egress`]
-    Egress,
-    /// [`Direction::Unknown`]
-    Unknown,
-}
-
-impl From<Direction> for DirectionKey {
-    fn from(d: Direction) -> Self {
-        match d {
-            Direction::Ingress => Self::Ingress,
-            Direction::Egress => Self::Egress,
-            Direction::Unknown => Self::Unknown,
-        }
-    }
-}
-
-impl DirectionKey {
-    /// Lower-case name.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// The machine. `handle` in, `poll_output` out.
@@ -603,141 +470,5 @@ impl Collector {
     }
 }
 
-fn key_of(resolved: &Resolved<'_>) -> TallyKey {
-    let peer = resolved.peer.map(|(p, _)| p.id.clone());
-    (resolved.direction.into(), peer)
-}
-
-/// The place of a neighbour: which tally an attempt's end belongs to.
-fn place_of(
-    resolved: Resolved<'_>,
-    tallies: &mut BTreeMap<TallyKey, Tally>,
-    places: &mut Vec<TallyKey>,
-) -> u32 {
-    let key = key_of(&resolved);
-    if let Some(tally) = tallies.get(&key) {
-        return tally.place;
-    }
-    // At most three for each neighbour of the configuration.
-    let place = u32::try_from(places.len()).unwrap_or(u32::MAX);
-    places.push(key.clone());
-    let tally = Tally {
-        place,
-        ..Tally::default()
-    };
-    tallies.insert(key, tally);
-    place
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::call::record::ClockSource;
-    use crate::number::NumberPlan;
-    use crate::stir::verify::{CallVerdict, Want};
-    use crate::wire::{self, Provenance, Transport, Vlans, sip};
-
-    const HEAD: &str = "Via: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK1\r\nFrom: <sip:+12025550123@example.net>;tag=1\r\n\
-                        To: <sip:+12025550142@example.com>\r\nCall-ID: 1@example.net\r\nCSeq: 1 INVITE\r\n\r\n";
-
-    fn collector() -> Collector {
-        let settings = CollectSettings {
-            peers: Arc::default(),
-            own_numbers: OwnNumbers::default(),
-            window: Duration::from_secs(60),
-            sensors: vec![Sensor {
-                name: "edge".into(),
-                provenance: Provenance::Wire,
-            }],
-            clock: Clock {
-                source: ClockSource::File,
-                error_ns: 0,
-            },
-            config: 1,
-            limits: AttemptLimits::default(),
-        };
-        Collector::new(settings, 1).parking(ParkLimits::default())
-    }
-
-    fn flow() -> Flow {
-        Flow {
-            source: "198.51.100.1:5060".parse().unwrap(),
-            destination: "192.0.2.1:5060".parse().unwrap(),
-            transport: Transport::Udp,
-            vlans: Vlans::new(),
-            path: Default::default(),
-        }
-    }
-
-    fn invite(validation: Validation) -> Box<InviteFacts> {
-        let text = format!("INVITE sip:+12025550142@192.0.2.1 SIP/2.0\r\n{HEAD}");
-        let message = sip::Message::scan(text.as_bytes()).unwrap();
-        let plan = NumberPlan::default();
-        let Facts::Invite(mut facts) = Facts::of_invite(&message, CallVerdict::default(), &plan)
-        else {
-            panic!("an INVITE")
-        };
-        (facts.verdict.validation, facts.verdict.identities) = (validation, 1);
-        facts
-    }
-
-    fn judged(flow: Flow, facts: Facts, wanting: Option<Box<Wanting>>) -> Judged {
-        Judged {
-            seq: 0,
-            at: Timestamp::from_secs(1_000),
-            flow,
-            sensor: 0,
-            facts: Ok(facts),
-            evidence: None,
-            wanting,
-        }
-    }
-
-    /// What comes out of a call that waited: validation, whether the downstream's refusal says the opposite, and how often that was counted.
-    fn waited(then: Option<Validation>) -> (Validation, bool, u64) {
-        let mut c = collector();
-        let message = wire::Message {
-            seq: 0,
-            at: Timestamp::from_secs(1_000),
-            flow: flow(),
-            sensor: 0,
-            bytes: Vec::new(),
-            cut: None,
-        };
-        let wants = smallvec::smallvec![Want::Missing("https://cert.example.net/a.pem".into())];
-        let wanting = Some(Box::new(Wanting { wants, message }));
-        let facts = Facts::Invite(invite(Validation::Undetermined));
-        c.handle(judged(flow(), facts, wanting));
-        let refusal = format!("SIP/2.0 438 Invalid Identity Header\r\n{HEAD}");
-        let refusal = Facts::of_other(&sip::Message::scan(refusal.as_bytes()).unwrap());
-        c.handle(judged(flow().reversed(), refusal, None));
-        assert_eq!(
-            c.poll_output(),
-            None,
-            "neither half before the call goes on"
-        );
-        let uid = c.poll_parked().unwrap().uid;
-        c.handle_released(Released {
-            uid,
-            facts: then.map(invite),
-            evidence: None,
-            why: Why::Certificate,
-        });
-        let (Some(Output::Begin(begin)), Some(Output::End(end))) =
-            (c.poll_output(), c.poll_output())
-        else {
-            panic!("first half, then second half")
-        };
-        assert_eq!((end.code, c.held()), (438, 0));
-        let counted = c.tallies().values().map(|t| t.refusal_disagrees).sum();
-        (begin.verdict.validation, end.disagrees, counted)
-    }
-
-    #[test]
-    fn m2_what_was_said_of_a_call_while_it_waited_is_held_against_its_later_verdict() {
-        use Validation::{Failed, Passed, Undetermined};
-        assert_eq!(waited(Some(Passed)), (Passed, true, 1));
-        assert_eq!(waited(Some(Failed)), (Failed, false, 0));
-        assert_eq!(waited(None), (Undetermined, false, 0));
-    }
-}
+mod tests;
