@@ -240,6 +240,7 @@ fn read(
         })?;
         let over = stop.load(Ordering::Relaxed) || Instant::now() >= until;
         if over {
+            source.ask_drops(&mut |event| event.feed(&mut assembler));
             assembler.finish();
         } else {
             assembler.handle_time(source.upto(clock::now()));

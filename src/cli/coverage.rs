@@ -99,6 +99,7 @@ impl Show {
             );
         } else {
             for (sensor, share, ranges) in &shown {
+                let (since, until) = (seconds(since), seconds(until));
                 say!("{sensor}: {} of {since} to {until} seen", percent(*share));
                 let rows = ranges.iter().map(Range::cells).collect();
                 let header = ["from", "until", "state", "seen", "packets", "messages"];

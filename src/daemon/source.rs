@@ -131,6 +131,7 @@ impl Reader {
         self.source.poll(wait, &mut |event| event.feed(assembler))?;
         assembler.handle_time(clock::now());
         if stopping {
+            self.source.ask_drops(&mut |event| event.feed(assembler));
             assembler.handle_close(self.source.sensor(), clock::now());
             assembler.finish();
         }

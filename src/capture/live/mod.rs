@@ -278,8 +278,8 @@ impl LiveSource {
         losing
     }
 
-    /// Tells what the kernel dropped since it was asked last.
-    fn ask_drops(&mut self, each: &mut dyn FnMut(Event<'_>)) {
+    /// Tells what the kernel dropped since it was asked last: at the end, before nobody asks any more.
+    pub fn ask_drops(&mut self, each: &mut dyn FnMut(Event<'_>)) {
         let Some(Ok(s)) = self.tap.socket().map(PacketSocket::statistics) else {
             return;
         };
