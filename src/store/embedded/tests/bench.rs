@@ -208,7 +208,7 @@ fn made(uid: u64, r: &mut Random) -> Begin {
     if uid.is_multiple_of(2) {
         b.direction = Direction::Egress;
         b.pair = r.percent(97).then(|| Pair {
-            uid: uid - 1 - r.below(60),
+            uid: (uid - 1).saturating_sub(r.below(60)),
             at: b.at.minus(Duration::from_micros(500 + r.below(20_000))),
             how: if r.percent(60) {
                 Pairing::CallId
