@@ -74,6 +74,7 @@ fn answered(seconds: u32) -> End {
         released_by: None,
         retransmissions: 0,
         forks: 0,
+        one_way: false,
         auth_retries: 0,
     }
 }
@@ -128,6 +129,8 @@ impl Sample {
                     config: 1,
                     direction,
                     peer_rule: peer.clone(),
+                    attribution: Default::default(),
+                    pair: None,
                     peer,
                     transport: Transport::Udp,
                     source: source.parse().unwrap(),

@@ -404,7 +404,7 @@ impl Terms {
         };
         let was = match end.state {
             State::Answered => true,
-            State::Failed | State::Cancelled => false,
+            State::Failed | State::Cancelled | State::Redirected => false,
             State::Unfinished => return,
         };
         let lasted = end.duration_ms.map(|ms| f64::from(ms) / 1000.0);

@@ -275,6 +275,7 @@ impl Attempt {
             released_by: self.released.map(|(_, by)| by),
             retransmissions: self.retransmissions,
             forks: self.forks,
+            one_way: false,
             auth_retries: self.auth_retries,
         })
     }

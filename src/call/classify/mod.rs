@@ -62,6 +62,25 @@ flags! {
     ReplaySuspect "replay-suspect" "a PASSporT under more Call-IDs than retries and alternative routes come to";
     Disagrees "disagrees" "verstat in the INVITE says the opposite of our verdict";
     NotVerified "not-verified" "signed, and not checked: the probe was overloaded";
+    SignerUnexpected "signer-unexpected" "validly signed by a provider that this trunk is not expected to carry calls of";
+    NewSignedNumber "new-signed-number" "valid attestation A for a number that this neighbour has not signed before";
+    DoNotOriginate "do-not-originate" "calls from a number of the do-not-originate list";
+    Unallocated "unallocated-number" "calls from a number whose block is assigned to nobody";
+    Premium "premium-number" "calls from a number that only takes calls, at a charge";
+    MalformedNumber "malformed-number" "what stands for the calling number is none";
+    NeighbourSpoof "neighbour-spoof" "the calling number looks local to the called one: same area code and exchange, without valid attestation A";
+    Emergency "emergency" "to an emergency number: never part of a campaign or of a count against a neighbour";
+    EmergencyCallback "emergency-callback" "to a number that called an emergency number a short while ago: likewise";
+    AnonymousAttested "anonymous-attested" "no calling number is shown or asserted, and a PASSporT attests one";
+    Loop "loop" "a call that we had handed on came back";
+    HighVolume "high-volume" "the calling number makes more calls than its neighbour's threshold";
+    Snowshoe "snowshoe" "the neighbour's calls come from many numbers that call once or twice each";
+    ShortCalls "short-calls" "the calling number's answered calls are short";
+    LowAnswer "low-answer" "few of the calling number's calls are answered";
+    SequentialDialling "sequential-dialling" "the calling number dials one number after the other";
+    Flood "flood" "a burst of calls to one number or prefix";
+    ProtectedFlood "protected-flood" "a burst of calls to a protected number, such as a public-safety answering point";
+    MixChange "mix-change" "the neighbour's mix of attestation, answers and lengths has changed suddenly";
 }
 
 impl fmt::Display for Flag {

@@ -3,9 +3,12 @@
 //! The first rule whose keys all match names the neighbour. The table has a version, which every record keeps, so that
 //! an old call keeps the neighbour of its day.
 
+pub mod attribution;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+pub use attribution::{Attribution, PeerKey, PeerKeys};
 use ipnet::IpNet;
 
 use crate::call::record::Direction;

@@ -18,6 +18,8 @@ pub use evidence::Evidence;
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
 use crate::call::classify::{Flags, Verstat};
+use crate::call::leg::Pair;
+use crate::call::peer::Attribution;
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
 use crate::wire::{Provenance, Transport};
@@ -150,6 +152,10 @@ pub struct Begin {
     pub peer: Option<Arc<str>>,
     /// The rule of peers.toml that named it.
     pub peer_rule: Option<Arc<str>>,
+    /// By what it was told.
+    pub attribution: Attribution,
+    /// Of an egress leg: the ingress leg that it continues, where that is certain.
+    pub pair: Option<Pair>,
     /// What carried it.
     pub transport: Transport,
     /// Sender.
@@ -184,8 +190,10 @@ pub enum State {
     Answered,
     /// The caller gave up: CANCEL and 487.
     Cancelled,
-    /// 3xx to 6xx.
+    /// 4xx to 6xx.
     Failed,
+    /// 3xx: the receiver names others to try.
+    Redirected,
 }
 
 /// Who ended an answered call.
@@ -225,6 +233,8 @@ pub struct End {
     pub duration_ms: Option<u32>,
     /// Who sent BYE.
     pub released_by: Option<ReleasedBy>,
+    /// No answer to it was ever seen: a tap that sees one direction alone, or a receiver that is silent.
+    pub one_way: bool,
     /// How often the INVITE was seen again: retransmissions.
     pub retransmissions: u8,
     /// Further branches of a fork (same Call-ID, From tag and CSeq, other branch).

@@ -23,7 +23,7 @@ pub(crate) fn full() -> Snapshot {
     let mut tally = Tally::default();
     tally.attempts = 3;
     tally.validations = [1, 2, 0, 0];
-    tally.flags[0] = 1;
+    tally.flags = vec![1];
     tally.verdicts.insert((None, None), 1);
     let failed = (Some(Attestation::A), Some(Rule::ALL[0]));
     tally.verdicts.insert(failed, 2);

@@ -442,6 +442,8 @@ impl Collector {
             direction: resolved.direction,
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
             peer_rule: resolved.peer.map(|(_, r)| r.name.clone()),
+            attribution: Default::default(),
+            pair: None,
             transport: flow.transport,
             source: flow.source,
             destination: flow.destination,

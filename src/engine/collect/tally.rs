@@ -68,8 +68,8 @@ pub struct Tally {
     pub validations: [u64; 4],
     /// Attempts by claimed attestation and the rule that decided.
     pub verdicts: BTreeMap<(Option<Attestation>, Option<Rule>), u64>,
-    /// Attempts by flag, in the order of [`Flag::ALL`].
-    pub flags: [u64; Flag::ALL.len()],
+    /// Attempts by flag, in the order of [`Flag::ALL`]; empty before the first.
+    pub flags: Vec<u64>,
     /// Attempts that the other side's verification spoke against (`Reason: STIR` or a refusal).
     pub refused_by_stir: u64,
     /// Of these, those that we say the opposite of.
@@ -105,6 +105,7 @@ impl Tally {
         for (n, v) in self.validations.iter_mut().zip(Self::VALIDATIONS) {
             *n += u64::from(v == begin.verdict.validation);
         }
+        self.flags.resize(Flag::ALL.len(), 0);
         for (n, f) in self.flags.iter_mut().zip(Flag::ALL) {
             *n += u64::from(begin.flags.contains(*f));
         }

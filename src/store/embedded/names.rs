@@ -54,7 +54,7 @@ named! {
     Provenance { File "file", Wire "wire", Hep "hep" }
     Validation { Passed "passed", Failed "failed", Undetermined "undetermined", None "none" }
     Attestation { A "A", B "B", C "C" }
-    State { Unfinished "unfinished", Answered "answered", Cancelled "cancelled", Failed "failed" }
+    State { Unfinished "unfinished", Answered "answered", Cancelled "cancelled", Failed "failed", Redirected "redirected" }
     Verstat { Passed "TN-Validation-Passed", PassedA "TN-Validation-Passed-A", PassedB "TN-Validation-Passed-B", PassedC "TN-Validation-Passed-C", Failed "TN-Validation-Failed", FailedA "TN-Validation-Failed-A", FailedB "TN-Validation-Failed-B", FailedC "TN-Validation-Failed-C", None "No-TN-Validation" }
     ReleasedBy { Caller "caller", Called "called" }
 }

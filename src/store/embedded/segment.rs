@@ -628,6 +628,8 @@ impl BeginColumns {
             provenance: named(&self.provenance, i, "provenance", s)?.unwrap_or(Provenance::File),
             peer: peer.map(|p| names.shared(p)),
             peer_rule: peer_rule.map(|p| names.shared(p)),
+            attribution: Default::default(),
+            pair: None,
         })
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use pairing::Pairing;
+pub use crate::call::leg::Pairing;
 
 use crate::base::Timestamp;
 use crate::base::digest::Digest128;
@@ -260,7 +260,7 @@ impl<'a> Attempt<'a> {
 /// When a leg failed or was given up.
 pub(crate) fn ended_at(leg: &StoredCall) -> Option<Timestamp> {
     match leg.end.as_ref()?.state {
-        State::Failed | State::Cancelled => settled_at(leg),
+        State::Failed | State::Cancelled | State::Redirected => settled_at(leg),
         State::Answered | State::Unfinished => None,
     }
 }

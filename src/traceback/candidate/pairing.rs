@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Attempt, Egress, calling_numbers, ended_at, settled_at};
 use crate::base::Timestamp;
+use crate::call::leg::Pairing;
 use crate::call::record::{Direction, StoredCall};
 use crate::traceback::window::PAIRING_REACH;
 
@@ -20,51 +21,20 @@ const SAME_SENSOR: Duration = Duration::from_millis(5);
 /// Most that two sensors' clocks are believed to differ; a clock that may be off by more is not healthy anyway.
 const TWO_SENSORS: Duration = Duration::from_secs(2);
 
-/// What tied an egress leg to its ingress leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pairing {
-    /// Same Call-ID.
-    CallId,
-    /// Same PASSporT.
-    Passport,
-    /// Same Session-ID.
-    SessionId,
-    /// Same `icid-value`.
-    Icid,
-    /// Same SDP origin line.
-    SdpOrigin,
-    /// Same numbers within two seconds, and no other ingress leg has them.
-    Numbers,
-    /// Likewise, but only the last nine digits of the called number are the same.
-    Suffix,
-}
-
-impl Pairing {
-    const ALL: [Self; 7] = [
-        Self::CallId,
-        Self::Passport,
-        Self::SessionId,
-        Self::Icid,
-        Self::SdpOrigin,
-        Self::Numbers,
-        Self::Suffix,
-    ];
-
-    fn fits(self, attempt: &Attempt<'_>, ingress: &StoredCall, egress: &StoredCall) -> bool {
-        fn same<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
-            a.is_some() && a == b
-        }
-        let (i, e) = (&ingress.begin, &egress.begin);
-        match self {
-            Self::CallId => i.ids.call_id == e.ids.call_id,
-            Self::Passport => same(i.verdict.passport, e.verdict.passport),
-            Self::SessionId => same(i.ids.session_id, e.ids.session_id),
-            Self::Icid => same(i.ids.icid, e.ids.icid),
-            Self::SdpOrigin => same(i.ids.sdp_origin, e.ids.sdp_origin),
-            Self::Numbers => by_numbers(attempt, ingress, egress, same_called),
-            Self::Suffix => by_numbers(attempt, ingress, egress, same_suffix),
-        }
+/// Whether `key` ties the two legs.
+fn fits(key: Pairing, attempt: &Attempt<'_>, ingress: &StoredCall, egress: &StoredCall) -> bool {
+    fn same<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
+        a.is_some() && a == b
+    }
+    let (i, e) = (&ingress.begin, &egress.begin);
+    match key {
+        Pairing::CallId => i.ids.call_id == e.ids.call_id,
+        Pairing::Passport => same(i.verdict.passport, e.verdict.passport),
+        Pairing::SessionId => same(i.ids.session_id, e.ids.session_id),
+        Pairing::Icid => same(i.ids.icid, e.ids.icid),
+        Pairing::SdpOrigin => same(i.ids.sdp_origin, e.ids.sdp_origin),
+        Pairing::Numbers => by_numbers(attempt, ingress, egress, same_called),
+        Pairing::Suffix => by_numbers(attempt, ingress, egress, same_suffix),
     }
 }
 
@@ -119,7 +89,7 @@ fn find_partner(attempts: &[Attempt<'_>], egress: &StoredCall) -> Option<(usize,
         let fits: Vec<_> = open
             .iter()
             .copied()
-            .filter(|(i, l)| attempts.get(*i).is_some_and(|a| key.fits(a, l, egress)))
+            .filter(|(i, l)| attempts.get(*i).is_some_and(|a| fits(key, a, l, egress)))
             .collect();
         if fits.is_empty() {
             continue;

@@ -386,6 +386,8 @@ impl<'a> BeginRow<'a> {
             direction: self.direction,
             peer: text(self.peer)?.map(Arc::from),
             peer_rule: text(self.peer_rule)?.map(Arc::from),
+            attribution: Default::default(),
+            pair: None,
             transport: self.transport,
             source: self.source,
             destination: self.destination,
@@ -486,6 +488,7 @@ impl EndFacts {
             retransmissions: self.retransmissions,
             forks: self.forks,
             auth_retries: self.auth_retries,
+            one_way: false,
         }
     }
 

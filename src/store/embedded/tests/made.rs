@@ -35,6 +35,8 @@ pub fn begin(uid: u64) -> Begin {
         direction: Direction::Ingress,
         peer: None,
         peer_rule: None,
+        attribution: Default::default(),
+        pair: None,
         transport: Transport::Udp,
         source: "198.51.100.1:5060".parse().unwrap(),
         destination: "192.0.2.1:5060".parse().unwrap(),
@@ -75,6 +77,7 @@ pub fn end(b: &Begin) -> End {
         released_by: Some(ReleasedBy::Caller),
         retransmissions: 0,
         forks: 0,
+        one_way: false,
         auth_retries: 0,
     }
 }
@@ -229,6 +232,8 @@ fn any_begin() -> impl Strategy<Value = Begin> {
             direction: way.0,
             peer: place.1.map(Into::into),
             peer_rule: place.2.map(Into::into),
+            attribution: Default::default(),
+            pair: None,
             transport: way.1.0,
             source: way.2,
             destination: way.3,
@@ -282,6 +287,7 @@ fn any_end() -> impl Strategy<Value = End> {
         released_by: how.3,
         retransmissions: counts[0],
         forks: counts[1],
+        one_way: false,
         auth_retries: counts[2],
     })
 }
