@@ -1,15 +1,17 @@
 //! Flags: what is remarkable about a call, each with a stable name.
 //!
-//! - [`flagging`]: flags of an attempt for itself
+//! - [`flagging`]: flags of an attempt for itself · [`note`]: what a flag rests on, where the record does not show it
 //! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
 pub mod disagreement;
 pub mod flagging;
+pub mod note;
 pub mod replay;
 pub mod skew;
 
 pub use disagreement::Verstat;
 pub use flagging::OwnNumbers;
+pub use note::Notes;
 
 use std::fmt;
 
@@ -35,6 +37,11 @@ macro_rules! flags {
             /// What it means, in one line.
             pub const fn what(self) -> &'static str {
                 match self { $(Flag::$id => $what),* }
+            }
+
+            /// The flag of that name.
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|f| f.label() == label)
             }
         }
     };

@@ -427,6 +427,7 @@ impl<'a> BeginRow<'a> {
             },
             verstat: self.verstat,
             flags: self.flags,
+            notes: Default::default(),
         })
     }
 }

@@ -57,6 +57,7 @@ pub fn begin(uid: u64) -> Begin {
         verdict: Verdict::default(),
         verstat: None,
         flags: Flags::default(),
+        notes: Default::default(),
     }
 }
 
@@ -245,6 +246,7 @@ fn any_begin() -> impl Strategy<Value = Begin> {
             verdict,
             verstat,
             flags,
+            notes: Default::default(),
         },
     )
 }
