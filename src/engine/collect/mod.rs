@@ -459,6 +459,7 @@ impl Collector {
             verdict: invite.verdict,
             verstat: invite.verstat,
             flags,
+            notes: Default::default(),
         });
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();

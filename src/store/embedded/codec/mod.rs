@@ -497,6 +497,7 @@ impl<'a> BeginRow<'a> {
             },
             verstat: self.verstat,
             flags: self.flags,
+            notes: Default::default(),
         })
     }
 }

@@ -230,6 +230,7 @@ impl BeginColumns {
             },
             verstat: named(&self.verstat, i, "verstat", s)?,
             flags,
+            notes: Default::default(),
             sensor: names.shared(sensor),
             // Before there was a live capture, all came from files.
             provenance: named(&self.provenance, i, "provenance", s)?.unwrap_or(Provenance::File),

@@ -59,6 +59,7 @@ pub fn begin(uid: u64) -> Begin {
         verdict: Verdict::default(),
         verstat: None,
         flags: Flags::default(),
+        notes: Default::default(),
     }
 }
 
@@ -327,6 +328,7 @@ fn any_begin() -> impl Strategy<Value = Begin> {
                 verdict,
                 verstat,
                 flags,
+                notes: Default::default(),
             }
         },
     )
