@@ -1,7 +1,7 @@
 //! The embedded store: no server, one folder, a log and Parquet files.
 //!
 //! ```text
-//! format                                      "tracehop store, format 1"
+//! format                                      "tracehop store, format 2"
 //! lock                                        held while a process writes; holds its process id
 //! forgotten                                   until when retention has deleted everything (RFC 3339)
 //! wal/0000000007.wal                          the open log, and one more while its records are being sealed
