@@ -114,6 +114,8 @@ pub struct AttemptCounters {
     pub collisions: u64,
     /// Attempts taken over from before a restart.
     pub resumed: u64,
+    /// Attempts that were open before a restart and are not taken over; one where their number is unknown.
+    pub not_resumed: u64,
 }
 
 /// All attempts that are not finished, or were just now.
@@ -286,7 +288,10 @@ impl Attempts {
             return key;
         }
         let own = key.split(branch.max(1));
-        let is_split = self.open.get(&own).is_some_and(|a| a.has_branch(cseq, branch));
+        let is_split = self
+            .open
+            .get(&own)
+            .is_some_and(|a| a.has_branch(cseq, branch));
         if is_split { own } else { key }
     }
 
@@ -439,6 +444,11 @@ impl Attempts {
     pub fn count_on(&mut self, counters: AttemptCounters, lost: u64) {
         self.counters = counters;
         self.counters.evicted += lost;
+    }
+
+    /// Attempts from before a restart that can't be taken over.
+    pub fn count_not_resumed(&mut self, calls: u64) {
+        self.counters.not_resumed += calls;
     }
 
     /// The source has ended: everything is closed as it stands, one by one while [`Attempts::poll_end`] is called, for there may be

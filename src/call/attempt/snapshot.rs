@@ -173,6 +173,7 @@ impl Attempts {
             };
             let due = attempt.begun_at() < now.minus(age);
             if due || self.open.len() >= self.limits.open || self.open.get(&key).is_some() {
+                self.counters.not_resumed += 1;
                 continue;
             }
             attempt.was_blind();

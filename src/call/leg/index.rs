@@ -104,7 +104,10 @@ fn number_keys(leg: &LegFacts) -> Keys {
         let nobody = leg.calling().next().is_none().then_some(0);
         for calling in callings.chain(nobody) {
             // Nine symbols of four bits above 23.
-            let key = IndexKey(Pairing::Numbers as u8, packed(end) << (4 * Tn::MAX) | calling);
+            let key = IndexKey(
+                Pairing::Numbers as u8,
+                packed(end) << (4 * Tn::MAX) | calling,
+            );
             if !keys.contains(&key) {
                 keys.push(key);
             }

@@ -118,15 +118,17 @@ impl Legs {
         (legs, self.by_ingress.len() + self.by_egress.len())
     }
 
-    /// A leg comes in. Says whether it is a call that we had handed on.
+    /// A leg comes in. Where it is a call that we had handed on, gives the egress leg of then.
     ///
     /// It is if an egress leg of ours that has not failed bears the same identifier; answered ones count for a minute. After a failure the same
     /// identifiers come again without any loop: the upstream tries another way. Where it tries two at once, it is the neighbour again of whom we had the
     /// call before, and our leg went to somebody else.
-    pub fn handle_ingress(&mut self, leg: LegFacts) -> bool {
+    pub fn handle_ingress(&mut self, leg: LegFacts) -> Option<Pair> {
         self.tick(leg.at);
-        let is_loop = LOOPS.into_iter().any(|kind| self.came_back(kind, &leg));
-        self.counters.loops += u64::from(is_loop);
+        let out = LOOPS
+            .into_iter()
+            .find_map(|kind| self.came_back(kind, &leg));
+        self.counters.loops += u64::from(out.is_some());
         self.by_ingress.insert(leg.uid, &ingress_keys(&leg));
         let (uid, at) = (leg.uid, leg.at);
         let ingress = Ingress {
@@ -138,7 +140,7 @@ impl Legs {
             self.counters.evicted += 1;
             self.by_ingress.remove(uid, &ingress_keys(&old.leg));
         }
-        is_loop
+        out
     }
 
     /// A leg goes out. Gives the ingress leg that it continues, where that is certain.
@@ -197,7 +199,9 @@ impl Legs {
             }
         } else if let Some(egress) = self.egress.remove(&end.uid) {
             self.by_egress.remove(end.uid, &egress_keys(&egress.leg));
-            let ingress = egress.ingress.and_then(|(uid, _)| self.ingress.get_mut(&uid));
+            let ingress = egress
+                .ingress
+                .and_then(|(uid, _)| self.ingress.get_mut(&uid));
             if let Some(ingress) = ingress {
                 ingress.advanced = ingress.advanced.max(Some(settled));
             }
@@ -299,17 +303,20 @@ impl Legs {
         (legs, all)
     }
 
-    fn came_back(&self, kind: Pairing, ingress: &LegFacts) -> bool {
-        keys_of(kind, ingress).iter().any(|key| {
+    fn came_back(&self, how: Pairing, ingress: &LegFacts) -> Option<Pair> {
+        let is_it = |e: &&Egress| {
+            let before = e.leg.at <= ingress.at.plus(slack(&e.leg, ingress));
+            let alive = !e.answered || e.leg.at.distance(ingress.at) <= COMES_BACK;
+            let from_the_same = e.ingress.as_ref().is_some_and(|(_, p)| *p == ingress.peer);
+            let tried_twice = from_the_same && e.leg.peer != ingress.peer;
+            before && alive && !tried_twice
+        };
+        keys_of(how, ingress).iter().find_map(|key| {
             let (uids, _) = self.by_egress.get(key);
-            let out = uids.iter().filter_map(|uid| self.egress.get(uid));
-            out.into_iter().any(|e| {
-                let before = e.leg.at <= ingress.at.plus(slack(&e.leg, ingress));
-                let alive = !e.answered || e.leg.at.distance(ingress.at) <= COMES_BACK;
-                let from_the_same = e.ingress.as_ref().is_some_and(|(_, p)| *p == ingress.peer);
-                let tried_twice = from_the_same && e.leg.peer != ingress.peer;
-                before && alive && !tried_twice
-            })
+            let mut out = uids.iter().filter_map(|uid| self.egress.get(uid));
+            let leg = &out.find(is_it)?.leg;
+            let (uid, at) = (leg.uid, leg.at);
+            Some(Pair { uid, at, how })
         })
     }
 }

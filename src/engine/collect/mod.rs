@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::call::attempt::{
-    AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
+    AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, Lane,
+    RequestKind, Snapshot, snapshot,
 };
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{Campaign, Finding, OwnNumbers, flagging};
-use crate::call::peer::{PeerTable, Side};
+use crate::call::classify::{Campaign, Finding, Flag, Notes, OwnNumbers, flagging};
+use crate::call::leg::{LegCounters, LegFacts, LegLimits, Legs, Pair};
+use crate::call::peer::PeerTable;
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
@@ -64,6 +66,8 @@ pub enum Output {
 pub struct Collector {
     settings: CollectSettings,
     attempts: Attempts,
+    legs: Legs,
+    now: Timestamp,
     next_uid: u64,
     output: VecDeque<Output>,
     counters: CollectCounters,
@@ -86,9 +90,11 @@ pub struct Collector {
 struct Held {
     at: Timestamp,
     flow: Flow,
-    side: Side,
+    lane: Lane,
     sensor: u16,
     invite: Box<InviteFacts>,
+    pair: Option<Pair>,
+    came_back: Option<Pair>,
     evidence: Option<Box<Evidence>>,
     ends: Vec<End>,
     octets: usize,
@@ -124,6 +130,8 @@ impl Collector {
     pub fn new(settings: CollectSettings, next_uid: u64) -> Self {
         Self {
             attempts: Attempts::new(settings.limits),
+            legs: Legs::new(LegLimits::default()),
+            now: Timestamp::MIN,
             replays: Replays::new(settings.window),
             skews: Skews::default(),
             places: Vec::new(),
@@ -161,7 +169,8 @@ impl Collector {
             wanting,
             ..
         } = judged;
-        let side = self.settings.peers.side(&flow);
+        self.now = self.now.max(at);
+        let lane = Lane::new(self.settings.peers.side(&flow), &flow);
         let c = &mut self.counters;
         match facts {
             Err(Unjudged::NotSip) => c.not_sip += 1,
@@ -169,6 +178,7 @@ impl Collector {
             Ok(Facts::Response(response)) => {
                 c.responses += 1;
                 let request = self.settings.peers.side(&flow.reversed());
+                let request = Lane::new(request, &flow);
                 self.attempts.handle_response(at, request, &response);
             }
             Ok(Facts::Request(request)) => {
@@ -179,7 +189,8 @@ impl Collector {
                     }
                 }
                 let reversed = self.settings.peers.side(&flow.reversed());
-                self.attempts.handle_request(at, side, reversed, &request);
+                let reversed = Lane::new(reversed, &flow);
+                self.attempts.handle_request(at, lane, reversed, &request);
             }
             Ok(Facts::Invite(invite)) => {
                 let uid = self.next_uid;
@@ -189,7 +200,7 @@ impl Collector {
                 let place = || place_of(peers.resolve(&flow, trunk), tallies, places);
                 match self
                     .attempts
-                    .handle_invite_at_place(uid, at, side, &invite, place)
+                    .handle_invite_at_place(uid, at, lane, &invite, place)
                 {
                     InviteIs::Retransmission => c.retransmissions += 1,
                     InviteIs::Fork => c.forks += 1,
@@ -198,12 +209,15 @@ impl Collector {
                     InviteIs::New => {
                         c.attempts += 1;
                         self.next_uid += 1;
+                        let (pair, came_back) = self.tie(uid, at, &flow, sensor, &invite);
                         let call = Held {
                             at,
                             flow,
-                            side,
+                            lane,
                             sensor,
                             invite,
+                            pair,
+                            came_back,
                             evidence,
                             ends: Vec::new(),
                             octets: 0,
@@ -221,6 +235,7 @@ impl Collector {
 
     /// Lets time pass without a message: attempts that nobody answers end.
     pub fn handle_time(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
         self.attempts.handle_time(now);
         self.take_ends();
     }
@@ -247,6 +262,34 @@ impl Collector {
             self.ended(ended);
         }
         self.attempts.count_on(old.counters(), 0);
+        self.legs.begin_anew();
+        self.now = Timestamp::MIN;
+    }
+
+    /// What is open, to be taken over after a restart. To be taken before [`Collector::finish`]: the records of these calls then say how they stand.
+    pub fn snapshot(&self, now: Timestamp, clock: snapshot::ClockMark) -> Snapshot {
+        let peers = self.settings.peers.version;
+        self.attempts.snapshot(now, clock, peers)
+    }
+
+    /// Takes over what was open before a restart. Gives how many calls.
+    ///
+    /// # Errors
+    ///
+    /// [`snapshot::Refused`]: then they stay unfinished.
+    pub fn resume(
+        &mut self,
+        snapshot: Snapshot,
+        now: Timestamp,
+        clock: snapshot::ClockMark,
+    ) -> Result<u64, snapshot::Refused> {
+        let peers = self.settings.peers.version;
+        self.attempts.resume(snapshot, now, clock, peers)
+    }
+
+    /// Calls that were open before a restart and can't be taken over.
+    pub fn count_not_resumed(&mut self, calls: u64) {
+        self.attempts.count_not_resumed(calls);
     }
 
     /// Begins anew after a panic: what may be half done is let go, and counts and calls that wait are kept.
@@ -255,6 +298,7 @@ impl Collector {
         let counters = self.attempts.counters();
         self.attempts = Attempts::new(self.settings.limits);
         self.attempts.count_on(counters, open);
+        self.legs.begin_anew();
         self.replays.begin_anew(self.settings.window);
         self.next_uid = self.next_uid.max(next_uid) + 1;
         self.counters.panicked += 1;
@@ -295,7 +339,7 @@ impl Collector {
         self.park_counters.count(why);
         self.held_octets -= call.octets;
         if let Some(invite) = facts {
-            self.attempts.handle_verdict(uid, call.side, &invite);
+            self.attempts.handle_verdict(uid, call.lane, &invite);
             if call.hold_against(&invite)
                 && let Some(tally) = self.tally_of(&call)
             {
@@ -338,6 +382,11 @@ impl Collector {
         self.attempts.counters()
     }
 
+    /// What became of legs so far.
+    pub fn leg_counters(&self) -> LegCounters {
+        self.legs.counters()
+    }
+
     /// Entries kept for attempts now: bounded by a small multiple of [`AttemptLimits`].
     pub fn remembered(&self) -> usize {
         self.attempts.remembered()
@@ -364,7 +413,36 @@ impl Collector {
         }
     }
 
+    /// What ties a new attempt to others at our edge. It is asked when the INVITE has its turn: a call that waits for a certificate is told by the
+    /// PASSporT that it shows, and nobody waits for it.
+    fn tie(
+        &mut self,
+        uid: u64,
+        at: Timestamp,
+        flow: &Flow,
+        sensor: u16,
+        invite: &InviteFacts,
+    ) -> (Option<Pair>, Option<Pair>) {
+        let trunk = invite.trunk.as_deref().map(str::as_bytes);
+        let resolved = self.settings.peers.resolve(flow, trunk);
+        let peer = resolved.peer.map(|(p, _)| p.id.clone());
+        let view = (sensor, self.settings.clock.error_ns);
+        match resolved.direction {
+            Direction::Ingress => {
+                let leg = LegFacts::new(uid, at, view, peer, invite);
+                (None, self.legs.handle_ingress(leg))
+            }
+            Direction::Egress => {
+                let leg = LegFacts::new(uid, at, view, peer, invite);
+                (self.legs.handle_egress(leg), None)
+            }
+            // Between strangers, or between hosts of our own platform.
+            Direction::Unknown => (None, None),
+        }
+    }
+
     fn ended(&mut self, ended: Ended) {
+        self.legs.handle_end(self.now, &ended.end);
         let key = usize::try_from(ended.place)
             .ok()
             .and_then(|p| self.places.get(p));
@@ -415,6 +493,8 @@ impl Collector {
             invite,
             evidence,
             ends,
+            pair,
+            came_back,
             ..
         } = call;
         let invite = *invite;
@@ -423,6 +503,16 @@ impl Collector {
         let resolved = s.peers.resolve(&flow, trunk);
         let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
         let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
+        let mut notes = Notes::default();
+        if let Some(out) = came_back {
+            let note = format!(
+                "record {} went out with the same {}",
+                out.uid,
+                out.how.label()
+            );
+            flags.insert(Flag::Loop);
+            notes.insert(Flag::Loop, &note);
+        }
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
         let inside = direction == Direction::Unknown && resolved.peer.is_some();
@@ -447,7 +537,7 @@ impl Collector {
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
             peer_rule: resolved.peer.map(|(_, r)| r.name.clone()),
             attribution: Default::default(),
-            pair: None,
+            pair,
             transport: flow.transport,
             source: flow.source,
             destination: flow.destination,
@@ -459,7 +549,7 @@ impl Collector {
             verdict: invite.verdict,
             verstat: invite.verstat,
             flags,
-            notes: Default::default(),
+            notes,
         });
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();

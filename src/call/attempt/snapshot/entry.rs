@@ -128,7 +128,9 @@ pub(super) fn write(out: &mut Vec<u8>, key: &Key, attempt: &Attempt) {
     option(out, s.last, answer);
     option(out, s.challenged, answer);
     option(out, s.acknowledged, time);
-    option(out, s.dialog, |out, d| out.extend_from_slice(&d.to_le_bytes()));
+    option(out, s.dialog, |out, d| {
+        out.extend_from_slice(&d.to_le_bytes())
+    });
     option(out, s.cancel_cause, |out, c| out.push(c));
     option(out, s.theirs, |out, (cause, refused)| {
         out.extend_from_slice(&cause.to_le_bytes());
@@ -168,7 +170,9 @@ pub(super) fn read(r: &mut Reader<'_>) -> Option<(Key, Attempt)> {
             r.u8()?,
         ),
         cseq: r.u32()?,
-        branches: (0..r.u8()?).map(|_| read_branch(r)).collect::<Option<_>>()?,
+        branches: (0..r.u8()?)
+            .map(|_| read_branch(r))
+            .collect::<Option<_>>()?,
         ringing_at: r.option(Reader::time)?,
         last: r.option(Reader::answer)?,
         challenged: r.option(Reader::answer)?,
