@@ -11,6 +11,7 @@ use super::*;
 use crate::call::classify::Flag;
 use crate::call::record::{Clock, ClockSource, State};
 use crate::daemon::keeper::Keeper;
+use crate::daemon::open_calls;
 use crate::engine::collect::PANICS;
 use crate::engine::judge::Wanting;
 use crate::engine::park::Why;
@@ -101,6 +102,16 @@ impl Daemon {
         Keeper::open(path, StoreSettings::default(), clock::now).unwrap()
     }
 
+    /// The same after a restart.
+    fn again(mut self) -> Self {
+        let (orders, from) = bounded(4);
+        let before = open_calls::load(self.folder.path());
+        let live = self.settings.live.as_mut().unwrap();
+        live.orders = from;
+        live.carried = Arc::new(Carried::new(before));
+        Self { orders, ..self }
+    }
+
     /// Runs with these messages and gives the report and the calls in the store.
     fn run(
         &self,
@@ -116,8 +127,75 @@ impl Daemon {
         let calls = keeper
             .by_called(called, Timestamp::MIN, Timestamp::MAX)
             .unwrap();
+        keeper.close();
+        let live = self.settings.live.as_ref().unwrap();
+        if let Some(snapshot) = live.carried.take_after() {
+            open_calls::save(self.folder.path(), &snapshot);
+        }
         (report, calls)
     }
+}
+
+/// What follows an INVITE: an answer to it, or the caller's BYE.
+fn then(start: &str, n: u32, cseq: &str, secs: u64) -> Message {
+    let text = format!(
+        "{start}\r\nVia: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK{n}\r\nFrom: <sip:+12025550123@example.net>;tag=1\r\n\
+         To: <sip:+12025550142@example.com>;tag=2\r\nCall-ID: {n}@example.net\r\nCSeq: {cseq}\r\n\r\n"
+    );
+    let mut message = test_support::message(clock::now(), text.as_bytes());
+    message.at = message.at.plus(Duration::from_secs(secs));
+    if start.starts_with("SIP/2.0") {
+        message.flow = message.flow.reversed();
+    }
+    message
+}
+
+#[test]
+fn a_call_that_a_restart_cuts_in_two_is_one_record_with_its_duration() {
+    let d = Daemon::new();
+    let answer = then("SIP/2.0 200 OK", 1, "1 INVITE", 0);
+    let (_, calls) = d.run(true, vec![invite(1, 0), answer, invite(2, 0)]);
+    let states: Vec<_> = calls
+        .iter()
+        .map(|c| c.end.as_ref().unwrap().state)
+        .collect();
+    assert_eq!(states, [State::Answered, State::Unfinished]);
+    let d = d.again();
+    let bye = then("BYE sip:a@192.0.2.1 SIP/2.0", 1, "2 BYE", 30);
+    let busy = then("SIP/2.0 486 Busy Here", 2, "1 INVITE", 31);
+    let (report, calls) = d.run(true, vec![bye, busy, invite(3, 0)]);
+    assert_eq!((report.attempts.resumed, report.attempts.orphans), (2, 0));
+    assert_eq!(calls.len(), 3, "no record twice");
+    let ends: Vec<_> = calls.iter().map(|c| c.end.as_ref().unwrap()).collect();
+    let states: Vec<_> = ends.iter().map(|e| (e.state, e.code)).collect();
+    assert_eq!(
+        states,
+        [
+            (State::Answered, 200),
+            (State::Failed, 486),
+            (State::Unfinished, 0)
+        ]
+    );
+    let duration = ends[0].duration_ms.unwrap();
+    assert!((29_900..40_000).contains(&duration), "{duration}");
+    // The one that is open now goes on; those that ended don't.
+    let (report, _) = d.again().run(true, vec![]);
+    assert_eq!(report.attempts.resumed, 1);
+}
+
+#[test]
+fn calls_from_before_a_restart_that_can_not_go_on_are_counted() {
+    let d = Daemon::new();
+    d.run(true, vec![invite(1, 0)]);
+    let mut d = d.again();
+    d.settings.collect.peers = Arc::new(crate::call::peer::PeerTable {
+        version: 99,
+        ..Default::default()
+    });
+    let (report, calls) = d.run(true, vec![then("BYE sip:a@b SIP/2.0", 1, "2 BYE", 30)]);
+    let a = report.attempts;
+    assert_eq!((a.resumed, a.not_resumed, a.orphans), (0, 1, 1));
+    assert_eq!(calls[0].end.as_ref().unwrap().state, State::Unfinished);
 }
 
 #[test]
