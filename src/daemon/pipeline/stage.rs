@@ -249,6 +249,8 @@ impl Collect<'_> {
                     store.append_end(&end)?;
                     report.ends += 1;
                 }
+                Output::Finding(_) => report.findings += 1,
+                Output::Campaign(_) => report.campaigns += 1,
             }
         }
         Ok(())
