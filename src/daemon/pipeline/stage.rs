@@ -250,7 +250,10 @@ impl Collect<'_> {
                     report.ends += 1;
                 }
                 Output::Finding(_) => report.findings += 1,
-                Output::Campaign(_) => report.campaigns += 1,
+                Output::Campaign(campaign) => {
+                    store.append_campaign(&campaign)?;
+                    report.campaigns += 1;
+                }
             }
         }
         Ok(())

@@ -88,6 +88,7 @@ pub fn end(b: &Begin) -> End {
 /// A record in which nothing is absent.
 pub fn full_begin(uid: u64) -> Begin {
     let mut b = begin(uid);
+    b.direction = Direction::Egress;
     b.peer = Some("carrier-a".into());
     b.peer_rule = Some("carrier-a-tg7".into());
     b.attribution = Attribution {
@@ -108,7 +109,7 @@ pub fn full_begin(uid: u64) -> Begin {
     };
     b.pair = Some(Pair {
         uid: 41,
-        at: b.at,
+        at: b.at.minus(std::time::Duration::from_micros(1_850)),
         how: Pairing::SessionId,
     });
     b.vlan = Some(107);
