@@ -276,6 +276,7 @@ impl Config {
             require_identity: self.require_identity,
             priority_signers: self.priority_signers.clone(),
             crl: self.crl,
+            kept_headers: self.peers.headers(),
         }
     }
 }

@@ -143,6 +143,7 @@ impl PipelineSettings {
             verify: Arc::new(config.verify_settings()),
             collect: CollectSettings {
                 peers: config.peers.clone(),
+                plan: config.plan.clone(),
                 own_numbers: config.provider.own_numbers.clone(),
                 window: config.freshness,
                 sensors: vec![Sensor {
