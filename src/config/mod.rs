@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use peers::mac;
 pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
@@ -49,6 +50,8 @@ pub struct Config {
     pub clock: Clock,
     /// Neighbours.
     pub peers: Arc<PeerTable>,
+    /// The text that says who they are.
+    pub peers_text: Arc<str>,
     /// Half width of the freshness window.
     pub freshness: Duration,
     /// Whose rules of verification hold.
@@ -226,6 +229,7 @@ impl Config {
                     error_ns: u32::try_from(error_ms * 1_000_000).unwrap_or(u32::MAX),
                 },
                 peers: Arc::new(peers),
+                peers_text: peers_text.into(),
                 freshness: Duration::from_secs(freshness),
                 profile,
                 verstat,
@@ -276,6 +280,7 @@ impl Config {
             require_identity: self.require_identity,
             priority_signers: self.priority_signers.clone(),
             crl: self.crl,
+            kept_headers: self.peers.headers(),
         }
     }
 }
