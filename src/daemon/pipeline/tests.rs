@@ -63,7 +63,7 @@ impl Daemon {
             verify: Arc::default(),
             collect: CollectSettings {
                 peers: Arc::default(),
-                own_numbers: Default::default(),
+                flags: Default::default(),
                 window: Duration::from_secs(60),
                 sensors: vec![Sensor {
                     name: "edge".into(),

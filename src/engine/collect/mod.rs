@@ -13,9 +13,10 @@ use crate::call::attempt::{
     AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
 };
 use crate::call::classify::disagreement::refusal_disagrees;
+use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{OwnNumbers, flagging};
+use crate::call::classify::{FlagMemory, FlagSettings};
 use crate::call::peer::{PeerTable, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
@@ -30,8 +31,8 @@ use tally::{key_of, place_of};
 pub struct CollectSettings {
     /// Neighbours.
     pub peers: Arc<PeerTable>,
-    /// Numbers of our own.
-    pub own_numbers: OwnNumbers,
+    /// What flags are set by.
+    pub flags: FlagSettings,
     /// Half width of the freshness window.
     pub window: Duration,
     /// The sensors by index.
@@ -68,6 +69,7 @@ pub struct Collector {
     places: Vec<TallyKey>,
     replays: Replays,
     skews: Skews,
+    memory: FlagMemory,
     /// Whether calls may wait for certificates, and how many.
     park: Option<ParkLimits>,
     /// Records of calls that wait: their halves go out when the call goes on.
@@ -122,6 +124,7 @@ impl Collector {
             attempts: Attempts::new(settings.limits),
             replays: Replays::new(settings.window),
             skews: Skews::default(),
+            memory: FlagMemory::default(),
             places: Vec::new(),
             settings,
             next_uid,
@@ -194,6 +197,7 @@ impl Collector {
                     InviteIs::New => {
                         c.attempts += 1;
                         self.next_uid += 1;
+                        self.memory.note(at, &invite, &self.settings.flags);
                         let call = Held {
                             at,
                             flow,
@@ -227,6 +231,7 @@ impl Collector {
         if settings.window != self.settings.window {
             self.replays.begin_anew(settings.window);
         }
+        self.memory.handle_peers(&settings.peers);
         self.settings = settings;
     }
 
@@ -349,6 +354,21 @@ impl Collector {
         &self.skews
     }
 
+    /// Goes on with what another collector has remembered for flags.
+    pub fn remembering(self, memory: FlagMemory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What is remembered for flags, at the end: nothing is left.
+    pub fn take_memory(&mut self) -> FlagMemory {
+        std::mem::take(&mut self.memory)
+    }
+
+    /// Counts of what is remembered for flags.
+    pub fn memory_counters(&self) -> MemoryCounters {
+        self.memory.counters()
+    }
+
     /// What each neighbour sent or got so far.
     pub fn tallies(&self) -> &BTreeMap<TallyKey, Tally> {
         &self.tallies
@@ -418,7 +438,8 @@ impl Collector {
         let trunk = invite.trunk.as_deref().map(str::as_bytes);
         let resolved = s.peers.resolve(&flow, trunk);
         let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
-        let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
+        let flagged = self.memory.flag(at, &invite, &resolved, &s.flags);
+        let (mut flags, notes) = (flagged.flags, flagged.notes);
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
         let inside = direction == Direction::Unknown && resolved.peer.is_some();
@@ -454,8 +475,8 @@ impl Collector {
             ids: invite.ids,
             verdict: invite.verdict,
             verstat: invite.verstat,
-            flags,
-            notes: Default::default(),
+            flags: s.flags.keep(flags),
+            notes,
         });
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();

@@ -12,7 +12,7 @@ const HEAD: &str = "Via: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK1\r\nFrom: <sip:
 fn collector() -> Collector {
     let settings = CollectSettings {
         peers: Arc::default(),
-        own_numbers: OwnNumbers::default(),
+        flags: Default::default(),
         window: Duration::from_secs(60),
         sensors: vec![Sensor {
             name: "edge".into(),
