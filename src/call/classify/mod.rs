@@ -2,10 +2,13 @@
 //!
 //! - [`flagging`]: flags of an attempt for itself, and their evidence · [`note`]: what a flag rests on, where the record does not show it
 //! - [`memory`]: numbers signed before, and callers of emergency numbers · [`about`]: what an operator has to know of each flag
+//! - [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
 //! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
 pub mod about;
+pub mod campaign;
 pub mod disagreement;
+pub mod finding;
 pub mod flagging;
 pub mod memory;
 pub mod note;
@@ -13,7 +16,9 @@ pub mod replay;
 pub mod skew;
 
 pub use about::{Group, Severity};
+pub use campaign::Campaign;
 pub use disagreement::Verstat;
+pub use finding::Finding;
 pub use flagging::{FlagSettings, OwnNumbers};
 pub use memory::FlagMemory;
 pub use note::Notes;
@@ -98,6 +103,20 @@ flags! {
 impl fmt::Display for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.label())
+    }
+}
+
+impl serde::Serialize for Flag {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.label())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Flag {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let label = <std::borrow::Cow<'_, str>>::deserialize(d)?;
+        Self::from_label(&label)
+            .ok_or_else(|| serde::de::Error::custom(format!("{label:?} is no flag")))
     }
 }
 

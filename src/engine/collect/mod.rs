@@ -16,7 +16,7 @@ use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{FlagMemory, FlagSettings};
+use crate::call::classify::{Campaign, Finding, FlagMemory, FlagSettings};
 use crate::call::peer::{PeerTable, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
@@ -46,7 +46,7 @@ pub struct CollectSettings {
 }
 
 /// What collect gives out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// A call attempt began.
     Begin(Box<Begin>),
@@ -54,6 +54,10 @@ pub enum Output {
     End(End),
     /// What it takes to judge the attempt again that began last.
     Evidence(Box<StoredEvidence>),
+    /// A behaviour is above its threshold, still is, or no longer is.
+    Finding(Box<Finding>),
+    /// A campaign began, goes on, or is over.
+    Campaign(Box<Campaign>),
 }
 
 /// The machine. `handle` in, `poll_output` out.
