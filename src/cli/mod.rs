@@ -4,6 +4,7 @@ mod capture;
 mod check;
 mod coverage;
 mod demo;
+mod flags;
 mod lab;
 mod metrics;
 mod output;
@@ -44,6 +45,7 @@ enum Command {
     Coverage(coverage::Show),
     Check(check::Check),
     Rules(rules::Rules),
+    Flags(flags::Flags),
     Lab(lab::Lab),
     #[command(hide = true)]
     Metrics(metrics::Metrics),
@@ -118,6 +120,7 @@ pub fn run() -> ExitCode {
         Command::Coverage(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Rules(c) => c.run(),
+        Command::Flags(c) => c.run(),
         Command::Lab(c) => c.run(),
         Command::Metrics(c) => c.run(),
     };
