@@ -227,7 +227,7 @@ impl Flag {
                 "the number",
                 "`[numbers]`",
                 "a PBX that sends extensions behind a 1",
-                "NANP: NXX-NXX-XXXX, no N11 (47 CFR 64.1200(k)(2)(i))",
+                "NANP: NXX-NXX-XXXX, no N11 (47 CFR 64.1200(k)(2))",
             ),
             UnknownUpstream => row(
                 "ingress",
@@ -283,14 +283,14 @@ impl Flag {
                 "where the number stands, and the entry of the list",
                 "`[numbers] do_not_originate`",
                 "the list is out of date",
-                "47 CFR 64.1200(k)(2)(i), (o); the Industry Traceback Group's registry",
+                "47 CFR 64.1200(k)(1), (o); the Industry Traceback Group's registry",
             ),
             Unallocated => row(
                 "ingress",
                 "where the number stands, and its thousands block",
                 "`[numbers] allocations`",
                 "data that is older than the assignment: load it monthly. What the data does not name is never flagged",
-                "47 CFR 64.1200(k)(2)(i)(B); NANPA's central office code and thousands-block reports",
+                "47 CFR 64.1200(k)(2); NANPA's central office code and thousands-block reports",
             ),
             Premium => row(
                 "ingress",
@@ -310,7 +310,7 @@ impl Flag {
                 "ingress from outside, but emergency calls and calls back",
                 "the area code and exchange",
                 "",
-                "true neighbours: about one honest call in a hundred without attestation A; worth something in numbers only, so it is no proof",
+                "true neighbours call each other too: it is worth something in numbers only, and no proof",
                 "FCC consumer guide on neighbour spoofing",
             ),
             Emergency => row(

@@ -1,7 +1,12 @@
-//! What a flag of a record rests on, in words: read from the record, so that nothing is stored twice.
+//! What a flag rests on, in words: read from the record, so that nothing is stored twice.
 
-use crate::call::classify::Flag;
-use crate::call::record::{Begin, Verdict};
+use std::net::SocketAddr;
+
+use super::Flagged;
+use crate::base::Timestamp;
+use crate::call::attempt::InviteFacts;
+use crate::call::classify::{Flag, Flags, Notes, Verstat};
+use crate::call::record::{Begin, Numbers, Verdict};
 use crate::number::Tn;
 use crate::number::nanp::{NanpShape, shape};
 use crate::stir::verify::{Rule, RuleSet};
@@ -19,22 +24,75 @@ pub struct FlagEvidence {
     pub evidence: String,
 }
 
-/// Every flag of a record with what it rests on.
-pub fn of_record(begin: &Begin) -> Vec<FlagEvidence> {
+/// What evidence is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Its flags.
+    pub flags: Flags,
+    /// Notes of the time of the call.
+    pub notes: &'a Notes,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// Sender and receiver, where they are known.
+    pub flow: Option<(SocketAddr, SocketAddr)>,
+    /// Numbers.
+    pub numbers: &'a Numbers,
+    /// Request-URI, where its user is no number.
+    pub called_text: Option<&'a str>,
+    /// Verdict.
+    pub verdict: &'a Verdict,
+    /// What it says of an earlier verification.
+    pub verstat: Option<Verstat>,
+}
+
+impl<'a> From<&'a Begin> for Shown<'a> {
+    fn from(b: &'a Begin) -> Self {
+        Self {
+            flags: b.flags,
+            notes: &b.notes,
+            at: b.at,
+            flow: Some((b.source, b.destination)),
+            numbers: &b.numbers,
+            called_text: b.called_text.as_deref(),
+            verdict: &b.verdict,
+            verstat: b.verstat,
+        }
+    }
+}
+
+impl<'a> Shown<'a> {
+    /// Of a message without a record, such as one that is judged by hand.
+    pub fn of_invite(at: Timestamp, invite: &'a InviteFacts, flagged: &'a Flagged) -> Self {
+        Self {
+            flags: flagged.flags,
+            notes: &flagged.notes,
+            at,
+            flow: None,
+            numbers: &invite.numbers,
+            called_text: invite.called_text.as_deref(),
+            verdict: &invite.verdict,
+            verstat: invite.verstat,
+        }
+    }
+}
+
+/// Every flag of a call with what it rests on.
+pub fn of_call<'a>(call: impl Into<Shown<'a>>) -> Vec<FlagEvidence> {
+    let call = call.into();
     let one = |flag: Flag| FlagEvidence {
         flag: flag.label(),
         group: flag.group().label(),
         severity: flag.severity().label(),
-        evidence: evidence(flag, begin),
+        evidence: evidence(flag, &call),
     };
-    begin.flags.iter().map(one).collect()
+    call.flags.iter().map(one).collect()
 }
 
 /// What one flag rests on. A note of the time of the call says it where there is one; total on purpose: a new flag must say what shows it.
-pub fn evidence(flag: Flag, begin: &Begin) -> String {
+pub fn evidence(flag: Flag, call: &Shown<'_>) -> String {
     use Flag::*;
-    let (v, n) = (&begin.verdict, &begin.numbers);
-    let noted = begin.notes.of(flag);
+    let (v, n) = (call.verdict, call.numbers);
+    let noted = call.notes.of(flag);
     let said = |what: &str| noted.unwrap_or(what).to_owned();
     match flag {
         Unsigned => "no Identity header".to_owned(),
@@ -42,7 +100,7 @@ pub fn evidence(flag: Flag, begin: &Begin) -> String {
         Malformed | BadCredential | Untrusted | Revoked | BadSignature => rules(v),
         Stale => match v.iat {
             Some(iat) => {
-                let age = begin.at.nanos() / 1_000_000_000 - iat;
+                let age = call.at.nanos() / 1_000_000_000 - iat;
                 format!("{}; iat {iat}, {age} s before the INVITE", rules(v))
             }
             None => rules(v),
@@ -78,14 +136,17 @@ pub fn evidence(flag: Flag, begin: &Begin) -> String {
             let bad = bad.filter(|tn| shape(tn) == NanpShape::Impossible);
             bad.map(|tn| tn.to_string()).collect::<Vec<_>>().join(", ")
         }
-        UnknownUpstream => format!("from {} to {}", begin.source, begin.destination),
+        UnknownUpstream => match call.flow {
+            Some((source, destination)) => format!("from {source} to {destination}"),
+            None => "no rule names the neighbour".to_owned(),
+        },
         Replayed | ReplaySuspect => match &v.passport {
             Some(p) => said(&format!("PASSporT {p}, seen before")),
             None => said("a PASSporT that was seen before"),
         },
         Disagrees => format!(
             "verstat={}, ours {}",
-            begin.verstat.map_or("none", |v| v.label()),
+            call.verstat.map_or("none", |v| v.label()),
             v.validation.label()
         ),
         NotVerified => format!("{} Identity headers, no signature checked", v.identities),
@@ -100,7 +161,7 @@ pub fn evidence(flag: Flag, begin: &Begin) -> String {
             number(n.from.or(n.asserted)),
             number(n.called)
         )),
-        Emergency => match (&n.called, &begin.called_text) {
+        Emergency => match (&n.called, call.called_text) {
             (Some(tn), _) => format!("called {tn}"),
             (None, Some(text)) => format!("called {text}"),
             (None, None) => "called an emergency service".to_owned(),

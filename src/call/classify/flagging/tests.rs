@@ -466,17 +466,17 @@ fn evidence_is_read_from_the_record() {
             "from 198.51.100.1:5060 to 192.0.2.1:5060",
         ),
     ] {
-        assert_eq!(evidence(flag, &begin), want);
+        assert_eq!(evidence(flag, &(&begin).into()), want);
     }
-    let stale = evidence(Flag::Stale, &begin);
+    let stale = evidence(Flag::Stale, &(&begin).into());
     assert!(
         stale.ends_with("iat 900, 100 s before the INVITE"),
         "{stale}"
     );
     for flag in Flag::ALL {
-        assert!(!evidence(*flag, &begin).is_empty() || *flag == Flag::InvalidNanp);
+        assert!(!evidence(*flag, &(&begin).into()).is_empty() || *flag == Flag::InvalidNanp);
     }
-    let all = super::evidence::of_record(&begin);
+    let all = super::evidence::of_call(&begin);
     assert_eq!(all.len(), begin.flags.iter().count());
     assert_eq!((all[0].flag, all[0].severity), ("orig-mismatch", "bad"));
 }
