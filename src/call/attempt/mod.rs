@@ -4,6 +4,7 @@
 //! - [`family`]: one attempt and what its messages change
 //! - [`lane`]: where a leg runs
 //! - [`snapshot`]: what is open, over a restart
+//! - [`oddity`]: what flags need of an INVITE besides its numbers
 //! - [`Attempts`]: all of them, driven in capture order
 //!
 //! A family is Call-ID, From tag and the [`Lane`]: the side of our edge within one network. Into one attempt fold: retransmissions (same CSeq and branch),
@@ -23,6 +24,7 @@
 pub mod facts;
 mod family;
 pub mod lane;
+pub mod oddity;
 pub mod snapshot;
 
 use std::collections::VecDeque;

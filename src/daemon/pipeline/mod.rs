@@ -29,6 +29,7 @@ use crate::call::attempt::{AttemptCounters, AttemptLimits};
 use crate::call::classify::replay::ReplayCounters;
 use crate::call::classify::skew::Skews;
 use crate::call::leg::LegCounters;
+use crate::call::peer::unknown::UnknownNeighbour;
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Coverage, Sensor};
 use crate::capture::{CaptureError, Merge};
@@ -144,7 +145,8 @@ impl PipelineSettings {
             verify: Arc::new(config.verify_settings()),
             collect: CollectSettings {
                 peers: config.peers.clone(),
-                own_numbers: config.provider.own_numbers.clone(),
+                plan: config.plan.clone(),
+                flags: config.flags.clone(),
                 window: config.freshness,
                 sensors: vec![Sensor {
                     name: config.sensor.clone(),
@@ -179,6 +181,10 @@ pub struct Report {
     pub skews: Skews,
     /// Calls of which evidence was given to the store.
     pub evidence: u64,
+    /// Addresses that handed calls over and that no rule knows, busiest first.
+    pub unknown: Vec<UnknownNeighbour>,
+    /// How many such addresses were forgotten for want of room.
+    pub unknown_evicted: u64,
     /// By neighbour.
     pub tallies: BTreeMap<TallyKey, Tally>,
     /// Records written, first halves.

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::*;
 use crate::call::classify::Flag;
+use crate::call::peer::PeerTable;
 use crate::call::record::{Clock, ClockSource, State};
 use crate::daemon::keeper::Keeper;
 use crate::daemon::open_calls;
@@ -63,8 +64,9 @@ impl Daemon {
             credentials: Arc::default(),
             verify: Arc::default(),
             collect: CollectSettings {
+                plan: Default::default(),
                 peers: Arc::default(),
-                own_numbers: Default::default(),
+                flags: Default::default(),
                 window: Duration::from_secs(60),
                 sensors: vec![Sensor {
                     name: "edge".into(),
@@ -188,10 +190,7 @@ fn calls_from_before_a_restart_that_can_not_go_on_are_counted() {
     let d = Daemon::new();
     d.run(true, vec![invite(1, 0)]);
     let mut d = d.again();
-    d.settings.collect.peers = Arc::new(crate::call::peer::PeerTable {
-        version: 99,
-        ..Default::default()
-    });
+    d.settings.collect.peers = Arc::new(PeerTable::new(Vec::new(), Vec::new(), 99));
     let (report, calls) = d.run(true, vec![then("BYE sip:a@b SIP/2.0", 1, "2 BYE", 30)]);
     let a = report.attempts;
     assert_eq!((a.resumed, a.not_resumed, a.orphans), (0, 1, 1));

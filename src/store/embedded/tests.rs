@@ -1,6 +1,7 @@
 //! The store as a whole, on a real folder.
 
 mod bench;
+mod campaigns;
 pub(super) mod evidence;
 mod faults;
 mod kill;

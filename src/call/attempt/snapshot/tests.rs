@@ -54,6 +54,8 @@ fn invite(n: u64) -> InviteFacts {
         verdict: Verdict::default(),
         verstat: None,
         unknown_ppt_only: false,
+        said: Default::default(),
+        oddity: Default::default(),
     }
 }
 
