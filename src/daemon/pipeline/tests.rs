@@ -86,6 +86,7 @@ impl Daemon {
                 orders: from,
                 board: board.clone(),
                 hurry: Arc::new(AtomicBool::new(false)),
+                carried: Arc::default(),
             }),
         };
         Self {
