@@ -72,7 +72,11 @@ impl Opened {
 /// What the daemon writes into.
 fn folders(config: &Config) -> Vec<PathBuf> {
     let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
-    std::iter::once(config.store.clone()).chain(cache).collect()
+    let findings = config.findings.folders();
+    std::iter::once(config.store.clone())
+        .chain(cache)
+        .chain(findings)
+        .collect()
 }
 
 /// What it reads, over reloads too: the configuration with all beside it, certificates, and what names and hosts need of the system.
