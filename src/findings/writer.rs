@@ -126,6 +126,14 @@ impl Writer {
     fn gather(&self) -> Option<Vec<Rendered>> {
         let (most, linger) = self.sink.batch();
         let first = self.events.recv().ok()?;
+        if self.patience().is_zero() {
+            // No time is left: what waits still is only counted.
+            self.counters.add(first.kind(), Outcome::Unsent);
+            for event in &self.events {
+                self.counters.add(event.kind(), Outcome::Unsent);
+            }
+            return None;
+        }
         let mut batch = Vec::with_capacity(most.min(256));
         let take = |event: &Event, batch: &mut Vec<Rendered>| match self.renderer.render(event) {
             Some(rendered) => batch.push(rendered),
