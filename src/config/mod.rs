@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use peers::mac;
 pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
@@ -51,6 +52,8 @@ pub struct Config {
     pub clock: Clock,
     /// Neighbours.
     pub peers: Arc<PeerTable>,
+    /// The text that says who they are.
+    pub peers_text: Arc<str>,
     /// Half width of the freshness window.
     pub freshness: Duration,
     /// Whose rules of verification hold.
@@ -238,6 +241,7 @@ impl Config {
                     error_ns: u32::try_from(error_ms * 1_000_000).unwrap_or(u32::MAX),
                 },
                 peers: Arc::new(peers),
+                peers_text: peers_text.into(),
                 freshness: Duration::from_secs(freshness),
                 profile,
                 verstat,
@@ -289,6 +293,7 @@ impl Config {
             require_identity: self.require_identity,
             priority_signers: self.priority_signers.clone(),
             crl: self.crl,
+            kept_headers: self.peers.headers(),
         }
     }
 }

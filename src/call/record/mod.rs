@@ -17,7 +17,7 @@ pub use evidence::Evidence;
 
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::{Flags, Verstat};
+use crate::call::classify::{Flags, Notes, Verstat};
 use crate::call::leg::Pair;
 use crate::call::peer::Attribution;
 use crate::number::Tn;
@@ -178,6 +178,8 @@ pub struct Begin {
     pub verstat: Option<Verstat>,
     /// Flags.
     pub flags: Flags,
+    /// What flags rest on, where the rest of the record does not show it.
+    pub notes: Notes,
 }
 
 /// How an attempt stands.

@@ -16,6 +16,7 @@
 //!          29 chain 16 octets  30 verstat u8  31 provenance u8 (absent: a capture file); logs of version 1 end here;
 //!          32 keys of the rule u32  33 addresses shared  34 MAC 6 octets  35 trunk context  36 orig-ioi  37 technical prefix
 //!          38 header (strings)  39 pair: uid u64, at i64, how u8
+//!          40 notes string: lines of flag, blank, note
 //! End      uid u64, begun at i64, present u8, state u8, code u16, retransmissions u8, forks u8, auth retries u8,
 //!          then bit 0 cause u8, 1 ringing u32, 2 final u32, 3 duration u32 (milliseconds), 4 released by u8, 5 STIR cause u16;
 //!          6 disagrees  7 one way (not in version 1)
@@ -43,7 +44,7 @@ use octets::{put_digits, put_opt_str, put_socket};
 use super::names::{Named, Numbering};
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::{Flags, Verstat};
+use crate::call::classify::{Flags, Notes, Verstat};
 use crate::call::leg::{Pair, Pairing};
 use crate::call::peer::{Attribution, PeerKeys};
 use crate::call::record::{Begin, Clock, ClockSource, Direction, Ids, Numbers, Verdict};
@@ -52,7 +53,7 @@ use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
 use crate::wire::{Provenance, Transport};
 
 /// Bits of `present` that mean something.
-const PRESENT: u32 = 40;
+const PRESENT: u32 = 41;
 
 /// A number, as an integer where it is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +139,7 @@ pub(super) struct BeginRow<'a> {
     pub keys: PeerKeys,
     pub shared: bool,
     pub mac: Option<&'a [u8; 6]>,
+    pub notes: Option<&'a [u8]>,
     pub trunk_context: Option<&'a [u8]>,
     pub orig_ioi: Option<&'a [u8]>,
     pub tech_prefix: Option<&'a [u8]>,
@@ -228,6 +230,7 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
     bit(37, a.tech_prefix.is_some());
     bit(38, a.header.is_some());
     bit(39, b.pair.is_some());
+    bit(40, !b.notes.is_empty());
 
     out.reserve(512);
     out.extend_from_slice(&b.uid.to_le_bytes());
@@ -305,6 +308,9 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
         out.extend_from_slice(&pair.uid.to_le_bytes());
         out.extend_from_slice(&pair.at.nanos().to_le_bytes());
         out.push(pair.how.code());
+    }
+    if !b.notes.is_empty() {
+        put_str(out, &b.notes.to_text());
     }
     Keys::of(called, [from, asserted, remote, orig], [to, diverted])
 }
@@ -398,6 +404,7 @@ impl<'a> BeginRow<'a> {
                     how: Pairing::from_code(cut.u8()?)?,
                 })
             })?,
+            notes: cut.opt(has(40), Cut::text)?,
         };
         cut.0.is_empty().then_some(row)
     }
@@ -423,6 +430,7 @@ impl<'a> BeginRow<'a> {
             self.orig_ioi,
             self.tech_prefix,
             self.header,
+            self.notes,
         ];
         texts
             .into_iter()
@@ -497,6 +505,7 @@ impl<'a> BeginRow<'a> {
             },
             verstat: self.verstat,
             flags: self.flags,
+            notes: text(self.notes)?.map(Notes::from_text).unwrap_or_default(),
         })
     }
 }

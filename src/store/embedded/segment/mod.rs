@@ -16,6 +16,7 @@
 //! | `attribution` | text | keys of the rule that named the neighbour, separated by blanks |
 //! | `shared` | BOOLEAN | as in the record |
 //! | `mac`, `trunk_context`, `orig_ioi`, `tech_prefix`, `rule_header` | text | as in the record, the last one there named `header` |
+//! | `notes` | text | what flags rest on: lines of flag, blank, words |
 //! | `pair_uid` INT64, `pair_at` TIMESTAMP, `pair_how` text | | of an egress leg, where its ingress leg is certain |
 //! | `origid` | UUID | where it is one in its usual form, else `origid_text` |
 //! | `state`, `released_by` | text | second half; `state` is absent while there is none |
@@ -109,6 +110,7 @@ table! {
         pair_uid: i64 = false Packed Signed None;
         pair_at: i64 = false Packed Time None;
         pair_how: ByteArray = false Dictionary Text None;
+        notes: ByteArray = false Dictionary Text None;
     }
 }
 
@@ -261,6 +263,7 @@ impl SegmentRows {
         c.pair_uid.put_opt(row.pair.map(|p| p.uid.cast_signed()));
         c.pair_at.put_opt(row.pair.map(|p| p.at.nanos()));
         c.pair_how.put_opt(row.pair.map(|p| p.how.cell()));
+        c.notes.put_opt(text(row.notes));
         self.end.push(end);
 
         self.waiting += 1;

@@ -9,6 +9,7 @@ use parquet::data_type::{ByteArray, FixedLenByteArray};
 use super::{BeginColumns, EndColumns, uuid_text};
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
+use crate::call::classify::Notes;
 use crate::call::leg::Pair;
 use crate::call::peer::Attribution;
 use crate::call::peer::attribution::mac_from;
@@ -230,6 +231,9 @@ impl BeginColumns {
             },
             verstat: named(&self.verstat, i, "verstat", s)?,
             flags,
+            notes: text(&self.notes, "notes")?
+                .map(Notes::from_text)
+                .unwrap_or_default(),
             sensor: names.shared(sensor),
             // Before there was a live capture, all came from files.
             provenance: named(&self.provenance, i, "provenance", s)?.unwrap_or(Provenance::File),

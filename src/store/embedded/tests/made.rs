@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use super::super::names::Named;
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::{Flag, Flags, Verstat};
+use crate::call::classify::{Flag, Flags, Notes, Verstat};
 use crate::call::leg::{Pair, Pairing};
 use crate::call::peer::{Attribution, PeerKey, PeerKeys};
 use crate::call::record::*;
@@ -59,6 +59,7 @@ pub fn begin(uid: u64) -> Begin {
         verdict: Verdict::default(),
         verstat: None,
         flags: Flags::default(),
+        notes: Default::default(),
     }
 }
 
@@ -87,6 +88,7 @@ pub fn end(b: &Begin) -> End {
 /// A record in which nothing is absent.
 pub fn full_begin(uid: u64) -> Begin {
     let mut b = begin(uid);
+    b.notes.insert(Flag::Stale, "61 s");
     b.direction = Direction::Egress;
     b.peer = Some("carrier-a".into());
     b.peer_rule = Some("carrier-a-tg7".into());
@@ -249,6 +251,16 @@ fn attribution() -> impl Strategy<Value = Attribution> {
     })
 }
 
+fn notes() -> impl Strategy<Value = Notes> {
+    vec((select(Flag::ALL), "[ -~]{1,40}"), 0..3).prop_map(|all| {
+        let mut notes = Notes::default();
+        for (flag, note) in all {
+            notes.insert(flag, &note);
+        }
+        notes
+    })
+}
+
 fn pair() -> impl Strategy<Value = Pair> {
     (any::<u64>(), time(), named::<Pairing>()).prop_map(|(uid, at, how)| Pair { uid, at, how })
 }
@@ -299,9 +311,19 @@ fn any_begin() -> impl Strategy<Value = Begin> {
         of(named::<Verstat>()),
         attribution(),
         of(pair()),
+        notes(),
     );
     (time(), clock, place, way, numbers, ids, verdict(), flags).prop_map(
-        |(at, clock, place, way, numbers, ids, verdict, (flags, verstat, attribution, pair))| {
+        |(
+            at,
+            clock,
+            place,
+            way,
+            numbers,
+            ids,
+            verdict,
+            (flags, verstat, attribution, pair, notes),
+        )| {
             Begin {
                 uid: 0,
                 at,
@@ -328,6 +350,7 @@ fn any_begin() -> impl Strategy<Value = Begin> {
                 verdict,
                 verstat,
                 flags,
+                notes,
             }
         },
     )
