@@ -8,8 +8,8 @@
 //! - [`pipeline`]: the three stages on threads, from a source of messages to a store
 //! - [`intake`]: what live sources caught, in order, without what is let go
 //! - [`keeper`]: a store that goes on when the disk does not
-//! - [`neighbours`]: what is kept of neighbours beside the records · `open_calls`: calls over a restart
-//! - [`trust`]: credentials over reloads
+//! - [`neighbours`]: what is kept of neighbours beside the records
+//! - [`trust`]: credentials over reloads · `open_calls`: calls over a restart
 //! - [`run`]: the daemon's life · `source`: a thread that reads an interface
 //! - [`status`]: what is shown over HTTP
 //! - [`metrics`]: what a run counted, as Prometheus reads it

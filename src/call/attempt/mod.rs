@@ -2,9 +2,9 @@
 //!
 //! - [`facts`]: what one message contributes, read by the stateless judges
 //! - [`family`]: one attempt and what its messages change
+//! - [`oddity`]: what flags need of an INVITE besides its numbers
 //! - [`lane`]: where a leg runs
 //! - [`snapshot`]: what is open, over a restart
-//! - [`oddity`]: what flags need of an INVITE besides its numbers
 //! - [`Attempts`]: all of them, driven in capture order
 //!
 //! A family is Call-ID, From tag and the [`Lane`]: the side of our edge within one network. Into one attempt fold: retransmissions (same CSeq and branch),

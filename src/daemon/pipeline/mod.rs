@@ -39,6 +39,7 @@ use crate::engine::collect::{CollectCounters, CollectSettings, Collector, Tally,
 use crate::engine::judge::{Judge, Judged};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released};
 use crate::fetch::{Client, FetchReport};
+use crate::findings::Tap;
 use crate::stir::credential::Credentials;
 use crate::stir::verify::VerifySettings;
 use crate::store::{Store, StoreError};
@@ -70,6 +71,8 @@ pub struct PipelineSettings {
     pub evidence: EvidenceKept,
     /// Where certificates that are not at hand are asked for; without one, calls never wait.
     pub fetch: Option<FetchLink>,
+    /// Whom to tell of what is flagged.
+    pub findings: Option<Tap>,
     /// How a daemon steers and watches the stages while they run.
     pub live: Option<Live>,
 }
@@ -159,6 +162,7 @@ impl PipelineSettings {
             assemble: config.assemble,
             evidence: config.evidence,
             fetch: None,
+            findings: None,
             live: None,
         }
     }
@@ -363,10 +367,11 @@ pub fn run_intake(
             });
         }
         let live = settings.live.as_ref();
+        let findings = settings.findings.as_ref();
         let collect = thread::Builder::new()
             .name("collect".to_owned())
             .spawn_scoped(scope, move || {
-                stage::collect(collector, store, live, &from_judges, waiting)
+                stage::collect(collector, store, live, findings, &from_judges, waiting)
             })?;
 
         take_in(intake, live, &to_judges);

@@ -14,6 +14,7 @@ use crate::call::record::Coverage;
 use crate::engine::collect::{Collector, Output};
 use crate::engine::judge::{Judge, Judged};
 use crate::engine::park::{Parked, Released};
+use crate::findings::Tap;
 use crate::host::clock;
 use crate::store::Store;
 use crate::wire::Message;
@@ -75,12 +76,14 @@ pub(super) fn collect(
     collector: Collector,
     store: &mut (dyn Store + Send),
     live: Option<&Live>,
+    findings: Option<&Tap>,
     input: &Receiver<Batch<Judged>>,
     room: Option<WaitingRoom>,
 ) -> Result<Report, PipelineError> {
     Collect {
         collector,
         store,
+        findings,
         report: Report::default(),
         rows: VecDeque::new(),
     }
@@ -90,6 +93,8 @@ pub(super) fn collect(
 pub(super) struct Collect<'a> {
     pub collector: Collector,
     pub store: &'a mut (dyn Store + Send),
+    /// Whom to tell of what is flagged. Telling never waits.
+    pub findings: Option<&'a Tap>,
     pub report: Report,
     /// Rows of the ledger that must not be written yet.
     pub rows: VecDeque<Coverage>,
@@ -270,6 +275,9 @@ impl Collect<'_> {
                     if report.begins.is_multiple_of(RECORDS_PER_COMMIT) {
                         store.commit()?;
                     }
+                    if let Some(tap) = self.findings {
+                        tap.tell_call(begin);
+                    }
                 }
                 Output::Evidence(evidence) => {
                     store.append_evidence(&evidence)?;
@@ -279,10 +287,18 @@ impl Collect<'_> {
                     store.append_end(&end)?;
                     report.ends += 1;
                 }
-                Output::Finding(_) => report.findings += 1,
+                Output::Finding(finding) => {
+                    report.findings += 1;
+                    if let Some(tap) = self.findings {
+                        tap.tell_behaviour(finding);
+                    }
+                }
                 Output::Campaign(campaign) => {
                     store.append_campaign(&campaign)?;
                     report.campaigns += 1;
+                    if let Some(tap) = self.findings {
+                        tap.tell_campaign(campaign);
+                    }
                 }
             }
         }

@@ -82,6 +82,7 @@ impl Daemon {
             assemble: AssembleLimits::default(),
             evidence: EvidenceKept::None,
             fetch: None,
+            findings: None,
             live: Some(Live {
                 credentials: Arc::new(ArcSwap::default()),
                 verify: Arc::new(ArcSwap::default()),
@@ -266,6 +267,7 @@ fn no_row_of_the_ledger_goes_before_a_call_that_waits_for_its_certificate() {
     let mut c = stage::Collect {
         collector,
         store: &mut keeper,
+        findings: None,
         report: Report::default(),
         rows: Default::default(),
     };

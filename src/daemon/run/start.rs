@@ -27,6 +27,7 @@ use crate::engine::Assembler;
 use crate::engine::coverage::Accounts;
 use crate::engine::mirror::Mirror;
 use crate::engine::sequence::Caught;
+use crate::findings::Findings;
 use crate::host::clock;
 use crate::host::log::LogHandle;
 use crate::host::trouble::Trouble;
@@ -73,6 +74,8 @@ impl Daemon {
         let mut stages = PipelineSettings::new(&config, at_hand, judges(&config));
         stages.collect.sensors = sensors.0.clone();
         stages.fetch = trust.link(&config);
+        let findings = Findings::start(&config.findings)?;
+        stages.findings = Some(findings.tap());
         stages.live = Some(steering.clone());
 
         // HEP is the last of the sources.
@@ -103,6 +106,7 @@ impl Daemon {
             readings,
             hep: hep.as_ref().map(HepHandle::view),
             store: keeper.health(),
+            findings: findings.view(),
             fetch: stages.fetch.as_ref().map(|link| link.client.clone()),
             web: opened.web.as_ref().map(WebServer::view),
             known: known.clone(),
@@ -132,6 +136,7 @@ impl Daemon {
             readers,
             hep,
             stages: Some(stages),
+            findings: Some(findings),
             web,
             log,
             known: Known::default(),

@@ -265,8 +265,8 @@ impl Collector {
                     InviteIs::New => {
                         c.attempts += 1;
                         self.next_uid += 1;
-                        let (pair, came_back) = self.tie(uid, at, &flow, sensor, &invite);
                         self.memory.note(at, &invite, &self.settings.flags);
+                        let (pair, came_back) = self.tie(uid, at, &flow, sensor, &invite);
                         let call = Held {
                             at,
                             flow,
@@ -584,12 +584,13 @@ impl Collector {
         let flagged = self.memory.flag(at, &invite, &resolved, &s.flags);
         let (mut flags, mut notes) = (flagged.flags, flagged.notes);
         if let Some(out) = came_back {
-            let (uid, how) = (out.uid, out.how.label());
-            flags.insert(Flag::Loop);
-            notes.insert(
-                Flag::Loop,
-                &format!("record {uid} went out with the same {how}"),
+            let note = format!(
+                "record {} went out with the same {}",
+                out.uid,
+                out.how.label()
             );
+            flags.insert(Flag::Loop);
+            notes.insert(Flag::Loop, &note);
         }
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.

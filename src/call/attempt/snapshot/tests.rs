@@ -45,6 +45,8 @@ fn invite(n: u64) -> InviteFacts {
         numbers,
         called_text: None,
         trunk: None,
+        said: Default::default(),
+        oddity: Default::default(),
         ids: Ids {
             call_id: IdDigest(n),
             session_id: None,
@@ -54,8 +56,6 @@ fn invite(n: u64) -> InviteFacts {
         verdict: Verdict::default(),
         verstat: None,
         unknown_ppt_only: false,
-        said: Default::default(),
-        oddity: Default::default(),
     }
 }
 
