@@ -8,6 +8,7 @@ mod flags;
 mod lab;
 mod metrics;
 mod output;
+mod peers;
 mod rejudge;
 mod replay;
 mod replayed;
@@ -44,6 +45,8 @@ enum Command {
     Trace(trace::Trace),
     Coverage(coverage::Show),
     Check(check::Check),
+    #[command(subcommand)]
+    Peers(peers::Peers),
     Rules(rules::Rules),
     Flags(flags::Flags),
     Lab(lab::Lab),
@@ -119,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Trace(c) => c.run(),
         Command::Coverage(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Flags(c) => c.run(),
         Command::Lab(c) => c.run(),

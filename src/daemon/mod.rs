@@ -8,7 +8,8 @@
 //! - [`pipeline`]: the three stages on threads, from a source of messages to a store
 //! - [`intake`]: what live sources caught, in order, without what is let go
 //! - [`keeper`]: a store that goes on when the disk does not
-//! - [`trust`]: credentials over reloads
+//! - [`neighbours`]: what is kept of neighbours beside the records
+//! - [`trust`]: credentials over reloads · `open_calls`: calls over a restart
 //! - [`run`]: the daemon's life · `source`: a thread that reads an interface
 //! - [`status`]: what is shown over HTTP
 //! - [`metrics`]: what a run counted, as Prometheus reads it
@@ -16,6 +17,8 @@
 pub mod intake;
 pub mod keeper;
 pub mod metrics;
+pub mod neighbours;
+mod open_calls;
 pub mod pipeline;
 pub mod run;
 pub mod source;

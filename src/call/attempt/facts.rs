@@ -9,6 +9,7 @@ use crate::base::digest::IdDigest;
 use crate::base::text;
 use crate::call::classify::Verstat;
 use crate::call::classify::disagreement::stir_cause;
+use crate::call::peer::{Said, Words};
 use crate::call::record::{Ids, Numbers, Verdict};
 use crate::number::{NumberPlan, Tn};
 use crate::stir::verify::facts::asks_for_privacy;
@@ -56,6 +57,8 @@ pub struct InviteFacts {
     pub oddity: Oddity,
     /// Trunk group: `tgrp` of Contact or Request-URI, or `otg` of From.
     pub trunk: Option<Box<str>>,
+    /// What else it says of its trunk.
+    pub said: Said,
     /// Identifiers.
     pub ids: Ids,
     /// What the judges said of its Identity headers.
@@ -83,6 +86,8 @@ pub struct ResponseFacts {
     pub cause: Option<u8>,
     /// What it says against the call's Identity.
     pub stir_cause: Option<u16>,
+    /// Hash of the tag in To: which of the dialogs of a fork it belongs to.
+    pub to_tag: u64,
 }
 
 /// What another request says.
@@ -94,6 +99,14 @@ pub struct RequestFacts {
     pub leg: Leg,
     /// Its leg, if the INVITE came from the other side.
     pub reverse_leg: Leg,
+    /// CSeq number.
+    pub cseq: u32,
+    /// Hash of the topmost Via's branch.
+    pub branch: u64,
+    /// It has a tag in To.
+    pub in_dialog: bool,
+    /// Q.850 cause of a Reason header of BYE or CANCEL.
+    pub cause: Option<u8>,
     /// What a BYE says against the call's Identity.
     pub stir_cause: Option<u16>,
 }
@@ -131,6 +144,7 @@ impl Facts {
                     } else {
                         None
                     },
+                    to_tag: tag(&address(message, HeaderName::To)),
                 })
             }
             StartLine::Request { method, .. } => {
@@ -140,12 +154,20 @@ impl Facts {
                     b"BYE" => RequestKind::Bye,
                     _ => RequestKind::Other,
                 };
+                let to = address(message, HeaderName::To);
                 Self::Request(RequestFacts {
                     kind,
                     leg,
                     reverse_leg: Leg {
                         call_id: leg.call_id,
-                        tag: tag(&address(message, HeaderName::To)),
+                        tag: tag(&to),
+                    },
+                    cseq: message.cseq().map_or(0, |(n, _)| n),
+                    branch: hash(message.branch().unwrap_or_default()),
+                    in_dialog: to.param("tag").is_some(),
+                    cause: match kind {
+                        RequestKind::Bye | RequestKind::Cancel => cause(message),
+                        RequestKind::Ack | RequestKind::Other => None,
                     },
                     stir_cause: match kind {
                         RequestKind::Bye => stir_cause(message, 0, b""),
@@ -157,7 +179,13 @@ impl Facts {
     }
 
     /// Reads an INVITE request together with what verification said of it.
-    pub fn of_invite(message: &Message<'_>, verdict: CallVerdict, plan: &NumberPlan) -> Self {
+    /// Of headers that only rules about neighbours read, those in `kept_headers` are.
+    pub fn of_invite(
+        message: &Message<'_>,
+        verdict: CallVerdict,
+        plan: &NumberPlan,
+        kept_headers: &[Box<str>],
+    ) -> Self {
         let request_uri = match message.start {
             StartLine::Request { uri, .. } => Uri::parse(uri),
             StartLine::Response { .. } => Uri::parse(b""),
@@ -181,11 +209,22 @@ impl Facts {
             called_text,
             oddity: Oddity::of(message, &request_uri, &from, plan),
             trunk: trunk(message, &request_uri, &from).map(|t| text::escape(shorten(t)).into()),
+            said: Said::of(message, &request_uri, &from, &to, kept_headers),
             ids: ids(message, leg.call_id),
             verdict: kept(verdict),
             verstat: Verstat::of(message),
             unknown_ppt_only,
         }))
+    }
+}
+
+impl InviteFacts {
+    /// What rules about neighbours may ask of it.
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            group: self.trunk.as_deref(),
+            said: &self.said,
+        }
     }
 }
 
@@ -214,6 +253,11 @@ fn leg(message: &Message<'_>, from: &NameAddr<'_>) -> Leg {
 
 fn tag(address: &NameAddr<'_>) -> u64 {
     hash(address.param("tag").unwrap_or_default())
+}
+
+/// The branch of a message that shows none.
+pub(super) fn no_branch() -> u64 {
+    hash(b"")
 }
 
 fn hash(text: &[u8]) -> u64 {

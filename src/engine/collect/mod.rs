@@ -10,18 +10,22 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::call::attempt::{
-    AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
+    AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, Lane,
+    RequestKind, Snapshot, snapshot,
 };
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{Campaign, Finding, FlagMemory, FlagSettings};
-use crate::call::peer::{PeerTable, Side};
+use crate::call::classify::{Campaign, Finding, Flag, FlagMemory, FlagSettings};
+use crate::call::leg::{LegCounters, LegFacts, LegLimits, Legs, Pair};
+use crate::call::peer::unknown::{UnknownNeighbour, UnknownNeighbours};
+use crate::call::peer::{PeerTable, Resolved, Seen};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
+use crate::number::NumberPlan;
 use crate::wire::{Flow, Provenance};
 pub use tally::{CollectCounters, DirectionKey, Tally, TallyKey};
 use tally::{key_of, place_of};
@@ -31,6 +35,8 @@ use tally::{key_of, place_of};
 pub struct CollectSettings {
     /// Neighbours.
     pub peers: Arc<PeerTable>,
+    /// How numbers are written here: what stands behind a technical prefix is read by it.
+    pub plan: NumberPlan,
     /// What flags are set by.
     pub flags: FlagSettings,
     /// Half width of the freshness window.
@@ -43,6 +49,53 @@ pub struct CollectSettings {
     pub config: u32,
     /// Bounds.
     pub limits: AttemptLimits,
+}
+
+impl CollectSettings {
+    /// What packets show of a message.
+    fn seen<'a>(&'a self, flow: &'a Flow, sensor: u16) -> Seen<'a> {
+        let sensor = self.sensors.get(usize::from(sensor));
+        Seen {
+            flow,
+            sensor: sensor.or(self.sensors.first()),
+        }
+    }
+
+    fn resolve(&self, flow: &Flow, sensor: u16, invite: &InviteFacts) -> Resolved<'_> {
+        self.peers.resolve(self.seen(flow, sensor), invite.words())
+    }
+
+    /// Takes the technical prefix off the called number that the neighbour's rule asks for.
+    fn take_off_prefix(&self, flow: &Flow, sensor: u16, invite: &mut InviteFacts) {
+        if !self.peers.takes_prefixes() {
+            return;
+        }
+        let resolved = self.resolve(flow, sensor, invite);
+        if let Some(prefix) = resolved.peer.and_then(|(_, r)| r.tech_prefix.as_ref()) {
+            invite
+                .said
+                .take_off(prefix, &self.plan, &mut invite.numbers);
+            if invite.numbers.called.is_some() {
+                invite.called_text = None;
+            }
+        }
+    }
+}
+
+/// A record of no neighbour, for the list of those.
+fn unknown_of(begin: &Begin) -> UnknownNeighbour {
+    UnknownNeighbour {
+        address: begin.source.ip(),
+        calls: 1,
+        uncertain: 0,
+        first: begin.at,
+        last: begin.at,
+        socket: begin.source,
+        own: begin.destination,
+        vlan: begin.vlan,
+        trunk: begin.trunk.clone(),
+        sensor: begin.sensor.clone(),
+    }
 }
 
 /// What collect gives out.
@@ -65,6 +118,8 @@ pub enum Output {
 pub struct Collector {
     settings: CollectSettings,
     attempts: Attempts,
+    legs: Legs,
+    now: Timestamp,
     next_uid: u64,
     output: VecDeque<Output>,
     counters: CollectCounters,
@@ -73,6 +128,7 @@ pub struct Collector {
     places: Vec<TallyKey>,
     replays: Replays,
     skews: Skews,
+    unknown: UnknownNeighbours,
     memory: FlagMemory,
     /// Whether calls may wait for certificates, and how many.
     park: Option<ParkLimits>,
@@ -88,9 +144,11 @@ pub struct Collector {
 struct Held {
     at: Timestamp,
     flow: Flow,
-    side: Side,
+    lane: Lane,
     sensor: u16,
     invite: Box<InviteFacts>,
+    pair: Option<Pair>,
+    came_back: Option<Pair>,
     evidence: Option<Box<Evidence>>,
     ends: Vec<End>,
     octets: usize,
@@ -126,8 +184,11 @@ impl Collector {
     pub fn new(settings: CollectSettings, next_uid: u64) -> Self {
         Self {
             attempts: Attempts::new(settings.limits),
+            legs: Legs::new(LegLimits::default()),
+            now: Timestamp::MIN,
             replays: Replays::new(settings.window),
             skews: Skews::default(),
+            unknown: UnknownNeighbours::default(),
             memory: FlagMemory::default(),
             places: Vec::new(),
             settings,
@@ -164,7 +225,8 @@ impl Collector {
             wanting,
             ..
         } = judged;
-        let side = self.settings.peers.side(&flow);
+        self.now = self.now.max(at);
+        let lane = Lane::new(self.settings.peers.side(&flow), &flow);
         let c = &mut self.counters;
         match facts {
             Err(Unjudged::NotSip) => c.not_sip += 1,
@@ -172,6 +234,7 @@ impl Collector {
             Ok(Facts::Response(response)) => {
                 c.responses += 1;
                 let request = self.settings.peers.side(&flow.reversed());
+                let request = Lane::new(request, &flow);
                 self.attempts.handle_response(at, request, &response);
             }
             Ok(Facts::Request(request)) => {
@@ -182,17 +245,18 @@ impl Collector {
                     }
                 }
                 let reversed = self.settings.peers.side(&flow.reversed());
-                self.attempts.handle_request(at, side, reversed, &request);
+                let reversed = Lane::new(reversed, &flow);
+                self.attempts.handle_request(at, lane, reversed, &request);
             }
-            Ok(Facts::Invite(invite)) => {
+            Ok(Facts::Invite(mut invite)) => {
                 let uid = self.next_uid;
-                let trunk = invite.trunk.as_deref().map(str::as_bytes);
-                let (peers, tallies, places) =
-                    (&self.settings.peers, &mut self.tallies, &mut self.places);
-                let place = || place_of(peers.resolve(&flow, trunk), tallies, places);
+                self.settings.take_off_prefix(&flow, sensor, &mut invite);
+                let (settings, tallies, places) =
+                    (&self.settings, &mut self.tallies, &mut self.places);
+                let place = || place_of(settings.resolve(&flow, sensor, &invite), tallies, places);
                 match self
                     .attempts
-                    .handle_invite_at_place(uid, at, side, &invite, place)
+                    .handle_invite_at_place(uid, at, lane, &invite, place)
                 {
                     InviteIs::Retransmission => c.retransmissions += 1,
                     InviteIs::Fork => c.forks += 1,
@@ -202,12 +266,15 @@ impl Collector {
                         c.attempts += 1;
                         self.next_uid += 1;
                         self.memory.note(at, &invite, &self.settings.flags);
+                        let (pair, came_back) = self.tie(uid, at, &flow, sensor, &invite);
                         let call = Held {
                             at,
                             flow,
-                            side,
+                            lane,
                             sensor,
                             invite,
+                            pair,
+                            came_back,
                             evidence,
                             ends: Vec::new(),
                             octets: 0,
@@ -225,6 +292,7 @@ impl Collector {
 
     /// Lets time pass without a message: attempts that nobody answers end.
     pub fn handle_time(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
         self.attempts.handle_time(now);
         self.take_ends();
     }
@@ -252,6 +320,34 @@ impl Collector {
             self.ended(ended);
         }
         self.attempts.count_on(old.counters(), 0);
+        self.legs.begin_anew();
+        self.now = Timestamp::MIN;
+    }
+
+    /// What is open, to be taken over after a restart. To be taken before [`Collector::finish`]: the records of these calls then say how they stand.
+    pub fn snapshot(&self, now: Timestamp, clock: snapshot::ClockMark) -> Snapshot {
+        let peers = self.settings.peers.version;
+        self.attempts.snapshot(now, clock, peers)
+    }
+
+    /// Takes over what was open before a restart. Gives how many calls.
+    ///
+    /// # Errors
+    ///
+    /// [`snapshot::Refused`]: then they stay unfinished.
+    pub fn resume(
+        &mut self,
+        snapshot: Snapshot,
+        now: Timestamp,
+        clock: snapshot::ClockMark,
+    ) -> Result<u64, snapshot::Refused> {
+        let peers = self.settings.peers.version;
+        self.attempts.resume(snapshot, now, clock, peers)
+    }
+
+    /// Calls that were open before a restart and can't be taken over.
+    pub fn count_not_resumed(&mut self, calls: u64) {
+        self.attempts.count_not_resumed(calls);
     }
 
     /// Begins anew after a panic: what may be half done is let go, and counts and calls that wait are kept.
@@ -260,6 +356,7 @@ impl Collector {
         let counters = self.attempts.counters();
         self.attempts = Attempts::new(self.settings.limits);
         self.attempts.count_on(counters, open);
+        self.legs.begin_anew();
         self.replays.begin_anew(self.settings.window);
         self.next_uid = self.next_uid.max(next_uid) + 1;
         self.counters.panicked += 1;
@@ -299,8 +396,10 @@ impl Collector {
         };
         self.park_counters.count(why);
         self.held_octets -= call.octets;
-        if let Some(invite) = facts {
-            self.attempts.handle_verdict(uid, call.side, &invite);
+        if let Some(mut invite) = facts {
+            self.settings
+                .take_off_prefix(&call.flow, call.sensor, &mut invite);
+            self.attempts.handle_verdict(uid, call.lane, &invite);
             if call.hold_against(&invite)
                 && let Some(tally) = self.tally_of(&call)
             {
@@ -343,6 +442,11 @@ impl Collector {
         self.attempts.counters()
     }
 
+    /// What became of legs so far.
+    pub fn leg_counters(&self) -> LegCounters {
+        self.legs.counters()
+    }
+
     /// Entries kept for attempts now: bounded by a small multiple of [`AttemptLimits`].
     pub fn remembered(&self) -> usize {
         self.attempts.remembered()
@@ -356,6 +460,11 @@ impl Collector {
     /// How far each signer's clock is off, as far as calls show.
     pub fn skews(&self) -> &Skews {
         &self.skews
+    }
+
+    /// Addresses that handed calls over and that no rule knows.
+    pub fn unknown(&self) -> &UnknownNeighbours {
+        &self.unknown
     }
 
     /// Goes on with what another collector has remembered for flags.
@@ -384,7 +493,35 @@ impl Collector {
         }
     }
 
+    /// What ties a new attempt to others at our edge. It is asked when the INVITE has its turn: a call that waits for a certificate is told by the
+    /// PASSporT that it shows, and nobody waits for it.
+    fn tie(
+        &mut self,
+        uid: u64,
+        at: Timestamp,
+        flow: &Flow,
+        sensor: u16,
+        invite: &InviteFacts,
+    ) -> (Option<Pair>, Option<Pair>) {
+        let resolved = self.settings.resolve(flow, sensor, invite);
+        let peer = resolved.peer.map(|(p, _)| p.id.clone());
+        let view = (sensor, self.settings.clock.error_ns);
+        match resolved.direction {
+            Direction::Ingress => {
+                let leg = LegFacts::new(uid, at, view, peer, invite);
+                (None, self.legs.handle_ingress(leg))
+            }
+            Direction::Egress => {
+                let leg = LegFacts::new(uid, at, view, peer, invite);
+                (self.legs.handle_egress(leg), None)
+            }
+            // Between strangers, or between hosts of our own platform.
+            Direction::Unknown => (None, None),
+        }
+    }
+
     fn ended(&mut self, ended: Ended) {
+        self.legs.handle_end(self.now, &ended.end);
         let key = usize::try_from(ended.place)
             .ok()
             .and_then(|p| self.places.get(p));
@@ -401,8 +538,7 @@ impl Collector {
     }
 
     fn tally_of(&mut self, call: &Held) -> Option<&mut Tally> {
-        let trunk = call.invite.trunk.as_deref().map(str::as_bytes);
-        let resolved = self.settings.peers.resolve(&call.flow, trunk);
+        let resolved = self.settings.resolve(&call.flow, call.sensor, &call.invite);
         let key = key_of(&resolved);
         self.tallies.get_mut(&key)
     }
@@ -435,15 +571,27 @@ impl Collector {
             invite,
             evidence,
             ends,
+            pair,
+            came_back,
             ..
         } = call;
         let invite = *invite;
         let s = &self.settings;
-        let trunk = invite.trunk.as_deref().map(str::as_bytes);
-        let resolved = s.peers.resolve(&flow, trunk);
-        let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
+        let resolved = s.resolve(&flow, sensor, &invite);
+        let seen = s.seen(&flow, sensor);
+        let attribution = s.peers.attribution(resolved, seen, invite.words());
+        let sensor = seen.sensor;
         let flagged = self.memory.flag(at, &invite, &resolved, &s.flags);
-        let (mut flags, notes) = (flagged.flags, flagged.notes);
+        let (mut flags, mut notes) = (flagged.flags, flagged.notes);
+        if let Some(out) = came_back {
+            let note = format!(
+                "record {} went out with the same {}",
+                out.uid,
+                out.how.label()
+            );
+            flags.insert(Flag::Loop);
+            notes.insert(Flag::Loop, &note);
+        }
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
         let inside = direction == Direction::Unknown && resolved.peer.is_some();
@@ -467,8 +615,8 @@ impl Collector {
             direction: resolved.direction,
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
             peer_rule: resolved.peer.map(|(_, r)| r.name.clone()),
-            attribution: Default::default(),
-            pair: None,
+            attribution,
+            pair,
             transport: flow.transport,
             source: flow.source,
             destination: flow.destination,
@@ -487,6 +635,9 @@ impl Collector {
         tally.count(&begin);
         if let Some(n) = skew.and_then(|s| tally.skew.get_mut(skew::class_of(s))) {
             *n += 1;
+        }
+        if begin.direction != Direction::Egress && begin.peer.is_none() {
+            self.unknown.handle(unknown_of(&begin));
         }
         self.output.push_back(Output::Begin(begin));
         if let Some(evidence) = evidence {

@@ -30,7 +30,8 @@ fn message(uri: &str, from: &str, headers: &str) -> InviteFacts {
     );
     let message = Message::scan(text.as_bytes()).unwrap();
     let plan = NumberPlan::default();
-    let Facts::Invite(facts) = Facts::of_invite(&message, CallVerdict::default(), &plan) else {
+    let Facts::Invite(facts) = Facts::of_invite(&message, CallVerdict::default(), &plan, &[])
+    else {
         panic!("an INVITE")
     };
     *facts
@@ -75,27 +76,11 @@ fn flagged(facts: &InviteFacts, direction: Direction, kind: Option<PeerKind>) ->
 }
 
 fn peer(kind: PeerKind) -> Peer {
-    Peer {
-        id: "p".into(),
-        name: "p".into(),
-        kind,
-        country: "US".into(),
-        ocn: None,
-        portal_id: None,
-        rmd: None,
-        contact: None,
-    }
+    Peer::new("p", kind)
 }
 
 fn rule() -> PeerRule {
-    PeerRule {
-        name: "r".into(),
-        peer: 0,
-        networks: vec![],
-        port: None,
-        vlan: None,
-        trunk_group: None,
-    }
+    PeerRule::new("r", 0)
 }
 
 fn labels(flagged: &Flagged) -> Vec<&'static str> {
