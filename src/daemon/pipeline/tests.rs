@@ -211,6 +211,36 @@ fn a_panic_in_collect_costs_one_message_and_is_counted() {
 }
 
 #[test]
+fn what_flags_remember_is_left_for_the_next_run() {
+    let emergency = |n| {
+        let mut message = invite(n, 0);
+        let text = String::from_utf8(message.bytes).unwrap();
+        message.bytes = text
+            .replace("INVITE sip:+12025550142@", "INVITE sip:911@")
+            .into_bytes();
+        message
+    };
+    let first = Daemon::new();
+    let (report, _) = first.run(true, vec![emergency(1)]);
+    assert_eq!(report.memory.callers, 1);
+    let left = first.settings.live.as_ref().unwrap().carried.take_memory();
+    let second = Daemon::new();
+    let live = second.settings.live.as_ref().unwrap();
+    live.carried.leave_memory(left.unwrap());
+    let mut back = invite(2, 0);
+    let text = String::from_utf8(back.bytes).unwrap();
+    // The caller of before is called.
+    let text = text.replace("sip:+12025550142@", "sip:+12025550123@");
+    back.bytes = text
+        .replace("From: <sip:+12025550123", "From: <sip:+12125550100")
+        .into_bytes();
+    let (report, _) = second.run(true, vec![back]);
+    assert_eq!(report.memory.callers, 1);
+    let tally = report.tallies.values().next().unwrap();
+    assert_eq!(tally.flagged(Flag::EmergencyCallback), 1);
+}
+
+#[test]
 fn calls_that_were_not_checked_are_undetermined_and_say_so() {
     let d = Daemon::new();
     let (_, calls) = d.run(false, vec![invite(1, 0)]);
