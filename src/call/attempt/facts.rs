@@ -4,6 +4,7 @@ use std::hash::Hasher;
 
 use rustc_hash::FxHasher;
 
+use super::oddity::Oddity;
 use crate::base::digest::IdDigest;
 use crate::base::text;
 use crate::call::classify::Verstat;
@@ -52,6 +53,8 @@ pub struct InviteFacts {
     pub numbers: Numbers,
     /// Request-URI as escaped text, where its user is no number.
     pub called_text: Option<Box<str>>,
+    /// What flags need besides.
+    pub oddity: Oddity,
     /// Trunk group: `tgrp` of Contact or Request-URI, or `otg` of From.
     pub trunk: Option<Box<str>>,
     /// What else it says of its trunk.
@@ -185,6 +188,7 @@ impl Facts {
             branch: hash(message.branch().unwrap_or_default()),
             numbers,
             called_text,
+            oddity: Oddity::of(message, &request_uri, &from, plan),
             trunk: trunk(message, &request_uri, &from).map(|t| text::escape(shorten(t)).into()),
             said: Said::of(message, &request_uri, &from, &to, kept_headers),
             ids: ids(message, leg.call_id),

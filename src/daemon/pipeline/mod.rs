@@ -145,7 +145,7 @@ impl PipelineSettings {
             collect: CollectSettings {
                 peers: config.peers.clone(),
                 plan: config.plan.clone(),
-                own_numbers: config.provider.own_numbers.clone(),
+                flags: config.flags.clone(),
                 window: config.freshness,
                 sensors: vec![Sensor {
                     name: config.sensor.clone(),

@@ -64,7 +64,7 @@ impl Daemon {
             collect: CollectSettings {
                 plan: Default::default(),
                 peers: Arc::default(),
-                own_numbers: Default::default(),
+                flags: Default::default(),
                 window: Duration::from_secs(60),
                 sensors: vec![Sensor {
                     name: "edge".into(),

@@ -13,9 +13,10 @@ use crate::call::attempt::{
     AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
 };
 use crate::call::classify::disagreement::refusal_disagrees;
+use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{Campaign, Finding, OwnNumbers, flagging};
+use crate::call::classify::{Campaign, Finding, FlagMemory, FlagSettings};
 use crate::call::peer::unknown::{UnknownNeighbour, UnknownNeighbours};
 use crate::call::peer::{PeerTable, Resolved, Seen, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
@@ -34,8 +35,8 @@ pub struct CollectSettings {
     pub peers: Arc<PeerTable>,
     /// How numbers are written here: what stands behind a technical prefix is read by it.
     pub plan: NumberPlan,
-    /// Numbers of our own.
-    pub own_numbers: OwnNumbers,
+    /// What flags are set by.
+    pub flags: FlagSettings,
     /// Half width of the freshness window.
     pub window: Duration,
     /// The sensors by index.
@@ -124,6 +125,7 @@ pub struct Collector {
     replays: Replays,
     skews: Skews,
     unknown: UnknownNeighbours,
+    memory: FlagMemory,
     /// Whether calls may wait for certificates, and how many.
     park: Option<ParkLimits>,
     /// Records of calls that wait: their halves go out when the call goes on.
@@ -179,6 +181,7 @@ impl Collector {
             replays: Replays::new(settings.window),
             skews: Skews::default(),
             unknown: UnknownNeighbours::default(),
+            memory: FlagMemory::default(),
             places: Vec::new(),
             settings,
             next_uid,
@@ -251,6 +254,7 @@ impl Collector {
                     InviteIs::New => {
                         c.attempts += 1;
                         self.next_uid += 1;
+                        self.memory.note(at, &invite, &self.settings.flags);
                         let call = Held {
                             at,
                             flow,
@@ -284,6 +288,7 @@ impl Collector {
         if settings.window != self.settings.window {
             self.replays.begin_anew(settings.window);
         }
+        self.memory.handle_peers(&settings.peers);
         self.settings = settings;
     }
 
@@ -413,6 +418,21 @@ impl Collector {
         &self.unknown
     }
 
+    /// Goes on with what another collector has remembered for flags.
+    pub fn remembering(self, memory: FlagMemory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What is remembered for flags, at the end: nothing is left.
+    pub fn take_memory(&mut self) -> FlagMemory {
+        std::mem::take(&mut self.memory)
+    }
+
+    /// Counts of what is remembered for flags.
+    pub fn memory_counters(&self) -> MemoryCounters {
+        self.memory.counters()
+    }
+
     /// What each neighbour sent or got so far.
     pub fn tallies(&self) -> &BTreeMap<TallyKey, Tally> {
         &self.tallies
@@ -482,7 +502,8 @@ impl Collector {
         let seen = s.seen(&flow, sensor);
         let attribution = s.peers.attribution(resolved, seen, invite.words());
         let sensor = seen.sensor;
-        let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
+        let flagged = self.memory.flag(at, &invite, &resolved, &s.flags);
+        let (mut flags, notes) = (flagged.flags, flagged.notes);
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
         let inside = direction == Direction::Unknown && resolved.peer.is_some();
@@ -518,8 +539,8 @@ impl Collector {
             ids: invite.ids,
             verdict: invite.verdict,
             verstat: invite.verstat,
-            flags,
-            notes: Default::default(),
+            flags: s.flags.keep(flags),
+            notes,
         });
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();
