@@ -9,6 +9,7 @@ mod hep;
 mod http;
 mod limits;
 mod log;
+mod numbers;
 mod peers;
 mod reader;
 mod run;
@@ -23,7 +24,7 @@ pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
 
-use crate::call::classify::OwnNumbers;
+use crate::call::classify::{FlagSettings, OwnNumbers};
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
@@ -46,6 +47,8 @@ pub struct Config {
     pub provider: Provider,
     /// How numbers are written here.
     pub plan: NumberPlan,
+    /// What flags are set by.
+    pub flags: FlagSettings,
     /// Name of the sensor, kept in every record.
     pub sensor: Arc<str>,
     /// How good capture times are.
@@ -143,7 +146,6 @@ impl Config {
         let root = reader.root(&table);
 
         let provider = provider(root.section("provider"));
-        let plan = number_plan(root.section("numbers"));
         let sensor = root.section("sensor");
         let name = sensor.text("name").map_or("edge", |(t, _)| t);
         let error_ms = sensor.integer("clock_error_ms", 50, 0..4_000);
@@ -194,6 +196,13 @@ impl Config {
             .required("file", "\"peers.toml\"")
             .map(|(t, _)| peers_section.file(t));
 
+        let own = provider.as_ref().map(|p| p.own_numbers.clone());
+        let numbers = numbers::read(
+            root.section("numbers"),
+            root.section("flags"),
+            own.unwrap_or_default(),
+        );
+
         for section in [sensor, verify, store, traceback, peers_section] {
             section.finish();
         }
@@ -211,6 +220,7 @@ impl Config {
             None => (PeerTable::default(), String::new(), Vec::new()),
         };
         let version = crc32c::crc32c_append(crc32c::crc32c(text.as_bytes()), peers_text.as_bytes());
+        let version = crc32c::crc32c_append(version, &numbers.version.to_le_bytes());
         peers.version = version;
 
         for (name, span) in findings::strangers(&named, &peers) {
@@ -223,6 +233,7 @@ impl Config {
         let (folder, files) = (reader.folder().to_owned(), reader.files());
         let mut problems = reader.into_problems();
         problems.extend(peer_problems);
+        problems.extend(numbers.problems);
         if problems.is_empty() && !peers.peers.iter().any(|p| p.kind == PeerKind::Own) {
             problems.push(Problem {
                 file: peers_file.unwrap_or_default(),
@@ -234,7 +245,8 @@ impl Config {
         match (problems.is_empty(), provider) {
             (true, Some(provider)) => Ok(Self {
                 provider,
-                plan,
+                plan: numbers.plan,
+                flags: numbers.flags,
                 sensor,
                 clock: Clock {
                     source: ClockSource::File,
@@ -349,39 +361,6 @@ fn evidence(s: &Section<'_, '_>) -> EvidenceKept {
             );
             EvidenceKept::default()
         }
-    }
-}
-
-fn number_plan(s: Section<'_, '_>) -> NumberPlan {
-    let default = NumberPlan::default();
-    let digits = |key, default: String| match s.text(key) {
-        Some((t, _)) if t.bytes().all(|b| b.is_ascii_digit()) => t.to_owned(),
-        Some((t, span)) => {
-            s.problem_at(
-                &span,
-                format!("{t:?} is not digits"),
-                "write digits, such as \"1\"",
-            );
-            default
-        }
-        None => default,
-    };
-    let country_code = digits("country_code", default.country_code);
-    let length = s.integer("national_length", 10, 4..16);
-    let prefixes: Vec<String> = s
-        .texts("international_prefixes")
-        .into_iter()
-        .map(|(t, _)| t.to_owned())
-        .collect();
-    s.finish();
-    NumberPlan {
-        country_code,
-        national_length: usize::try_from(length).unwrap_or(10),
-        international_prefixes: if prefixes.is_empty() {
-            default.international_prefixes
-        } else {
-            prefixes
-        },
     }
 }
 

@@ -79,7 +79,10 @@ families! {
 
     MESSAGES Counter "tracehop_messages_total" ["outcome"] "SIP messages, by what became of them. The sum is the number of messages.";
     RECORDS Counter "tracehop_records_total" ["half"] "Record halves written.";
-    ATTEMPTS_LOST Counter "tracehop_attempts_lost_total" ["reason"] "Attempts closed early because the table was full, calls of which only answers were seen, and BYEs of calls we don't know.";
+    ATTEMPTS_LOST Counter "tracehop_attempts_lost_total" ["reason"] "Attempts closed early because the table was full, calls of which only answers were seen, BYEs and CANCELs of calls we don't know, and calls that did not go on after a restart.";
+    ATTEMPT_EVENTS Counter "tracehop_attempt_events_total" ["event"] "What happened to attempts beside their answers.";
+    EGRESS_LEGS Counter "tracehop_egress_legs_total" ["pairing"] "Egress legs by what ties them to the ingress leg that they continue.";
+    LEGS_FORGOTTEN Counter "tracehop_legs_forgotten_total" [] "Legs forgotten before their time because memory was full: they are paired with none, and loops of them go unseen.";
     PASSPORTS Counter "tracehop_passports_total" ["sighting"] "Call attempts with a PASSporT whose signature is not known to be wrong, by what the sight of it is; the last three are no normal routing.";
     PASSPORTS_FORGOTTEN Counter "tracehop_passports_forgotten_total" [] "PASSporTs forgotten before their time because memory was full: replays of them go unseen.";
     EVIDENCE Counter "tracehop_evidence_total" [] "Calls of which it is kept what it takes to judge them again.";

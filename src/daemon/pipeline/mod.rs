@@ -28,6 +28,7 @@ use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
 use crate::call::classify::replay::ReplayCounters;
 use crate::call::classify::skew::Skews;
+use crate::call::leg::LegCounters;
 use crate::call::peer::unknown::UnknownNeighbour;
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Coverage, Sensor};
@@ -44,7 +45,7 @@ use crate::stir::verify::VerifySettings;
 use crate::store::{Store, StoreError};
 use crate::wire::{Message, Provenance};
 
-pub use live::{Board, Live, Order};
+pub use live::{Board, Carried, Live, Order};
 use stage::WaitingRoom;
 
 /// Messages in a batch: the hand-over between threads costs less than a microsecond, shared by so many.
@@ -148,7 +149,7 @@ impl PipelineSettings {
             collect: CollectSettings {
                 peers: config.peers.clone(),
                 plan: config.plan.clone(),
-                own_numbers: config.provider.own_numbers.clone(),
+                flags: config.flags.clone(),
                 window: config.freshness,
                 sensors: vec![Sensor {
                     name: config.sensor.clone(),
@@ -176,6 +177,8 @@ pub struct Report {
     pub collect: CollectCounters,
     /// The table of attempts.
     pub attempts: AttemptCounters,
+    /// Legs and their pairs.
+    pub legs: LegCounters,
     /// What became of PASSporTs.
     pub replays: ReplayCounters,
     /// Signers' clocks.

@@ -64,7 +64,7 @@ impl Daemon {
             collect: CollectSettings {
                 plan: Default::default(),
                 peers: Arc::default(),
-                own_numbers: Default::default(),
+                flags: Default::default(),
                 window: Duration::from_secs(60),
                 sensors: vec![Sensor {
                     name: "edge".into(),
@@ -87,6 +87,7 @@ impl Daemon {
                 orders: from,
                 board: board.clone(),
                 hurry: Arc::new(AtomicBool::new(false)),
+                carried: Arc::default(),
             }),
         };
         Self {

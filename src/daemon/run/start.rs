@@ -18,7 +18,8 @@ use crate::capture::live::LiveSource;
 use crate::config::Config;
 use crate::daemon::intake::{LiveIntake, Note};
 use crate::daemon::keeper::Keeper;
-use crate::daemon::pipeline::{Live, PipelineError, PipelineSettings, Report, run_intake};
+use crate::daemon::open_calls;
+use crate::daemon::pipeline::{Carried, Live, PipelineError, PipelineSettings, Report, run_intake};
 use crate::daemon::source::{Reader, Reading};
 use crate::daemon::status::{Known, Views};
 use crate::daemon::trust::Trust;
@@ -67,6 +68,7 @@ impl Daemon {
             orders: from_us,
             board: Arc::default(),
             hurry: Arc::new(AtomicBool::new(false)),
+            carried: Arc::new(Carried::new(open_calls::load(&config.store))),
         };
         let at_hand = trust.held().current().credentials.clone();
         let mut stages = PipelineSettings::new(&config, at_hand, judges(&config));
@@ -110,9 +112,17 @@ impl Daemon {
             known: known.clone(),
         };
         let lost = notes.clone();
+        let folder = config.store.clone();
         let stages = thread::Builder::new()
             .name("intake".to_owned())
-            .spawn(move || run_stages(&stages, keeper, intake, lost))?;
+            .spawn(move || {
+                let ended = run_stages(&stages, keeper, intake, lost);
+                // Their records are durable now, and say that they are unfinished.
+                if let Some(snapshot) = stages.live.and_then(|l| l.carried.take_after()) {
+                    open_calls::save(&folder, &snapshot);
+                }
+                ended
+            })?;
         let web = opened.web.map(|w| w.start(Arc::new(views))).transpose()?;
         Ok(Self {
             path: path.to_owned(),
