@@ -251,6 +251,65 @@ fn calls_that_were_not_checked_are_undetermined_and_say_so() {
     assert!(!calls[0].begin.flags.contains(Flag::NotVerified));
 }
 
+/// What is flagged is told with its record, and a sink that takes nothing costs no record.
+#[test]
+fn flagged_calls_are_told_and_a_sink_that_takes_nothing_costs_no_record() {
+    use crate::findings::counters::Outcome;
+    use crate::findings::{
+        FileSettings, Filter, Findings, FindingsSettings, Masking, SinkSettings, Way,
+    };
+    let mut d = Daemon::new();
+    let sink = |name: &str, path: &str, queue| SinkSettings {
+        name: name.into(),
+        filter: Filter::default(),
+        masking: Masking::Full,
+        queue,
+        way: Way::File(FileSettings {
+            path: d.folder.path().join(path),
+            octets: 1 << 20,
+            keep: 1,
+        }),
+    };
+    let settings = FindingsSettings {
+        host: Some("edge-1.example.net".into()),
+        sinks: vec![
+            sink("good", "findings.jsonl", 1_000),
+            sink("bad", "no/such/folder", 1),
+        ],
+    };
+    let findings = Findings::start(&settings).unwrap();
+    let view = findings.view();
+    d.settings.findings = Some(findings.tap());
+    let (report, calls) = d.run(true, (1..=200).map(|n| invite(n, 0)).collect());
+    assert_eq!((report.begins, calls.len()), (200, 200));
+    findings.stop(std::time::Instant::now() + Duration::from_secs(5));
+    let text = std::fs::read_to_string(d.folder.path().join("findings.jsonl")).unwrap();
+    let lines = text
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let uids: Vec<u64> = lines
+        .filter(|v| v["type"] == "call")
+        .map(|v| v["uid"].as_u64().unwrap())
+        .collect();
+    let flagged = calls.iter().filter(|c| c.begin.flags.iter().count() > 0);
+    assert_eq!(uids, flagged.map(|c| c.begin.uid).collect::<Vec<_>>());
+    assert_eq!(
+        uids.len(),
+        200,
+        "each has an Identity header that can't be read"
+    );
+    let bad = view
+        .sinks()
+        .into_iter()
+        .find(|s| &*s.name == "bad")
+        .unwrap();
+    assert_eq!(bad.of(Outcome::Delivered), 0);
+    assert_eq!(
+        bad.told,
+        bad.outcomes.iter().map(|(_, _, n)| n).sum::<u64>()
+    );
+}
+
 #[test]
 fn a_step_of_the_clock_ends_what_is_open_and_records_are_durable_within_seconds() {
     let d = Daemon::new();
