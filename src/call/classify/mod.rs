@@ -1,9 +1,10 @@
 //! Flags: what is remarkable about a call, each with a stable name.
 //!
 //! - [`flagging`]: flags of an attempt for itself
-//! - [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
+//! - [`behaviour`]: what many calls show together · [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
 //! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
+pub mod behaviour;
 pub mod campaign;
 pub mod disagreement;
 pub mod finding;

@@ -151,6 +151,8 @@ impl PipelineSettings {
                 }],
                 clock: config.clock,
                 config: config.version,
+                behaviour: config.behaviour.clone(),
+                campaign: config.campaign,
                 limits: AttemptLimits::default(),
             },
             assemble: config.assemble,

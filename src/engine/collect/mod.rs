@@ -12,6 +12,8 @@ use crate::base::Timestamp;
 use crate::call::attempt::{
     AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
 };
+use crate::call::classify::behaviour::{BehaviourSettings, Behaviours, Call};
+use crate::call::classify::campaign::{CampaignSettings, Campaigns, Member};
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
@@ -40,6 +42,10 @@ pub struct CollectSettings {
     pub clock: Clock,
     /// Version of the configuration.
     pub config: u32,
+    /// Where behaviours begin.
+    pub behaviour: BehaviourSettings,
+    /// What makes a campaign.
+    pub campaign: CampaignSettings,
     /// Bounds.
     pub limits: AttemptLimits,
 }
@@ -72,6 +78,8 @@ pub struct Collector {
     places: Vec<TallyKey>,
     replays: Replays,
     skews: Skews,
+    behaviours: Behaviours,
+    campaigns: Campaigns,
     /// Whether calls may wait for certificates, and how many.
     park: Option<ParkLimits>,
     /// Records of calls that wait: their halves go out when the call goes on.
@@ -126,6 +134,8 @@ impl Collector {
             attempts: Attempts::new(settings.limits),
             replays: Replays::new(settings.window),
             skews: Skews::default(),
+            behaviours: Behaviours::new(settings.behaviour.clone()),
+            campaigns: Campaigns::new(settings.campaign),
             places: Vec::new(),
             settings,
             next_uid,
@@ -223,6 +233,9 @@ impl Collector {
     pub fn handle_time(&mut self, now: Timestamp) {
         self.attempts.handle_time(now);
         self.take_ends();
+        self.behaviours.handle_time(now);
+        self.campaigns.handle_time(now);
+        self.take_findings();
     }
 
     /// Other neighbours, numbers and sensors from now on; open attempts keep what they began with. Another freshness window costs what is remembered of
@@ -231,6 +244,8 @@ impl Collector {
         if settings.window != self.settings.window {
             self.replays.begin_anew(settings.window);
         }
+        self.behaviours.handle_settings(settings.behaviour.clone());
+        self.campaigns.handle_settings(settings.campaign);
         self.settings = settings;
     }
 
@@ -247,6 +262,10 @@ impl Collector {
             self.ended(ended);
         }
         self.attempts.count_on(old.counters(), 0);
+        // Where the new time lies says the next call.
+        self.behaviours.begin_anew(Timestamp::MIN);
+        self.campaigns.begin_anew(Timestamp::MIN);
+        self.take_findings();
     }
 
     /// Begins anew after a panic: what may be half done is let go, and counts and calls that wait are kept.
@@ -258,11 +277,16 @@ impl Collector {
         self.replays.begin_anew(self.settings.window);
         self.next_uid = self.next_uid.max(next_uid) + 1;
         self.counters.panicked += 1;
+        self.behaviours.begin_anew(Timestamp::MIN);
+        self.campaigns.begin_anew(Timestamp::MIN);
     }
 
     /// The source has ended: what is still open is closed as it stands, while [`Collector::poll_output`] is called.
     pub fn finish(&mut self) {
         self.attempts.finish();
+        self.behaviours.finish();
+        self.campaigns.finish();
+        self.take_findings();
     }
 
     /// Records, in the order in which they must be written.
@@ -353,6 +377,16 @@ impl Collector {
         &self.skews
     }
 
+    /// What calls show together.
+    pub fn behaviours(&self) -> &Behaviours {
+        &self.behaviours
+    }
+
+    /// Flagged calls that belong together.
+    pub fn campaigns(&self) -> &Campaigns {
+        &self.campaigns
+    }
+
     /// What each neighbour sent or got so far.
     pub fn tallies(&self) -> &BTreeMap<TallyKey, Tally> {
         &self.tallies
@@ -376,7 +410,20 @@ impl Collector {
         // The second half of a record never goes before the first.
         match self.held.get_mut(&ended.end.uid) {
             Some(held) => held.ends.push(ended.end),
-            None => self.output.push_back(Output::End(ended.end)),
+            None => {
+                self.behaviours.handle_end(&ended.end);
+                self.output.push_back(Output::End(ended.end));
+            }
+        }
+    }
+
+    /// What the behaviours and campaigns have to tell goes out behind the call that told them.
+    fn take_findings(&mut self) {
+        while let Some(finding) = self.behaviours.poll_finding() {
+            self.output.push_back(Output::Finding(Box::new(finding)));
+        }
+        while let Some(campaign) = self.campaigns.poll_campaign() {
+            self.output.push_back(Output::Campaign(Box::new(campaign)));
         }
     }
 
@@ -436,7 +483,7 @@ impl Collector {
             Some(Sighting::First) => self.skews.handle(at, &invite.verdict),
             _ => None,
         };
-        let begin = Box::new(Begin {
+        let mut begin = Box::new(Begin {
             uid,
             at,
             clock: s.clock,
@@ -460,6 +507,12 @@ impl Collector {
             verstat: invite.verstat,
             flags,
         });
+        if let Some(call) = Call::of(&begin) {
+            begin.flags.0 |= self.behaviours.handle_call(&call).0;
+        }
+        if let Some(member) = Member::of(&begin) {
+            self.campaigns.handle_call(&member);
+        }
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();
         tally.count(&begin);
@@ -472,7 +525,11 @@ impl Collector {
             let stored = StoredEvidence { uid, at, evidence };
             self.output.push_back(Output::Evidence(Box::new(stored)));
         }
-        self.output.extend(ends.into_iter().map(Output::End));
+        for end in ends {
+            self.behaviours.handle_end(&end);
+            self.output.push_back(Output::End(end));
+        }
+        self.take_findings();
     }
 }
 
