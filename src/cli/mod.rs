@@ -7,6 +7,7 @@ mod demo;
 mod lab;
 mod metrics;
 mod output;
+mod peers;
 mod rejudge;
 mod replay;
 mod replayed;
@@ -43,6 +44,8 @@ enum Command {
     Trace(trace::Trace),
     Coverage(coverage::Show),
     Check(check::Check),
+    #[command(subcommand)]
+    Peers(peers::Peers),
     Rules(rules::Rules),
     Lab(lab::Lab),
     #[command(hide = true)]
@@ -117,6 +120,7 @@ pub fn run() -> ExitCode {
         Command::Trace(c) => c.run(),
         Command::Coverage(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Lab(c) => c.run(),
         Command::Metrics(c) => c.run(),

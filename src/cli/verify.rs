@@ -233,7 +233,8 @@ fn of_message(
         .zip(&verdict.headers)
         .map(|(identity, v)| explain_header_at(v, &identity, &facts, at, credentials, settings))
         .collect();
-    let Facts::Invite(invite) = Facts::of_invite(message, verdict.clone(), &settings.plan) else {
+    let Facts::Invite(invite) = Facts::of_invite(message, verdict.clone(), &settings.plan, &[])
+    else {
         return Err(Failure::software("an INVITE gave no facts"));
     };
     Ok(Explained {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use peers::mac;
 pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
@@ -56,6 +57,8 @@ pub struct Config {
     pub behaviour: BehaviourSettings,
     /// What makes a campaign.
     pub campaign: CampaignSettings,
+    /// The text that says who they are.
+    pub peers_text: Arc<str>,
     /// Half width of the freshness window.
     pub freshness: Duration,
     /// Whose rules of verification hold.
@@ -246,6 +249,7 @@ impl Config {
                 peers: Arc::new(peers),
                 behaviour,
                 campaign,
+                peers_text: peers_text.into(),
                 freshness: Duration::from_secs(freshness),
                 profile,
                 verstat,
@@ -296,6 +300,7 @@ impl Config {
             require_identity: self.require_identity,
             priority_signers: self.priority_signers.clone(),
             crl: self.crl,
+            kept_headers: self.peers.headers(),
         }
     }
 }

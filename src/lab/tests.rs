@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::call::classify::Flag;
-use crate::call::peer::{Peer, PeerRule, PeerTable};
+use crate::call::peer::{Peer, PeerRule, PeerTable, Seen, Words};
 use crate::call::record::Direction;
 use crate::number::NumberPlan;
 use crate::stir::verify::Rule;
@@ -330,8 +330,18 @@ fn truth_agrees_with_what_is_written() {
             transport: sent.path.transport,
             vlans: sent.path.vlans.iter().copied().collect(),
             path: Default::default(),
+            macs: Default::default(),
         };
-        let resolved = table.resolve(&flow, trunk);
+        let trunk = trunk.map(crate::base::text::escape);
+        let seen = Seen {
+            flow: &flow,
+            sensor: None,
+        };
+        let words = Words {
+            group: trunk.as_deref(),
+            ..Words::none()
+        };
+        let resolved = table.resolve(seen, words);
         let direction = match truth.side {
             truth::Side::Ingress => Direction::Ingress,
             truth::Side::Egress => Direction::Egress,
@@ -365,6 +375,7 @@ fn peer_table() -> PeerTable {
             portal_id: text(p, "portal_id").map(Into::into),
             rmd: text(p, "rmd").map(Into::into),
             contact: text(p, "contact").map(Into::into),
+            ..Peer::default()
         })
         .collect();
     let rule = |r: &toml::Value| PeerRule {
@@ -379,16 +390,12 @@ fn peer_table() -> PeerTable {
             .iter()
             .map(|n| n.as_str().unwrap().parse().unwrap())
             .collect(),
-        port: None,
         vlan: r
             .get("vlan")
             .map(|v| u16::try_from(v.as_integer().unwrap()).unwrap()),
         trunk_group: text(r, "trunk_group").map(Into::into),
+        ..PeerRule::default()
     };
     let rules = list("rule").iter().map(rule).collect();
-    PeerTable {
-        peers,
-        rules,
-        version: 1,
-    }
+    PeerTable::new(peers, rules, 1)
 }

@@ -30,6 +30,7 @@ fn invite(cseq: u32, branch: u64) -> InviteFacts {
         numbers: Numbers::default(),
         called_text: None,
         trunk: None,
+        said: Default::default(),
         ids: Ids {
             call_id: IdDigest(1),
             session_id: None,

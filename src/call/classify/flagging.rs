@@ -116,6 +116,7 @@ mod tests {
             },
             called_text: None,
             trunk: None,
+            said: Default::default(),
             ids: Ids {
                 call_id: IdDigest(1),
                 session_id: None,
@@ -133,24 +134,8 @@ mod tests {
         direction: Direction,
         kind: Option<PeerKind>,
     ) -> Vec<&'static str> {
-        let peer = kind.map(|kind| Peer {
-            id: "p".into(),
-            name: "p".into(),
-            kind,
-            country: "US".into(),
-            ocn: None,
-            portal_id: None,
-            rmd: None,
-            contact: None,
-        });
-        let rule = PeerRule {
-            name: "r".into(),
-            peer: 0,
-            networks: vec![],
-            port: None,
-            vlan: None,
-            trunk_group: None,
-        };
+        let peer = kind.map(|kind| Peer::new("p", kind));
+        let rule = PeerRule::new("r", 0);
         let resolved = Resolved {
             direction,
             peer: peer.as_ref().map(|p| (p, &rule)),

@@ -1,6 +1,6 @@
 //! Flags: what is remarkable about a call, each with a stable name.
 //!
-//! - [`flagging`]: flags of an attempt for itself
+//! - [`flagging`]: flags of an attempt for itself · [`note`]: what a flag rests on, where the record does not show it
 //! - [`behaviour`]: what many calls show together · [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
 //! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod disagreement;
 pub mod finding;
 pub mod flagging;
+pub mod note;
 pub mod replay;
 pub mod skew;
 
@@ -16,6 +17,7 @@ pub use campaign::Campaign;
 pub use disagreement::Verstat;
 pub use finding::Finding;
 pub use flagging::OwnNumbers;
+pub use note::Notes;
 
 use std::fmt;
 
@@ -41,6 +43,11 @@ macro_rules! flags {
             /// What it means, in one line.
             pub const fn what(self) -> &'static str {
                 match self { $(Flag::$id => $what),* }
+            }
+
+            /// The flag of that name.
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|f| f.label() == label)
             }
         }
     };
@@ -92,13 +99,6 @@ flags! {
 impl fmt::Display for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.label())
-    }
-}
-
-impl Flag {
-    /// The flag with a label.
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|f| f.label() == label)
     }
 }
 

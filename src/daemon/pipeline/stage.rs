@@ -224,6 +224,8 @@ impl Collect<'_> {
         report.attempts = collector.attempt_counters();
         report.replays = collector.replay_counters();
         report.skews = collector.skews().clone();
+        report.unknown = collector.unknown().busiest();
+        report.unknown_evicted = collector.unknown().evicted();
         report.tallies = collector.tallies().clone();
         report.parked = collector.park_counters();
     }
@@ -250,7 +252,10 @@ impl Collect<'_> {
                     report.ends += 1;
                 }
                 Output::Finding(_) => report.findings += 1,
-                Output::Campaign(_) => report.campaigns += 1,
+                Output::Campaign(campaign) => {
+                    store.append_campaign(&campaign)?;
+                    report.campaigns += 1;
+                }
             }
         }
         Ok(())

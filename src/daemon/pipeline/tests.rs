@@ -62,6 +62,7 @@ impl Daemon {
             credentials: Arc::default(),
             verify: Arc::default(),
             collect: CollectSettings {
+                plan: Default::default(),
                 peers: Arc::default(),
                 own_numbers: Default::default(),
                 window: Duration::from_secs(60),

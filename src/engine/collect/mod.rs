@@ -18,11 +18,13 @@ use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
 use crate::call::classify::{Campaign, Finding, OwnNumbers, flagging};
-use crate::call::peer::{PeerTable, Side};
+use crate::call::peer::unknown::{UnknownNeighbour, UnknownNeighbours};
+use crate::call::peer::{PeerTable, Resolved, Seen, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
+use crate::number::NumberPlan;
 use crate::wire::{Flow, Provenance};
 pub use tally::{CollectCounters, DirectionKey, Tally, TallyKey};
 use tally::{key_of, place_of};
@@ -32,6 +34,8 @@ use tally::{key_of, place_of};
 pub struct CollectSettings {
     /// Neighbours.
     pub peers: Arc<PeerTable>,
+    /// How numbers are written here: what stands behind a technical prefix is read by it.
+    pub plan: NumberPlan,
     /// Numbers of our own.
     pub own_numbers: OwnNumbers,
     /// Half width of the freshness window.
@@ -48,6 +52,53 @@ pub struct CollectSettings {
     pub campaign: CampaignSettings,
     /// Bounds.
     pub limits: AttemptLimits,
+}
+
+impl CollectSettings {
+    /// What packets show of a message.
+    fn seen<'a>(&'a self, flow: &'a Flow, sensor: u16) -> Seen<'a> {
+        let sensor = self.sensors.get(usize::from(sensor));
+        Seen {
+            flow,
+            sensor: sensor.or(self.sensors.first()),
+        }
+    }
+
+    fn resolve(&self, flow: &Flow, sensor: u16, invite: &InviteFacts) -> Resolved<'_> {
+        self.peers.resolve(self.seen(flow, sensor), invite.words())
+    }
+
+    /// Takes the technical prefix off the called number that the neighbour's rule asks for.
+    fn take_off_prefix(&self, flow: &Flow, sensor: u16, invite: &mut InviteFacts) {
+        if !self.peers.takes_prefixes() {
+            return;
+        }
+        let resolved = self.resolve(flow, sensor, invite);
+        if let Some(prefix) = resolved.peer.and_then(|(_, r)| r.tech_prefix.as_ref()) {
+            invite
+                .said
+                .take_off(prefix, &self.plan, &mut invite.numbers);
+            if invite.numbers.called.is_some() {
+                invite.called_text = None;
+            }
+        }
+    }
+}
+
+/// A record of no neighbour, for the list of those.
+fn unknown_of(begin: &Begin) -> UnknownNeighbour {
+    UnknownNeighbour {
+        address: begin.source.ip(),
+        calls: 1,
+        uncertain: 0,
+        first: begin.at,
+        last: begin.at,
+        socket: begin.source,
+        own: begin.destination,
+        vlan: begin.vlan,
+        trunk: begin.trunk.clone(),
+        sensor: begin.sensor.clone(),
+    }
 }
 
 /// What collect gives out.
@@ -80,6 +131,7 @@ pub struct Collector {
     skews: Skews,
     behaviours: Behaviours,
     campaigns: Campaigns,
+    unknown: UnknownNeighbours,
     /// Whether calls may wait for certificates, and how many.
     park: Option<ParkLimits>,
     /// Records of calls that wait: their halves go out when the call goes on.
@@ -136,6 +188,7 @@ impl Collector {
             skews: Skews::default(),
             behaviours: Behaviours::new(settings.behaviour.clone()),
             campaigns: Campaigns::new(settings.campaign),
+            unknown: UnknownNeighbours::default(),
             places: Vec::new(),
             settings,
             next_uid,
@@ -191,12 +244,12 @@ impl Collector {
                 let reversed = self.settings.peers.side(&flow.reversed());
                 self.attempts.handle_request(at, side, reversed, &request);
             }
-            Ok(Facts::Invite(invite)) => {
+            Ok(Facts::Invite(mut invite)) => {
                 let uid = self.next_uid;
-                let trunk = invite.trunk.as_deref().map(str::as_bytes);
-                let (peers, tallies, places) =
-                    (&self.settings.peers, &mut self.tallies, &mut self.places);
-                let place = || place_of(peers.resolve(&flow, trunk), tallies, places);
+                self.settings.take_off_prefix(&flow, sensor, &mut invite);
+                let (settings, tallies, places) =
+                    (&self.settings, &mut self.tallies, &mut self.places);
+                let place = || place_of(settings.resolve(&flow, sensor, &invite), tallies, places);
                 match self
                     .attempts
                     .handle_invite_at_place(uid, at, side, &invite, place)
@@ -318,7 +371,9 @@ impl Collector {
         };
         self.park_counters.count(why);
         self.held_octets -= call.octets;
-        if let Some(invite) = facts {
+        if let Some(mut invite) = facts {
+            self.settings
+                .take_off_prefix(&call.flow, call.sensor, &mut invite);
             self.attempts.handle_verdict(uid, call.side, &invite);
             if call.hold_against(&invite)
                 && let Some(tally) = self.tally_of(&call)
@@ -387,6 +442,11 @@ impl Collector {
         &self.campaigns
     }
 
+    /// Addresses that handed calls over and that no rule knows.
+    pub fn unknown(&self) -> &UnknownNeighbours {
+        &self.unknown
+    }
+
     /// What each neighbour sent or got so far.
     pub fn tallies(&self) -> &BTreeMap<TallyKey, Tally> {
         &self.tallies
@@ -428,8 +488,7 @@ impl Collector {
     }
 
     fn tally_of(&mut self, call: &Held) -> Option<&mut Tally> {
-        let trunk = call.invite.trunk.as_deref().map(str::as_bytes);
-        let resolved = self.settings.peers.resolve(&call.flow, trunk);
+        let resolved = self.settings.resolve(&call.flow, call.sensor, &call.invite);
         let key = key_of(&resolved);
         self.tallies.get_mut(&key)
     }
@@ -466,9 +525,10 @@ impl Collector {
         } = call;
         let invite = *invite;
         let s = &self.settings;
-        let trunk = invite.trunk.as_deref().map(str::as_bytes);
-        let resolved = s.peers.resolve(&flow, trunk);
-        let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
+        let resolved = s.resolve(&flow, sensor, &invite);
+        let seen = s.seen(&flow, sensor);
+        let attribution = s.peers.attribution(resolved, seen, invite.words());
+        let sensor = seen.sensor;
         let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
@@ -493,7 +553,7 @@ impl Collector {
             direction: resolved.direction,
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
             peer_rule: resolved.peer.map(|(_, r)| r.name.clone()),
-            attribution: Default::default(),
+            attribution,
             pair: None,
             transport: flow.transport,
             source: flow.source,
@@ -506,6 +566,7 @@ impl Collector {
             verdict: invite.verdict,
             verstat: invite.verstat,
             flags,
+            notes: Default::default(),
         });
         if let Some(call) = Call::of(&begin) {
             begin.flags.0 |= self.behaviours.handle_call(&call).0;
@@ -518,6 +579,9 @@ impl Collector {
         tally.count(&begin);
         if let Some(n) = skew.and_then(|s| tally.skew.get_mut(skew::class_of(s))) {
             *n += 1;
+        }
+        if begin.direction != Direction::Egress && begin.peer.is_none() {
+            self.unknown.handle(unknown_of(&begin));
         }
         self.output.push_back(Output::Begin(begin));
         if let Some(evidence) = evidence {

@@ -47,6 +47,7 @@ pub(in crate::call::classify) fn begin(uid: u64, from: &str) -> Begin {
         verdict: Verdict::default(),
         verstat: None,
         flags: [Flag::Unsigned, Flag::HighVolume].into_iter().collect(),
+        notes: Default::default(),
     }
 }
 

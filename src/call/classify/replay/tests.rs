@@ -24,6 +24,7 @@ fn call(passport: &str, id: u64, called: &str) -> InviteFacts {
         },
         called_text: None,
         trunk: None,
+        said: Default::default(),
         ids: Ids {
             call_id: IdDigest(id),
             session_id: None,
