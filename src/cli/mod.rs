@@ -4,6 +4,7 @@ mod capture;
 mod check;
 mod coverage;
 mod demo;
+mod flags;
 mod lab;
 mod metrics;
 mod output;
@@ -47,6 +48,7 @@ enum Command {
     #[command(subcommand)]
     Peers(peers::Peers),
     Rules(rules::Rules),
+    Flags(flags::Flags),
     Lab(lab::Lab),
     #[command(hide = true)]
     Metrics(metrics::Metrics),
@@ -122,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Check(c) => c.run(),
         Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
+        Command::Flags(c) => c.run(),
         Command::Lab(c) => c.run(),
         Command::Metrics(c) => c.run(),
     };

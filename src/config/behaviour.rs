@@ -17,17 +17,6 @@ pub(super) fn read(s: Section<'_, '_>) -> (BehaviourSettings, Named) {
         all: thresholds(&s, Thresholds::default()),
         ..BehaviourSettings::default()
     };
-    for (text, span) in s.texts("protected") {
-        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-            s.problem_at(
-                &span,
-                format!("{text:?} is no number or prefix of numbers"),
-                "write digits with the country code and without plus, such as \"12025550111\"",
-            );
-        } else {
-            settings.protected.push(text.into());
-        }
-    }
     let mut named = Named::new();
     for one in s.sections("neighbour") {
         if let Some((peer, span)) = one.required("peer", "\"north\"") {

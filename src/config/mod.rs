@@ -5,10 +5,12 @@
 mod behaviour;
 mod capture;
 mod fetch;
+mod findings;
 mod hep;
 mod http;
 mod limits;
 mod log;
+mod numbers;
 mod peers;
 mod reader;
 mod run;
@@ -23,9 +25,9 @@ pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
 
-use crate::call::classify::OwnNumbers;
 use crate::call::classify::behaviour::BehaviourSettings;
 use crate::call::classify::campaign::CampaignSettings;
+use crate::call::classify::{FlagSettings, OwnNumbers};
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
@@ -34,6 +36,7 @@ use crate::capture::live::LiveSettings;
 use crate::engine::AssembleLimits;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
+use crate::findings::FindingsSettings;
 use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
@@ -47,6 +50,8 @@ pub struct Config {
     pub provider: Provider,
     /// How numbers are written here.
     pub plan: NumberPlan,
+    /// What flags are set by.
+    pub flags: FlagSettings,
     /// Name of the sensor, kept in every record.
     pub sensor: Arc<str>,
     /// How good capture times are.
@@ -103,6 +108,8 @@ pub struct Config {
     pub history: PathBuf,
     /// Where metrics and health are served.
     pub http: WebSettings,
+    /// Where findings go.
+    pub findings: FindingsSettings,
     /// The daemon's log.
     pub log: LogSettings,
     /// Checksum of the texts; records keep it.
@@ -146,7 +153,6 @@ impl Config {
         let root = reader.root(&table);
 
         let provider = provider(root.section("provider"));
-        let plan = number_plan(root.section("numbers"));
         let sensor = root.section("sensor");
         let name = sensor.text("name").map_or("edge", |(t, _)| t);
         let error_ms = sensor.integer("clock_error_ms", 50, 0..4_000);
@@ -190,6 +196,7 @@ impl Config {
         let evidence_days = store.integer("evidence_days", 30, 1..3_661);
         let http = http::read(root.section("http"));
         let log = log::read(root.section("log"));
+        let (findings, named) = findings::read(root.section("findings"));
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
         let run = run::read(root.section("run"));
@@ -197,6 +204,13 @@ impl Config {
         let peers_file = peers_section
             .required("file", "\"peers.toml\"")
             .map(|(t, _)| peers_section.file(t));
+
+        let own = provider.as_ref().map(|p| p.own_numbers.clone());
+        let numbers = numbers::read(
+            root.section("numbers"),
+            root.section("flags"),
+            own.unwrap_or_default(),
+        );
 
         for section in [sensor, verify, store, traceback, peers_section] {
             section.finish();
@@ -215,6 +229,7 @@ impl Config {
             None => (PeerTable::default(), String::new(), Vec::new()),
         };
         let version = crc32c::crc32c_append(crc32c::crc32c(text.as_bytes()), peers_text.as_bytes());
+        let version = crc32c::crc32c_append(version, &numbers.version.to_le_bytes());
         peers.version = version;
 
         for (peer, span) in own_thresholds {
@@ -226,9 +241,17 @@ impl Config {
                 );
             }
         }
+        for (name, span) in findings::strangers(&named, &peers) {
+            reader.problem(
+                span,
+                format!("{name:?} is no neighbour of peers.toml"),
+                "write the id of a [[peer]], or \"unknown\" for those that no rule names",
+            );
+        }
         let (folder, files) = (reader.folder().to_owned(), reader.files());
         let mut problems = reader.into_problems();
         problems.extend(peer_problems);
+        problems.extend(numbers.problems);
         if problems.is_empty() && !peers.peers.iter().any(|p| p.kind == PeerKind::Own) {
             problems.push(Problem {
                 file: peers_file.unwrap_or_default(),
@@ -240,7 +263,8 @@ impl Config {
         match (problems.is_empty(), provider) {
             (true, Some(provider)) => Ok(Self {
                 provider,
-                plan,
+                plan: numbers.plan,
+                flags: numbers.flags,
                 sensor,
                 clock: Clock {
                     source: ClockSource::File,
@@ -272,6 +296,7 @@ impl Config {
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),
                 threshold,
                 http,
+                findings,
                 log,
                 version,
             }),
@@ -356,39 +381,6 @@ fn evidence(s: &Section<'_, '_>) -> EvidenceKept {
             );
             EvidenceKept::default()
         }
-    }
-}
-
-fn number_plan(s: Section<'_, '_>) -> NumberPlan {
-    let default = NumberPlan::default();
-    let digits = |key, default: String| match s.text(key) {
-        Some((t, _)) if t.bytes().all(|b| b.is_ascii_digit()) => t.to_owned(),
-        Some((t, span)) => {
-            s.problem_at(
-                &span,
-                format!("{t:?} is not digits"),
-                "write digits, such as \"1\"",
-            );
-            default
-        }
-        None => default,
-    };
-    let country_code = digits("country_code", default.country_code);
-    let length = s.integer("national_length", 10, 4..16);
-    let prefixes: Vec<String> = s
-        .texts("international_prefixes")
-        .into_iter()
-        .map(|(t, _)| t.to_owned())
-        .collect();
-    s.finish();
-    NumberPlan {
-        country_code,
-        national_length: usize::try_from(length).unwrap_or(10),
-        international_prefixes: if prefixes.is_empty() {
-            default.international_prefixes
-        } else {
-            prefixes
-        },
     }
 }
 

@@ -13,7 +13,7 @@ fn collector() -> Collector {
     let settings = CollectSettings {
         plan: Default::default(),
         peers: Arc::default(),
-        own_numbers: OwnNumbers::default(),
+        flags: Default::default(),
         window: Duration::from_secs(60),
         sensors: vec![Sensor {
             name: "edge".into(),

@@ -25,7 +25,7 @@ mod sketch;
 pub mod thresholds;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ use super::finding::{Example, Finding};
 use super::{Flag, Flags};
 use crate::base::Timestamp;
 use crate::call::record::{Begin, Direction, End, State};
-use crate::number::Tn;
+use crate::number::{NumberSet, Tn};
 use crate::stir::verify::{Attestation, Validation};
 
 pub(super) use open::Examples;
@@ -144,7 +144,7 @@ pub struct BehaviourCounters {
 #[derive(Debug)]
 pub struct Behaviours {
     settings: BehaviourSettings,
-    protected: BTreeSet<Box<str>>,
+    protected: Arc<NumberSet>,
     now: Timestamp,
     /// Since when we look.
     began: Option<Timestamp>,
@@ -166,7 +166,7 @@ impl Behaviours {
     /// Nothing seen yet.
     pub fn new(settings: BehaviourSettings) -> Self {
         Self {
-            protected: settings.protected.iter().cloned().collect(),
+            protected: Arc::default(),
             neighbours: vec![Neighbour::new(settings.all)],
             settings,
             now: Timestamp::MIN,
@@ -184,9 +184,13 @@ impl Behaviours {
         }
     }
 
+    /// Called numbers that are protected from now on: public-safety answering points, hospitals.
+    pub fn handle_protected(&mut self, protected: Arc<NumberSet>) {
+        self.protected = protected;
+    }
+
     /// Other thresholds from now on; counts stay.
     pub fn handle_settings(&mut self, settings: BehaviourSettings) {
-        self.protected = settings.protected.iter().cloned().collect();
         if let Some(strangers) = self.neighbours.first_mut() {
             strangers.thresholds = settings.all;
         }
@@ -283,6 +287,7 @@ impl Behaviours {
         let settings = std::mem::take(&mut self.settings);
         *self = Self {
             now,
+            protected: self.protected.clone(),
             outcomes,
             open,
             counters: BehaviourCounters {
@@ -426,7 +431,7 @@ impl Behaviours {
         });
         let toll_free =
             TOLL_FREE.iter().any(|p| text.starts_with(p.as_bytes())) && text.len() == 11;
-        let protected = self.is_protected(called);
+        let protected = self.protected.contains(called);
         let number = key(1, text);
         let many = self.called.add(now, number).1 > PROMOTED;
         if protected || many {
@@ -500,12 +505,6 @@ impl Behaviours {
         judge(Flag::ShortCalls, &|s| n.short_calls(now, s));
         judge(Flag::LowAnswer, &|s| n.low_answer(now, s));
         judge(Flag::MixChange, &|s| n.mix.score(&n.thresholds, s));
-    }
-
-    fn is_protected(&self, called: &Tn) -> bool {
-        let text = called.as_str();
-        !self.protected.is_empty()
-            && (1..=text.len()).any(|n| text.get(..n).is_some_and(|p| self.protected.contains(p)))
     }
 }
 

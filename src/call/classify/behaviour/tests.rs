@@ -152,11 +152,10 @@ fn run_with(b: &mut Behaviours, mut plan: Vec<Planned>) -> (Vec<(Planned, Flags)
 }
 
 fn run(plan: Vec<Planned>) -> (Vec<(Planned, Flags)>, Vec<Finding>) {
-    let settings = BehaviourSettings {
-        protected: vec!["12025550111".into()],
-        ..BehaviourSettings::default()
-    };
-    run_with(&mut Behaviours::new(settings), plan)
+    let mut b = Behaviours::new(BehaviourSettings::default());
+    let protected = [Tn::from_canonical(b"12025550111").unwrap()];
+    b.handle_protected(Arc::new(NumberSet::of(protected)));
+    run_with(&mut b, plan)
 }
 
 /// What opened, in order: kind and subject.

@@ -101,8 +101,6 @@ pub struct BehaviourSettings {
     pub all: Thresholds,
     /// For single neighbours.
     pub neighbours: BTreeMap<Arc<str>, Thresholds>,
-    /// Called numbers that are protected, as prefixes of canonical numbers: public-safety answering points, hospitals.
-    pub protected: Vec<Box<str>>,
 }
 
 impl BehaviourSettings {
