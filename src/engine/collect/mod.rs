@@ -679,14 +679,14 @@ impl Collector {
             flags: s.flags.keep(flags),
             notes,
         });
-        if let Some(call) = Call::of(&begin) {
+        if let Some(call) = Call::of(&begin, flagged.exempt) {
             begin.flags.0 |= self
                 .settings
                 .flags
                 .keep(self.behaviours.handle_call(&call))
                 .0;
         }
-        if let Some(member) = Member::of(&begin) {
+        if let Some(member) = Member::of(&begin, flagged.exempt) {
             self.campaigns.handle_call(&member);
         }
         let key = (begin.direction.into(), begin.peer.clone());

@@ -103,11 +103,10 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// What is looked at of a record; nothing of one that does not count: not handed to us, or an emergency call or its call-back.
-    pub fn of(begin: &'a Begin) -> Option<Self> {
-        let spared =
-            begin.flags.contains(Flag::Emergency) || begin.flags.contains(Flag::EmergencyCallback);
-        if begin.direction != Direction::Ingress || spared {
+    /// What is looked at of a record; nothing of one that does not count: not handed to us, or `exempt`
+    /// ([`Flagged::exempt`](super::flagging::Flagged::exempt)).
+    pub fn of(begin: &'a Begin, exempt: bool) -> Option<Self> {
+        if begin.direction != Direction::Ingress || exempt {
             return None;
         }
         let (n, v) = (&begin.numbers, &begin.verdict);

@@ -563,12 +563,10 @@ fn strangers_are_judged_by_number_and_never_as_a_neighbour() {
 #[test]
 fn emergency_calls_and_what_we_hand_on_do_not_count() {
     let mut begin = crate::call::classify::campaign::tests::begin(1, "12025550123");
-    assert!(Call::of(&begin).is_some());
-    begin.flags.insert(Flag::EmergencyCallback);
-    assert!(Call::of(&begin).is_none());
-    begin.flags = Flags::default();
+    assert!(Call::of(&begin, false).is_some());
+    assert!(Call::of(&begin, true).is_none());
     begin.direction = Direction::Egress;
-    assert!(Call::of(&begin).is_none());
+    assert!(Call::of(&begin, false).is_none());
 }
 
 #[test]

@@ -23,8 +23,7 @@ pub const fn role(flag: Flag) -> Role {
     use Flag::*;
     match flag {
         // Signed for somebody else, by nobody, or by one who may not; or used again.
-        OrigMismatch | DestMismatch | BadSignature | Untrusted | Revoked | Replayed
-        | SignerUnexpected => Role::Alone,
+        OrigMismatch | DestMismatch | BadSignature | Untrusted | Revoked | Replayed => Role::Alone,
         // Numbers that can't call, or not from there.
         OwnNumberInbound | InvalidNanp | DoNotOriginate | Unallocated | Premium
         | MalformedNumber => Role::Alone,
@@ -33,8 +32,8 @@ pub const fn role(flag: Flag) -> Role {
         HighVolume | Snowshoe | ShortCalls | LowAnswer | SequentialDialling | Flood => {
             Role::Behaviour
         }
-        Unsigned | AttestC | NeighbourSpoof | ReplaySuspect | NewSignedNumber
-        | AnonymousAttested => Role::Supports,
+        SignerUnexpected | Unsigned | AttestC | NeighbourSpoof | ReplaySuspect
+        | NewSignedNumber | AnonymousAttested => Role::Supports,
         // Mostly somebody's fault in operation: clock, web server, software.
         Stale | Malformed | BadCredential | Disagrees => Role::Supports,
         AttestA | AttestB | Undetermined | UnknownPpt | UnknownUpstream | NotVerified => {
@@ -46,11 +45,9 @@ pub const fn role(flag: Flag) -> Role {
     }
 }
 
-/// Whether a call is part of a campaign. Emergency calls and their call-backs never are.
+/// Whether a call is part of a campaign by its flags. Emergency calls and their call-backs are kept out before; `emergency-callback`
+/// by itself keeps nothing out, because anybody can write the header.
 pub fn is_member(flags: Flags) -> bool {
-    if flags.contains(Flag::Emergency) || flags.contains(Flag::EmergencyCallback) {
-        return false;
-    }
     let (mut behaviours, mut supports) = (0, 0);
     for flag in flags.iter() {
         match role(flag) {
@@ -81,12 +78,5 @@ mod tests {
         assert!(member(&[Unsigned, HighVolume]));
         assert!(member(&[AttestA, HighVolume, ShortCalls]));
         assert!(member(&[DoNotOriginate]));
-    }
-
-    #[test]
-    fn emergency_calls_are_never_members() {
-        use Flag::*;
-        assert!(!member(&[Emergency, DoNotOriginate, HighVolume, Unsigned]));
-        assert!(!member(&[EmergencyCallback, BadSignature]));
     }
 }

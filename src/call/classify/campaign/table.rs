@@ -73,9 +73,10 @@ pub struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// What is looked at of a record; nothing of one that is part of no campaign.
-    pub fn of(begin: &'a Begin) -> Option<Self> {
-        if begin.direction != Direction::Ingress || !is_member(begin.flags) {
+    /// What is looked at of a record; nothing of one that is part of no campaign, as an `exempt` one never is
+    /// ([`Flagged::exempt`](crate::call::classify::flagging::Flagged::exempt)).
+    pub fn of(begin: &'a Begin, exempt: bool) -> Option<Self> {
+        if begin.direction != Direction::Ingress || exempt || !is_member(begin.flags) {
             return None;
         }
         let (n, v) = (&begin.numbers, &begin.verdict);

@@ -67,7 +67,7 @@ fn signed(uid: u64, from: &str, spc: &str, validation: Validation) -> Begin {
 
 fn feed(table: &mut Campaigns, calls: impl IntoIterator<Item = Begin>) -> Vec<Campaign> {
     for call in calls {
-        if let Some(member) = Member::of(&call) {
+        if let Some(member) = Member::of(&call, false) {
             table.handle_call(&member);
         }
     }
@@ -233,4 +233,16 @@ fn flags_are_what_its_calls_have() {
     };
     let told = feed(&mut table(), (1..=10).map(spoofed));
     assert_eq!(told[0].key, Key::NumberPattern("local-to-called".into()));
+}
+
+#[test]
+fn emergency_calls_and_their_call_backs_are_never_members() {
+    let mut call = begin(1, "12025550101");
+    assert!(Member::of(&call, false).is_some());
+    assert!(Member::of(&call, true).is_none());
+    // What a header claims spares nobody.
+    call.flags.insert(Flag::EmergencyCallback);
+    assert!(Member::of(&call, false).is_some());
+    call.direction = Direction::Egress;
+    assert!(Member::of(&call, false).is_none());
 }
