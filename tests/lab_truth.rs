@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 use support::{Lab, Recorder};
 use tracehop::base::digest::IdDigest;
-use tracehop::call::record::{Direction, StoredCall};
+use tracehop::call::record::{Direction, End, StoredCall};
 
 fn truth(lab: &Lab) -> Vec<Value> {
     std::fs::read_to_string(lab.path("truth.jsonl"))
@@ -142,6 +142,18 @@ fn differences(row: &Value, call: &StoredCall) -> Vec<String> {
         "disagrees",
         &row["disagrees"],
         end.is_some_and(|e| e.disagrees).into(),
+    );
+    let counts = |n: fn(&End) -> u8| end.map(n).into();
+    same(
+        "retransmissions",
+        &row["retransmissions"],
+        counts(|e| e.retransmissions),
+    );
+    same("forks", &row["forks"], counts(|e| e.forks));
+    same(
+        "auth_retries",
+        &row["auth_retries"],
+        counts(|e| e.auth_retries),
     );
     let flags: BTreeSet<&str> = b.flags.iter().map(|f| f.label()).collect();
     let want: BTreeSet<&str> = row["flags"]

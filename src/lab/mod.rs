@@ -213,6 +213,7 @@ fn build(options: &LabOptions) -> Result<(Files, LabSummary), LabError> {
             |(f, id)| pcap::encapsulation::wrap(f, options.encapsulation, id, options.outer_mtu);
         laid.frames = frames.flat_map(wrap).collect();
     }
+    truth.iter_mut().for_each(|t| t.cut(start + span));
     truth.sort_by_key(|t| t.at);
     let cases = request::requests(
         &truth,

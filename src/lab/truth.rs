@@ -8,7 +8,8 @@ use super::call::plan::Outcome;
 use super::kind::Verdict;
 use crate::base::Timestamp;
 use crate::call::classify::{Flag, Verstat};
-use crate::call::record::State;
+use crate::call::leg::Pairing;
+use crate::call::record::{ReleasedBy, State};
 use crate::stir::verify::Rule;
 use crate::wire::Transport;
 
@@ -61,6 +62,16 @@ pub struct Truth {
     pub state: State,
     /// Final code, 0 for none.
     pub code: u16,
+    /// Q.850 cause of the final answer, or else of CANCEL or BYE.
+    pub cause: Option<u8>,
+    /// When BYE is sent, how long after the answer that is in milliseconds, and by whom.
+    pub released: Option<(i64, u32, ReleasedBy)>,
+    /// The tap sees no answer to it.
+    pub one_way: bool,
+    /// How often the INVITE comes again, in how many further branches, and how often with credentials.
+    pub counts: [u8; 3],
+    /// For a leg that goes out: Call-ID of the leg that it continues, and what ties them at best; nothing is said of that where the Identity is in trouble.
+    pub pair: Option<(String, Option<Pairing>)>,
     /// What the INVITE says of an earlier verification.
     pub verstat: Option<Verstat>,
     /// What the other side's verification says against it.
@@ -109,6 +120,15 @@ impl Truth {
             "transport": self.transport.label(),
             "state": self.state,
             "code": self.code,
+            "cause": self.cause,
+            "released_by": self.released.map(|(_, _, by)| by),
+            "duration_ms": self.released.map(|(_, ms, _)| ms),
+            "one_way": self.one_way,
+            "retransmissions": self.counts[0],
+            "forks": self.counts[1],
+            "auth_retries": self.counts[2],
+            "pair": self.pair.as_ref().map(|(id, _)| id),
+            "pair_by": self.pair.as_ref().and_then(|(_, by)| by.map(Pairing::label)),
             "verstat": self.verstat,
             "stir_cause": self.stir_cause,
             "disagrees": self.disagrees,
@@ -118,11 +138,21 @@ impl Truth {
     }
 }
 
+impl Truth {
+    /// The same where the capture ends: what comes later is not seen.
+    pub fn cut(&mut self, end: i64) {
+        if self.released.take_if(|(at, ..)| *at >= end).is_some() {
+            self.cause = None;
+        }
+    }
+}
+
 impl Outcome {
     /// How the leg that comes in ends.
     pub fn end(self) -> (State, u16) {
         match self {
-            Self::Answered { .. } => (State::Answered, 200),
+            Self::Answered { .. } | Self::Glare { .. } => (State::Answered, 200),
+            Self::RefusedHere { code: 302 } => (State::Redirected, 302),
             Self::Final { code, .. } | Self::RefusedHere { code } => (State::Failed, code),
             Self::Cancelled { .. } => (State::Cancelled, 487),
             Self::Silence => (State::Failed, 504),
@@ -134,6 +164,15 @@ impl Outcome {
         match self {
             Self::Silence => (State::Unfinished, 0),
             other => other.end(),
+        }
+    }
+
+    /// How either looks to a tap that sees only what the caller's side sends: ACK and BYE tell of an answer, CANCEL of a caller who gave up.
+    pub fn end_one_way(self) -> (State, u16) {
+        match self {
+            Self::Answered { .. } | Self::Glare { .. } => (State::Answered, 0),
+            Self::Cancelled { .. } => (State::Cancelled, 0),
+            Self::Final { .. } | Self::RefusedHere { .. } | Self::Silence => (State::Unfinished, 0),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! split between letters is a guess); 0.4 % signed for another called number and 0.1 % for another calling number (published for
 //! June 2021). Every trouble comes up at least twice.
 
-use super::plan::{Extras, Memory, Outcome, Plan, Route, SECOND, Scope, Spoofed};
+use super::bridge::MOVED;
+use super::plan::{Extras, Memory, Outcome, Plan, Route, SECOND, Scope, Spoofed, Tried};
 use crate::lab::kind::{Defect, Kind, TROUBLES, Trouble};
 use crate::lab::network::{NEIGHBOURS, Neighbour, OWN_NUMBERS};
 use crate::lab::random::Random;
@@ -75,6 +76,7 @@ impl Planner {
             anonymous: false,
             called: self.number(),
             route: Route::Through,
+            tried: Tried::Nothing,
             outcome: Outcome::Answered {
                 ring: 4 * SECOND,
                 talk: 30 * SECOND,
@@ -236,8 +238,13 @@ impl Planner {
                 code: 503,
                 after: ms(&mut self.rng, 25, 120),
             },
-            96 | 97 => Outcome::RefusedHere { code: 503 },
-            98 => Outcome::RefusedHere { code: 403 },
+            96 => Outcome::Glare {
+                ring: ms(&mut self.rng, 1_500, 9_000),
+            },
+            97 => Outcome::RefusedHere { code: 503 },
+            98 => Outcome::RefusedHere {
+                code: if self.rng.chance(0.5) { 403 } else { MOVED },
+            },
             _ => Outcome::Silence,
         }
     }
@@ -250,6 +257,25 @@ impl Planner {
         plan.extras.forked_out =
             answered && plan.downstream.hosts.len() > 1 && self.rng.chance(0.04);
         plan.extras.reinvited = answered && self.rng.chance(0.06);
+        plan.extras.both_answer = plan.extras.forked_out && self.rng.chance(0.3);
+        plan.extras.early = answered && self.rng.chance(0.05);
+        plan.extras.reason = self.rng.chance(0.5);
+        plan.extras.rewritten = self.rng.chance(0.12);
+        plan.extras.proxied = !plan.extras.challenged && self.rng.chance(0.05);
+        if udp && self.rng.chance(0.02) {
+            plan.extras.one_way_in = true;
+            (plan.extras.forked_in, plan.extras.retransmitted) = (false, false);
+        }
+        if plan.downstream.transport == Transport::Udp && self.rng.chance(0.02) {
+            plan.extras.one_way_out = true;
+            plan.extras.forked_out = false;
+        }
+        let other = self.downstream();
+        plan.tried = match self.rng.below(100) {
+            0..=3 if other.id != plan.downstream.id => Tried::Other(other),
+            4..=6 => Tried::Redirected,
+            _ => Tried::Nothing,
+        };
     }
 
     /// Puts every trouble on calls that were in order so far.
