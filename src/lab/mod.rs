@@ -21,9 +21,11 @@
 //! - [`message`]: SIP messages as octets
 //! - [`pcap`]: frames and files
 //! - [`truth`], [`request`]: what is true
+//! - [`check`]: any number of calls through the engine, held against their truth
 //! - [`fuzz`]: what every parser must keep to, whatever it is fed
 
 pub(crate) mod call;
+pub mod check;
 // A broken promise is a panic: that is how a target says so.
 #[allow(clippy::panic, clippy::expect_used)]
 pub mod fuzz;
@@ -175,6 +177,29 @@ fn write(path: &Path, content: &[u8]) -> Result<(), LabError> {
     std::fs::write(path, content).map_err(io)
 }
 
+/// Writes configuration and credentials alone: for [`check::check`].
+///
+/// # Errors
+///
+/// [`LabError`], as for [`generate`].
+pub fn write_settings(out: &Path, seed: u64) -> Result<(), LabError> {
+    for (name, content) in settings() {
+        write(&out.join(name), &content)?;
+    }
+    write_credentials(out, seed)
+}
+
+/// The configuration.
+fn settings() -> Files {
+    vec![
+        (
+            "tracehop.toml".to_owned(),
+            network::tracehop_toml().into_bytes(),
+        ),
+        ("peers.toml".to_owned(), network::peers_toml().into_bytes()),
+    ]
+}
+
 /// Files by name.
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -221,13 +246,7 @@ fn build(options: &LabOptions) -> Result<(Files, LabSummary), LabError> {
         Duration::from_nanos(span.unsigned_abs()),
     );
 
-    let mut files: Files = vec![
-        (
-            "tracehop.toml".to_owned(),
-            network::tracehop_toml().into_bytes(),
-        ),
-        ("peers.toml".to_owned(), network::peers_toml().into_bytes()),
-    ];
+    let mut files = settings();
     files.extend(
         pki.files
             .iter()

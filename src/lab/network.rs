@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::wire::Transport;
+use crate::wire::{Flow, Transport};
 
 /// How a neighbour writes numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +260,24 @@ pub struct Path {
     pub transport: Transport,
     /// VLAN ids, outermost first.
     pub vlans: &'static [u16],
+}
+
+impl Path {
+    /// As the engine sees it, in one direction.
+    pub fn flow(&self, to_us: bool) -> Flow {
+        let (source, destination) = if to_us {
+            (self.theirs, self.ours)
+        } else {
+            (self.ours, self.theirs)
+        };
+        Flow {
+            source,
+            destination,
+            transport: self.transport,
+            vlans: self.vlans.iter().copied().collect(),
+            path: Default::default(),
+        }
+    }
 }
 
 impl Neighbour {

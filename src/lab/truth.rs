@@ -14,7 +14,7 @@ use crate::stir::verify::Rule;
 use crate::wire::Transport;
 
 /// Which side of our edge a leg is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// A neighbour hands us the call.
     Ingress,
@@ -86,6 +86,19 @@ pub struct Truth {
     pub case: Option<&'static str>,
     /// Its Identity header.
     pub identity: Option<String>,
+    /// What it is a part of.
+    pub behaviour: Option<Behaviour>,
+}
+
+/// Calls that belong together: of one caller, one neighbour, or to one number or prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// What they are.
+    pub name: &'static str,
+    /// Which of these: a number, a prefix, a neighbour.
+    pub subject: String,
+    /// The flags that count calls and are meant for them; none for what only looks like it.
+    pub flags: &'static [Flag],
 }
 
 impl Truth {
@@ -134,6 +147,9 @@ impl Truth {
             "disagrees": self.disagrees,
             "attempt_of": self.attempt_of,
             "upstream": self.upstream,
+            "behaviour": self.behaviour.as_ref().map(|b| b.name),
+            "subject": self.behaviour.as_ref().map(|b| &b.subject),
+            "counting_flags": self.behaviour.iter().flat_map(|b| b.flags).map(|f| f.label()).collect::<Vec<_>>(),
         })
     }
 }

@@ -468,6 +468,7 @@ impl<'a> Bridge<'a> {
             upstream: None,
             case: plan.case,
             identity: ingress.identity.first().map(|(_, v)| v.clone()),
+            behaviour: plan.behaviour.clone(),
         };
         let kind = match plan.kind {
             Kind::CompactName | Kind::Folded => Kind::Valid(plan.attest),

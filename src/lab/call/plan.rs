@@ -3,6 +3,7 @@
 use crate::call::classify::{Flag, Verstat};
 use crate::lab::kind::Kind;
 use crate::lab::network::Neighbour;
+use crate::lab::truth::Behaviour;
 use crate::stir::verify::Attestation;
 
 /// One second in nanoseconds.
@@ -50,6 +51,8 @@ pub struct Plan {
     pub spoofed: Spoofed,
     /// What other calls have to do with it.
     pub memory: Memory,
+    /// What it is a part of.
+    pub behaviour: Option<Behaviour>,
 }
 
 /// What only a memory of other calls tells; see [`super::memory`].

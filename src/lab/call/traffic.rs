@@ -90,6 +90,7 @@ impl Planner {
             case: None,
             spoofed: Spoofed::No,
             memory: Memory::default(),
+            behaviour: None,
         }
     }
 
@@ -175,9 +176,9 @@ impl Planner {
         plans
     }
 
-    /// What a call from a provider may be like. Half of them are signed, which makes 40 % of all calls.
+    /// What a call from a provider may be like. Nearly half of them are signed, which makes, with those in trouble, 40 % of all calls.
     fn provider_call(&mut self, plan: &mut Plan) {
-        if self.rng.chance(0.49) {
+        if self.rng.chance(0.47) {
             self.sign(plan);
             match self.rng.below(100) {
                 0..=5 => plan.kind = Kind::QuotedPpt,
