@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::base::Timestamp;
+use crate::call::classify::Campaign;
+use crate::call::classify::campaign::CampaignId;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
@@ -26,6 +28,9 @@ const HELD: usize = 262_144;
 
 /// Of these, evidence: it is much larger than the rest, and worth less.
 const HELD_EVIDENCE: usize = 16_384;
+
+/// Campaigns of which the last state is held: each is below 4 KiB.
+const HELD_CAMPAIGNS: usize = 8_192;
 
 /// How often retention looks for what is too old: it forgets by the hour.
 const RETENTION: Duration = Duration::from_secs(600);
@@ -43,6 +48,8 @@ pub struct StoreHealth {
     pub lost: u64,
     /// Second halves lost: how calls went on.
     pub lost_ends: u64,
+    /// States of campaigns lost; a later one makes up for it.
+    pub lost_campaigns: u64,
     /// Calls whose evidence is lost.
     pub lost_evidence: u64,
     /// When all that was taken in was last made durable.
@@ -72,6 +79,8 @@ pub struct Keeper {
     held_evidence: usize,
     /// Rows of the ledger that are not durable yet, the newest of each: a minute of a sensor takes one place however often it is told.
     rows: BTreeMap<(Arc<str>, Timestamp), Coverage>,
+    /// Campaigns that are not durable yet, the last state of each.
+    campaigns: BTreeMap<CampaignId, Campaign>,
     /// Room for what is held, and how much of it evidence may take.
     room: (usize, usize),
     next_try: Instant,
@@ -111,6 +120,7 @@ impl Keeper {
             held: VecDeque::new(),
             held_evidence: 0,
             rows: BTreeMap::new(),
+            campaigns: BTreeMap::new(),
             room: (HELD, HELD_EVIDENCE),
             next_try: begin,
             next_retention: begin,
@@ -221,6 +231,9 @@ impl Keeper {
             for row in self.rows.values() {
                 store.append_coverage(row)?;
             }
+            for campaign in self.campaigns.values() {
+                store.append_campaign(campaign)?;
+            }
             store.commit()?;
             Ok(store)
         });
@@ -248,6 +261,7 @@ impl Keeper {
                 self.held.clear();
                 self.held_evidence = 0;
                 self.rows.clear();
+                self.campaigns.clear();
                 self.health.committed = Some((self.now)());
             }
             Err(e) => self.fail(&e),
@@ -349,6 +363,30 @@ impl Store for Keeper {
     fn append_evidence(&mut self, evidence: &StoredEvidence) -> Result<(), StoreError> {
         self.take(Entry::Evidence(Box::new(evidence.clone())));
         Ok(())
+    }
+
+    fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
+        if let Some(store) = &mut self.store
+            && let Err(e) = store.append_campaign(campaign)
+        {
+            if matches!(e, StoreError::TooLong { .. }) {
+                self.health.lost_campaigns += 1;
+                return Ok(());
+            }
+            self.fail(&e);
+        }
+        if self.campaigns.len() < HELD_CAMPAIGNS || self.campaigns.contains_key(&campaign.id) {
+            self.campaigns.insert(campaign.id.clone(), campaign.clone());
+        } else if self.store.is_none() {
+            self.health.lost_campaigns += 1;
+        } else {
+            self.commit_now();
+        }
+        Ok(())
+    }
+
+    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
+        self.reading()?.campaigns(from, until)
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

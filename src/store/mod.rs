@@ -9,6 +9,7 @@ pub mod looked;
 use std::path::{Path, PathBuf};
 
 use crate::base::Timestamp;
+use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
@@ -31,6 +32,17 @@ pub trait Store {
     /// Takes in what it takes to judge a call again, after its first half. A store that keeps no evidence lets it go.
     fn append_evidence(&mut self, _: &StoredEvidence) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Takes a campaign in as it stands; a later state of the same id replaces an earlier one. Look-ups see it after the next
+    /// [`Store::commit`]. A store that keeps no campaigns lets it go.
+    fn append_campaign(&mut self, _: &Campaign) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Campaigns with a call in the window, as far as their first and last call tell, by the time of the first.
+    fn campaigns(&self, _: Timestamp, _: Timestamp) -> Result<Vec<Campaign>, StoreError> {
+        Ok(Vec::new())
     }
 
     /// Makes everything appended so far durable: when this returns, a power cut loses nothing of it.

@@ -148,6 +148,7 @@ impl Sample {
                     verdict: Verdict::default(),
                     verstat: None,
                     flags: Flags::default(),
+                    notes: Default::default(),
                 },
                 end: Some(End {
                     uid,

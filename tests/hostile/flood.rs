@@ -207,7 +207,7 @@ impl Flood {
             match out {
                 Output::Begin(_) => self.begins += 1,
                 Output::End(_) => self.ends += 1,
-                Output::Evidence(_) => {}
+                Output::Evidence(_) | Output::Finding(_) | Output::Campaign(_) => {}
             }
         }
     }

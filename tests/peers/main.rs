@@ -5,6 +5,7 @@
 mod support;
 
 mod capture;
+mod chain;
 mod daemon;
 mod daemon_disk;
 mod daemon_faults;

@@ -1,15 +1,22 @@
 //! Flags: what is remarkable about a call, each with a stable name.
 //!
-//! - [`flagging`]: flags of an attempt for itself
+//! - [`flagging`]: flags of an attempt for itself · [`note`]: what a flag rests on, where the record does not show it
+//! - [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
 //! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
+pub mod campaign;
 pub mod disagreement;
+pub mod finding;
 pub mod flagging;
+pub mod note;
 pub mod replay;
 pub mod skew;
 
+pub use campaign::Campaign;
 pub use disagreement::Verstat;
+pub use finding::Finding;
 pub use flagging::OwnNumbers;
+pub use note::Notes;
 
 use std::fmt;
 
@@ -35,6 +42,11 @@ macro_rules! flags {
             /// What it means, in one line.
             pub const fn what(self) -> &'static str {
                 match self { $(Flag::$id => $what),* }
+            }
+
+            /// The flag of that name.
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|f| f.label() == label)
             }
         }
     };
@@ -86,6 +98,20 @@ flags! {
 impl fmt::Display for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.label())
+    }
+}
+
+impl serde::Serialize for Flag {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.label())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Flag {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let label = <std::borrow::Cow<'_, str>>::deserialize(d)?;
+        Self::from_label(&label)
+            .ok_or_else(|| serde::de::Error::custom(format!("{label:?} is no flag")))
     }
 }
 

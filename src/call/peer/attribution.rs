@@ -95,6 +95,7 @@ pub struct Attribution {
     /// Another rule with the same addresses and another neighbour exists: only what the message says tells them apart.
     pub shared: bool,
     /// Hardware address of the neighbour's router.
+    #[serde(serialize_with = "serialize_mac")]
     pub mac: Option<[u8; 6]>,
     /// `trunk-context`.
     pub trunk_context: Option<Box<str>>,
@@ -104,4 +105,50 @@ pub struct Attribution {
     pub tech_prefix: Option<Box<str>>,
     /// The header that matched, `Name: value`.
     pub header: Option<Box<str>>,
+}
+
+/// A hardware address as records write it: `00:00:5e:00:53:01`.
+pub fn mac_text(mac: &[u8; 6]) -> String {
+    let [a, b, c, d, e, f] = mac;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
+
+/// Undoes [`mac_text`]: two digits each, in any case.
+pub fn mac_from(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for octet in &mut mac {
+        let part = parts.next()?;
+        let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        *octet = u8::from_str_radix(part, 16).ok().filter(|_| digits)?;
+    }
+    parts.next().is_none().then_some(mac)
+}
+
+fn serialize_mac<S: serde::Serializer>(mac: &Option<[u8; 6]>, s: S) -> Result<S::Ok, S::Error> {
+    match mac {
+        Some(mac) => s.serialize_some(&mac_text(mac)),
+        None => s.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hardware_address_goes_both_ways() {
+        let mac = [0, 0, 0x5e, 0, 0x53, 0xaf];
+        assert_eq!(mac_text(&mac), "00:00:5e:00:53:af");
+        assert_eq!(mac_from("00:00:5E:00:53:AF"), Some(mac));
+        for bad in [
+            "",
+            "00:00:5e:00:53",
+            "00:00:5e:00:53:af:00",
+            "0:0:5e:0:53:+f",
+            "00-00-5e-00-53-af",
+        ] {
+            assert_eq!(mac_from(bad), None, "{bad}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub use evidence::Evidence;
 
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::{Flags, Verstat};
+use crate::call::classify::{Flags, Notes, Verstat};
 use crate::call::leg::Pair;
 use crate::call::peer::Attribution;
 use crate::number::Tn;
@@ -178,6 +178,8 @@ pub struct Begin {
     pub verstat: Option<Verstat>,
     /// Flags.
     pub flags: Flags,
+    /// What flags rest on, where the rest of the record does not show it.
+    pub notes: Notes,
 }
 
 /// How an attempt stands.
@@ -243,14 +245,36 @@ pub struct End {
     pub auth_retries: u8,
 }
 
+/// Version of a record's JSON: docs/FORMATS.md, "The record". Members are added without a new version; it rises only when one goes away or comes to mean
+/// something else.
+pub const RECORD_VERSION: u32 = 1;
+
 /// A record as read from the store.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCall {
     /// First half.
-    #[serde(flatten)]
     pub begin: Begin,
     /// Second half, as far as it is known.
     pub end: Option<End>,
+}
+
+/// The one place in which a record becomes JSON.
+impl serde::Serialize for StoredCall {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Record<'a> {
+            v: u32,
+            #[serde(flatten)]
+            begin: &'a Begin,
+            end: Option<&'a End>,
+        }
+        let record = Record {
+            v: RECORD_VERSION,
+            begin: &self.begin,
+            end: self.end.as_ref(),
+        };
+        record.serialize(s)
+    }
 }
 
 impl StoredCall {
@@ -264,3 +288,6 @@ impl StoredCall {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,6 +182,10 @@ pub struct Report {
     pub begins: u64,
     /// Second halves written.
     pub ends: u64,
+    /// Findings given out: opened, updated and closed.
+    pub findings: u64,
+    /// Campaigns given out: begun, going on and over.
+    pub campaigns: u64,
     /// First and last capture time of a record.
     pub span: Option<(Timestamp, Timestamp)>,
     /// Calls that lacked a certificate, and how each went on.

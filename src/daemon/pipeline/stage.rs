@@ -249,6 +249,11 @@ impl Collect<'_> {
                     store.append_end(&end)?;
                     report.ends += 1;
                 }
+                Output::Finding(_) => report.findings += 1,
+                Output::Campaign(campaign) => {
+                    store.append_campaign(&campaign)?;
+                    report.campaigns += 1;
+                }
             }
         }
         Ok(())

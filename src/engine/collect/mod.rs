@@ -15,7 +15,7 @@ use crate::call::attempt::{
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{OwnNumbers, flagging};
+use crate::call::classify::{Campaign, Finding, OwnNumbers, flagging};
 use crate::call::peer::{PeerTable, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
@@ -45,7 +45,7 @@ pub struct CollectSettings {
 }
 
 /// What collect gives out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// A call attempt began.
     Begin(Box<Begin>),
@@ -53,6 +53,10 @@ pub enum Output {
     End(End),
     /// What it takes to judge the attempt again that began last.
     Evidence(Box<StoredEvidence>),
+    /// A behaviour is above its threshold, still is, or no longer is.
+    Finding(Box<Finding>),
+    /// A campaign began, goes on, or is over.
+    Campaign(Box<Campaign>),
 }
 
 /// The machine. `handle` in, `poll_output` out.
@@ -455,6 +459,7 @@ impl Collector {
             verdict: invite.verdict,
             verstat: invite.verstat,
             flags,
+            notes: Default::default(),
         });
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();

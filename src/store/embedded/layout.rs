@@ -35,6 +35,15 @@ pub(super) fn coverage(root: &Path) -> PathBuf {
     root.join("coverage")
 }
 
+pub(super) fn campaigns(root: &Path) -> PathBuf {
+    root.join("campaigns")
+}
+
+/// `campaigns/2026-11-24.jsonl`.
+pub(super) fn campaign_file(root: &Path, day: i64) -> PathBuf {
+    campaigns(root).join(format!("{}.jsonl", date(day)))
+}
+
 pub(super) fn evidence(root: &Path) -> PathBuf {
     root.join("evidence")
 }

@@ -3,11 +3,14 @@
 //! ```text
 //! file     wal/<seq, ten digits>.wal: frames, one after the other
 //! frame    length of the payload u32, crc32c of the payload u32, payload        (little endian)
-//! payload  format version u8 (1), seq of the log u64, events
+//! payload  format version u8 (2), seq of the log u64, events
 //! event    kind u8, length varint, body
-//! kind 0   last uid u64, rule IDs (count varint, strings), flag labels (the same): the first event of every log
+//! kind 0   last uid u64, rule IDs (count varint, strings), flag labels, keys of neighbours (the same; no keys in version 1): the
+//!          first event of every log
 //! kind 1   Begin        kind 2  End        kind 3  Coverage                     (bodies: see `codec`)
 //! ```
+//!
+//! Version 1 is read as well. All frames of a log are of one version: a log of an earlier one is not gone on with.
 //!
 //! The version and the number of the log at the start of every payload are what a reader looks for when it has lost the thread.
 //! A frame that can't be read and is followed by one that can is reported as bad and skipped; what can't be read at the
@@ -19,13 +22,14 @@ use std::path::{Path, PathBuf};
 
 use super::codec::{Cut, put_str, put_varint};
 use super::layout;
-use super::names::Numbering;
+use super::names::{Numbering, VERSION};
 use crate::call::classify::Flag;
+use crate::call::peer::PeerKey;
 use crate::stir::verify::Rule;
 use crate::store::StoreError;
 
-/// Version of frames and bodies.
-const VERSION: u8 = 1;
+/// The first version, still read.
+const FIRST_VERSION: u8 = 1;
 /// Octets before the payload.
 const HEADER: usize = 8;
 /// Octets of the payload before its events.
@@ -213,6 +217,10 @@ fn head(last_uid: u64) -> Vec<u8> {
     Rule::ALL.iter().for_each(|r| put_str(&mut out, r.id()));
     put_varint(&mut out, Flag::ALL.len() as u64);
     Flag::ALL.iter().for_each(|f| put_str(&mut out, f.label()));
+    put_varint(&mut out, PeerKey::ALL.len() as u64);
+    PeerKey::ALL
+        .iter()
+        .for_each(|k| put_str(&mut out, k.label()));
     out
 }
 
@@ -223,7 +231,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub fn decode(body: &[u8]) -> Option<Self> {
+    pub fn decode(body: &[u8], version: u8) -> Option<Self> {
         let mut cut = Cut(body);
         let last_uid = cut.u64()?;
         let mut names = || {
@@ -231,10 +239,15 @@ impl Head {
             (0..count).map(|_| cut.str()).collect::<Option<Vec<&str>>>()
         };
         let (rules, flags) = (names()?, names()?);
+        let keys = match version {
+            FIRST_VERSION => Vec::new(),
+            _ => names()?,
+        };
         // More can't be bits of a set.
-        (rules.len() <= 128 && flags.len() <= 64 && cut.0.is_empty()).then(|| Self {
+        let fits = rules.len() <= 128 && flags.len() <= 64 && keys.len() <= 32;
+        (fits && cut.0.is_empty()).then(|| Self {
             last_uid,
-            numbering: Numbering::from_names(&rules, &flags),
+            numbering: Numbering::from_names(version, &rules, &flags, &keys),
         })
     }
 }
@@ -270,14 +283,18 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-/// Gives every event of a log to `take`, which says whether it could read it.
-pub(super) fn replay(bytes: &[u8], seq: u64, mut take: impl FnMut(u8, &[u8]) -> bool) -> Replayed {
+/// Gives every event of a log to `take`, with its kind and the version of its frame. It says whether it could read it.
+pub(super) fn replay(
+    bytes: &[u8],
+    seq: u64,
+    mut take: impl FnMut(u8, u8, &[u8]) -> bool,
+) -> Replayed {
     let mut done = Replayed::default();
     let mut at = 0;
     while at < bytes.len() {
-        if let Some((payload, end)) = frame(bytes, at, seq) {
-            events(payload, &mut take, &mut done);
-            at = end;
+        if let Some(frame) = frame(bytes, at, seq) {
+            events(&frame, &mut take, &mut done);
+            at = frame.end;
             continue;
         }
         match next_frame(bytes, at, seq) {
@@ -294,8 +311,16 @@ pub(super) fn replay(bytes: &[u8], seq: u64, mut take: impl FnMut(u8, &[u8]) -> 
     done
 }
 
-/// The events of the frame at `at` and where it ends, if there is one and it is whole.
-fn frame(bytes: &[u8], at: usize, seq: u64) -> Option<(&[u8], usize)> {
+/// A whole frame.
+struct Frame<'a> {
+    version: u8,
+    events: &'a [u8],
+    /// Where the next one starts.
+    end: usize,
+}
+
+/// The frame at `at`, if there is one and it is whole.
+fn frame(bytes: &[u8], at: usize, seq: u64) -> Option<Frame<'_>> {
     let mut cut = Cut(bytes.get(at..)?);
     let length = usize::try_from(cut.u32()?).ok()?;
     let sum = cut.u32()?;
@@ -304,24 +329,26 @@ fn frame(bytes: &[u8], at: usize, seq: u64) -> Option<(&[u8], usize)> {
     }
     let payload = cut.take(length)?;
     let mut inner = Cut(payload);
-    let ours = inner.u8()? == VERSION && inner.u64()? == seq;
-    (ours && crc32c::crc32c(payload) == sum).then_some((inner.0, at + HEADER + length))
+    let version = inner.u8()?;
+    let ours = (FIRST_VERSION..=VERSION).contains(&version) && inner.u64()? == seq;
+    (ours && crc32c::crc32c(payload) == sum).then_some(Frame {
+        version,
+        events: inner.0,
+        end: at + HEADER + length,
+    })
 }
 
-/// Where the next whole frame after `at` starts: found by version and number of the log, proven by its checksum.
+/// Where the next whole frame after `at` starts: found by the number of the log behind the version, proven by its checksum.
 fn next_frame(bytes: &[u8], at: usize, seq: u64) -> Option<usize> {
-    let mut mark = [VERSION; PREAMBLE];
-    for (m, b) in mark.iter_mut().skip(1).zip(seq.to_le_bytes()) {
-        *m = b;
-    }
-    let from = at + HEADER + 1;
-    memchr::memmem::find_iter(bytes.get(from..)?, &mark)
-        .map(|found| from + found - HEADER)
+    let before = HEADER + 1;
+    let from = at + 1 + before;
+    memchr::memmem::find_iter(bytes.get(from..)?, &seq.to_le_bytes())
+        .map(|found| from + found - before)
         .find(|start| frame(bytes, *start, seq).is_some())
 }
 
-fn events(payload: &[u8], take: &mut impl FnMut(u8, &[u8]) -> bool, done: &mut Replayed) {
-    let mut cut = Cut(payload);
+fn events(frame: &Frame<'_>, take: &mut impl FnMut(u8, u8, &[u8]) -> bool, done: &mut Replayed) {
+    let mut cut = Cut(frame.events);
     while !cut.0.is_empty() {
         let event = (|| {
             let kind = cut.u8()?;
@@ -329,7 +356,7 @@ fn events(payload: &[u8], take: &mut impl FnMut(u8, &[u8]) -> bool, done: &mut R
             Some((kind, cut.take(length)?))
         })();
         match event {
-            Some((kind, body)) => done.unreadable += u64::from(!take(kind, body)),
+            Some((kind, body)) => done.unreadable += u64::from(!take(kind, frame.version, body)),
             None => {
                 done.unreadable += 1;
                 return;
@@ -359,9 +386,9 @@ mod tests {
 
     fn replayed(bytes: &[u8]) -> (Vec<u8>, Replayed) {
         let mut seen = Vec::new();
-        let done = replay(bytes, 7, |kind, body| {
+        let done = replay(bytes, 7, |kind, version, body| {
             match kind {
-                HEAD => assert_eq!(Head::decode(body).unwrap().last_uid, 41),
+                HEAD => assert_eq!(Head::decode(body, version).unwrap().last_uid, 41),
                 _ => {
                     assert_eq!(body, [body[0]; 20], "never garbage");
                     seen.push(body[0]);
@@ -416,7 +443,7 @@ mod tests {
     fn frames_of_another_log_are_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let (bytes, _) = sample(dir.path());
-        let done = replay(&bytes, 8, |_, _| panic!("a frame of log 7"));
+        let done = replay(&bytes, 8, |_, _, _| panic!("a frame of log 7"));
         assert_eq!((done.valid, done.torn), (0, bytes.len() as u64));
     }
 

@@ -8,12 +8,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::campaigns;
 use super::codec::{BeginRow, Digits, EndFacts};
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
 use super::{ends, index, ledger, segment};
 use crate::base::Timestamp;
+use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
@@ -176,6 +178,19 @@ impl Wanted {
 }
 
 impl StoreReader {
+    /// How many lines of the files of campaigns that matter to a window can't be read: damage.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn unreadable_campaigns(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        Ok(campaigns::find(&self.shared.root, from, until)?.1)
+    }
+
     /// Evidence of a record, as far as it is committed; `None` where none was kept, or not any more.
     ///
     /// # Errors
@@ -495,6 +510,10 @@ impl Store for StoreReader {
             return Ok(rows.into_values().collect());
         }
         Err(StoreError::Restless)
+    }
+
+    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
+        Ok(campaigns::find(&self.shared.root, from, until)?.0)
     }
 
     fn forgotten_before(&self) -> Option<Timestamp> {

@@ -1,7 +1,7 @@
 //! The embedded store: no server, one folder, a log and Parquet files.
 //!
 //! ```text
-//! format                                      "tracehop store, format 1"
+//! format                                      "tracehop store, format 2"
 //! lock                                        held while a process writes; holds its process id
 //! forgotten                                   until when retention has deleted everything (RFC 3339)
 //! wal/0000000007.wal                          the open log, and one more while its records are being sealed
@@ -9,6 +9,7 @@
 //! seg/2026-11-24/13/s-0000000006-….cix        who called, and other called numbers: see `index`
 //! seg/2026-11-24/13/e-0000000006-….ends       second halves that came after their segment was sealed: see `ends`
 //! coverage/2026-11-24.parquet                 what the sensors saw, minute by minute: see `ledger`
+//! campaigns/2026-11-24.jsonl                 campaigns, one state a line: see `campaigns`
 //! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
 //! ```
 //!
@@ -18,11 +19,12 @@
 //!
 //! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
-//! - `evidence`: what it takes to judge calls again
+//! - `evidence`: what it takes to judge calls again · `campaigns`: JSON lines by the day
 //! - `layout`: where everything lies · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
+mod campaigns;
 mod codec;
 mod ends;
 mod evidence;
@@ -56,12 +58,14 @@ pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
 
+use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};
 use self::evidence::EvidenceWriter;
 use self::log::Log;
 use self::lookup::{Shared, State};
 use self::seal::{SealJob, Sealed};
 use crate::base::Timestamp;
+use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
@@ -86,6 +90,8 @@ pub struct StoreCounters {
     pub evidence: u64,
     /// Calls whose evidence was not: longer than a SIP message can be.
     pub evidence_too_long: u64,
+    /// States of campaigns taken in.
+    pub campaigns: u64,
     /// Taken in, but older than what retention has deleted: no look-up finds them, and no segment holds them.
     pub too_old: u64,
     /// Seals done.
@@ -102,6 +108,7 @@ pub struct EmbeddedStore {
     settings: StoreSettings,
     log: Log,
     evidence: EvidenceWriter,
+    campaigns: CampaignWriter,
     last_uid: u64,
     counters: StoreCounters,
     report: OpenReport,
@@ -168,6 +175,7 @@ impl EmbeddedStore {
             settings,
             log,
             evidence: EvidenceWriter::open(path)?,
+            campaigns: CampaignWriter::open(path)?,
             last_uid,
             counters,
             report,
@@ -289,6 +297,7 @@ impl EmbeddedStore {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.seal()?;
         self.log.commit()?;
+        self.campaigns.commit()?;
         self.evidence.commit()
     }
 
@@ -494,6 +503,7 @@ impl Store for EmbeddedStore {
         self.log.commit()?;
         // After the log: a record may lack its evidence, never evidence its record.
         self.evidence.commit()?;
+        self.campaigns.commit()?;
         self.poll_sealing();
         Ok(())
     }
@@ -538,6 +548,16 @@ impl Store for EmbeddedStore {
         self.reader.coverage(from, until)
     }
 
+    fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
+        self.campaigns.append(campaign)?;
+        self.counters.campaigns += 1;
+        Ok(())
+    }
+
+    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
+        self.reader.campaigns(from, until)
+    }
+
     fn forgotten_before(&self) -> Option<Timestamp> {
         self.reader.forgotten_before()
     }
@@ -548,6 +568,7 @@ impl Drop for EmbeddedStore {
         // Nobody is left to tell; what was acknowledged is durable already.
         let _ = self.log.commit();
         let _ = self.evidence.commit();
+        let _ = self.campaigns.commit();
         if let Some(handle) = self.sealing.take() {
             let _ = handle.join();
         }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use parquet::data_type::ByteArray;
 
 use crate::call::classify::{Flag, Flags, Verstat};
+use crate::call::leg::Pairing;
+use crate::call::peer::{PeerKey, PeerKeys};
 use crate::call::record::{ClockSource, Direction, ReleasedBy, State};
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
 use crate::wire::{Provenance, Transport};
@@ -57,15 +59,22 @@ named! {
     State { Unfinished "unfinished", Answered "answered", Cancelled "cancelled", Failed "failed", Redirected "redirected" }
     Verstat { Passed "TN-Validation-Passed", PassedA "TN-Validation-Passed-A", PassedB "TN-Validation-Passed-B", PassedC "TN-Validation-Passed-C", Failed "TN-Validation-Failed", FailedA "TN-Validation-Failed-A", FailedB "TN-Validation-Failed-B", FailedC "TN-Validation-Failed-C", None "No-TN-Validation" }
     ReleasedBy { Caller "caller", Called "called" }
+    Pairing { CallId "call-id", Passport "passport", SessionId "session-id", Icid "icid", SdpOrigin "sdp-origin", Numbers "numbers", Suffix "suffix" }
 }
 
-/// Rules and flags as the log numbers them: its first frame lists their names, because a later version may number
+/// Version of the log's frames and bodies that this version writes.
+pub(super) const VERSION: u8 = 2;
+
+/// Rules, flags and keys of neighbours as the log numbers them: its first frame lists their names, because a later version may number
 /// them otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbering {
     rules: Vec<Option<Rule>>,
     flags: Vec<Option<Flag>>,
-    /// Whether the bits mean the same as in this version.
+    keys: Vec<Option<PeerKey>>,
+    /// How bodies are laid out: see `codec`.
+    pub version: u8,
+    /// Whether bodies and bits mean the same as in this version.
     pub current: bool,
     /// Names that this version does not know. Their bits are dropped.
     pub unknown: usize,
@@ -77,23 +86,32 @@ impl Numbering {
         Self {
             rules: Rule::ALL.iter().copied().map(Some).collect(),
             flags: Flag::ALL.iter().copied().map(Some).collect(),
+            keys: PeerKey::ALL.iter().copied().map(Some).collect(),
+            version: VERSION,
             current: true,
             unknown: 0,
         }
     }
 
     /// From the names in a log.
-    pub fn from_names(rules: &[&str], flags: &[&str]) -> Self {
+    pub fn from_names(version: u8, rules: &[&str], flags: &[&str], keys: &[&str]) -> Self {
         let rules: Vec<_> = rules.iter().map(|n| rule(n)).collect();
         let flags: Vec<_> = flags.iter().map(|n| flag(n)).collect();
+        let keys: Vec<_> = keys.iter().map(|n| peer_key(n)).collect();
         let here = Self::current();
         // Names appended since the log was written change no bit in it.
-        let current = here.rules.starts_with(&rules) && here.flags.starts_with(&flags);
+        let current = version == VERSION
+            && here.rules.starts_with(&rules)
+            && here.flags.starts_with(&flags)
+            && here.keys.starts_with(&keys);
         let unknown = rules.iter().filter(|r| r.is_none()).count()
-            + flags.iter().filter(|f| f.is_none()).count();
+            + flags.iter().filter(|f| f.is_none()).count()
+            + keys.iter().filter(|k| k.is_none()).count();
         Self {
             rules,
             flags,
+            keys,
+            version,
             current,
             unknown,
         }
@@ -124,6 +142,35 @@ impl Numbering {
             .filter_map(|(_, f)| *f)
             .collect()
     }
+
+    pub fn keys(&self, bits: u32) -> PeerKeys {
+        if self.current {
+            return PeerKeys(bits);
+        }
+        let known = self.keys.iter().enumerate();
+        known
+            .filter(|(i, _)| bits & (1 << i) != 0)
+            .filter_map(|(_, k)| *k)
+            .collect()
+    }
+}
+
+/// The key with the given name.
+fn peer_key(label: &str) -> Option<PeerKey> {
+    PeerKey::ALL.iter().copied().find(|k| k.label() == label)
+}
+
+/// Names of a set, separated by blanks: `vlan networks`.
+pub(super) fn keys_text(set: PeerKeys) -> String {
+    join(set.iter().map(PeerKey::label))
+}
+
+/// Undoes [`keys_text`]; the name that is not known otherwise.
+pub(super) fn keys_from(text: &str) -> Result<PeerKeys, &str> {
+    text.split_ascii_whitespace()
+        .map(|label| peer_key(label).ok_or(label))
+        .collect::<Result<Vec<_>, _>>()
+        .map(PeerKeys::from_iter)
 }
 
 /// The rule with the given ID.
@@ -188,6 +235,10 @@ mod tests {
         both_ways::<State>();
         both_ways::<ReleasedBy>();
         both_ways::<Verstat>();
+        both_ways::<Pairing>();
+        for v in Pairing::ALL {
+            assert_eq!(v.name(), v.label());
+        }
         for v in Verstat::ALL {
             assert_eq!(v.name(), v.label());
         }
@@ -201,11 +252,19 @@ mod tests {
         let all: Flags = Flag::ALL.iter().copied().collect();
         assert_eq!(flags_from(&flags_text(all)), Ok(all));
         assert_eq!(flags_from(""), Ok(Flags::default()));
+        let all: PeerKeys = PeerKey::ALL.iter().copied().collect();
+        assert_eq!(keys_from(&keys_text(all)), Ok(all));
+        assert_eq!(keys_from("vlan colour"), Err("colour"));
     }
 
     #[test]
     fn bits_of_another_version_are_renumbered() {
-        let theirs = Numbering::from_names(&["S2", "F1", "ZZ9"], &["revoked", "no-such-flag"]);
+        let theirs = Numbering::from_names(
+            VERSION,
+            &["S2", "F1", "ZZ9"],
+            &["revoked", "no-such-flag"],
+            &["otg", "vlan"],
+        );
         assert!(!theirs.current);
         assert_eq!(theirs.unknown, 2);
         assert_eq!(theirs.rule(0), Some(Rule::S2));
@@ -213,7 +272,9 @@ mod tests {
         let set: RuleSet = [Rule::S2, Rule::F1].into_iter().collect();
         assert_eq!(theirs.rules(0b111), set);
         assert_eq!(theirs.flags(0b11), [Flag::Revoked].into_iter().collect());
+        assert_eq!(theirs.keys(0b10), [PeerKey::Vlan].into_iter().collect());
         let shorter: Vec<_> = Rule::ALL.iter().take(5).map(|r| r.id()).collect();
-        assert!(Numbering::from_names(&shorter, &["unsigned"]).current);
+        assert!(Numbering::from_names(VERSION, &shorter, &["unsigned"], &[]).current);
+        assert!(!Numbering::from_names(1, &shorter, &["unsigned"], &[]).current);
     }
 }

@@ -9,7 +9,7 @@ use super::layout::{self, Entry};
 use super::log::{self, Head};
 use super::lookup::Hour;
 use super::memtable::Memtable;
-use super::names::Numbering;
+use super::names::{Numbering, VERSION};
 use super::table::Reader;
 use crate::base::Timestamp;
 use crate::store::StoreError;
@@ -54,14 +54,22 @@ impl OpenReport {
     }
 }
 
-/// The first line of the file `format`.
-const FORMAT: &str = "tracehop store, format 1";
+/// The first line of the file `format`, since logs are of version 2. An earlier version of the program refuses such a store: it
+/// would take the logs for damaged.
+const FORMAT: &str = "tracehop store, format 2";
+/// What it was before.
+const FORMER: &str = "tracehop store, format 1";
 
 /// Makes the folders of a store, or checks that they are of one that this version reads.
 pub(super) fn prepare(root: &Path, create: bool) -> Result<(), StoreError> {
     let path = root.join("format");
     match std::fs::read(&path) {
         Ok(found) if found.starts_with(FORMAT.as_bytes()) => {}
+        Ok(found) if found.starts_with(FORMER.as_bytes()) => {
+            if create {
+                layout::write_whole(&path, format!("{FORMAT}\n").as_bytes())?;
+            }
+        }
         Ok(_) => {
             return Err(StoreError::corrupt(
                 &path,
@@ -131,9 +139,9 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
     let mut head = None;
     let mut numbering = Numbering::current();
     let mut again = Vec::new();
-    let done = log::replay(&bytes, seq, |kind, body| match kind {
+    let done = log::replay(&bytes, seq, |kind, version, body| match kind {
         log::HEAD => {
-            let Some(read) = Head::decode(body) else {
+            let Some(read) = Head::decode(body, version) else {
                 return false;
             };
             numbering = read.numbering.clone();
@@ -141,11 +149,13 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
             true
         }
         log::BEGIN => {
+            // Where the head is damaged, the layout is still known.
+            numbering.version = version;
             let row = BeginRow::decode(body, &numbering).filter(BeginRow::is_text);
             let Some(row) = row else {
                 return false;
             };
-            let taken = if numbering.current {
+            let taken = if numbering.current && version == VERSION {
                 table.begin(row.uid, row.at, &row.keys(), body)
             } else {
                 again.clear();
@@ -158,7 +168,7 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
             taken
         }
         log::END => {
-            let Some(end) = EndFacts::decode(body) else {
+            let Some(end) = EndFacts::decode(body, version) else {
                 return false;
             };
             table.end(end);

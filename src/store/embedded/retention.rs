@@ -13,6 +13,8 @@ pub struct RetentionReport {
     pub segments: u64,
     /// Daily files of the coverage ledger.
     pub coverage_days: u64,
+    /// Days of campaigns.
+    pub campaign_days: u64,
     /// Days of evidence.
     pub evidence_days: u64,
     /// Before this point everything is gone, whether deleted now or earlier.
@@ -71,6 +73,7 @@ impl EmbeddedStore {
             report.segments += files.segments.len() as u64;
         }
         let first_day = first_kept.div_euclid(layout::DAY);
+        report.campaign_days = self.campaigns.forget_before(first_day)?;
         for (path, name) in layout::list(&layout::coverage(&root))? {
             let day = name.and_then(|n| layout::day_from(n.strip_suffix(".parquet")?));
             if day.is_some_and(|d| d < first_day) {

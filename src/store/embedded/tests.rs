@@ -1,10 +1,12 @@
 //! The store as a whole, on a real folder.
 
 mod bench;
+mod campaigns;
 pub(super) mod evidence;
 mod faults;
 mod kill;
 pub(crate) mod made;
+mod older;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use self::faults::copy;
-use self::made::{begin, begins, end, ends, tn};
+use self::made::{begin, begins, end, ends, full_begin, tn};
 use super::*;
 use crate::base::digest::Digest128;
 use crate::call::record::{ClockState, Down};
@@ -553,35 +555,4 @@ fn look_ups_go_on_while_another_thread_writes_and_seals() {
     store.seal().unwrap();
     assert_eq!(called(&store, "12025550100").len(), 6000);
     assert!(store.counters().seals >= 11);
-}
-
-#[test]
-fn a_store_written_before_the_youngest_columns_is_read_and_gone_on_with() {
-    // Made by the version before `chain`, `verstat`, `stir_cause`, `disagrees` and `provenance`; see the README above it.
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-before-chain");
-    let dir = tempfile::tempdir().unwrap();
-    copy(&fixture, dir.path());
-    let mut store = open(dir.path());
-    assert_eq!(store.last_uid(), 14);
-    let window = (Timestamp::MIN, Timestamp::MAX);
-    let caller = "16175550184";
-    let before = store.by_calling(tn(caller), window.0, window.1).unwrap();
-    assert!(!before.is_empty());
-    for call in before.clone() {
-        let (v, e) = (&call.begin.verdict, call.end.unwrap());
-        assert!(v.passport.is_some() && v.chain.is_none() && call.begin.verstat.is_none());
-        assert_eq!(call.begin.provenance, Provenance::File);
-        assert!(e.stir_cause.is_none() && !e.disagrees);
-    }
-    assert_eq!(store.reader().evidence(1).unwrap(), None);
-    let mut new = begin(15);
-    new.verdict.chain = Some(Digest128::of(b"chain"));
-    new.provenance = Provenance::Hep;
-    store.append_begin(&new).unwrap();
-    store.seal().unwrap();
-    assert_eq!(called(&store, "12025550100")[0].begin, new);
-    assert_eq!(
-        store.by_calling(tn(caller), window.0, window.1).unwrap(),
-        before
-    );
 }

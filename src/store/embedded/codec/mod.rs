@@ -5,7 +5,7 @@
 //! number   0, u64: digits as an integer          n = 1..23, n octets: what is no integer (leading zero, * or #)
 //! varint   seven bits an octet, lowest first, high bit set on all but the last; at most 10 octets
 //!
-//! Begin    uid u64, at i64 (ns since 1970), present u32 (bits below), clock error u32, config u32,
+//! Begin    uid u64, at i64 (ns since 1970), present u64 (bits below; u32 in logs of version 1), clock error u32, config u32,
 //!          clock source u8, direction u8, transport u8, validation u8, identities u8, Call-ID digest u64, sensor string,
 //!          source and destination (4 or 16 octets, port u16), then what `present` says, in the order of its bits
 //! bit      0 source is IPv6  1 destination is IPv6  2 private  3 peer string  4 peer rule string  5 VLAN u16
@@ -13,10 +13,13 @@
 //!          13 called text string  14 Session-ID u64  15 icid u64  16 SDP origin u64  17 deciding rule u8
 //!          18 attestation u8  19 failed u128  20 undetermined u128  21 findings u128 (rule sets)  22 PASSporT 16 octets
 //!          23 orig number  24 iat i64  25 origid string  26 SPC string  27 x5u host string  28 flags u64
-//!          29 chain 16 octets  30 verstat u8  31 provenance u8 (absent: a capture file). No bit is left
+//!          29 chain 16 octets  30 verstat u8  31 provenance u8 (absent: a capture file); logs of version 1 end here;
+//!          32 keys of the rule u32  33 addresses shared  34 MAC 6 octets  35 trunk context  36 orig-ioi  37 technical prefix
+//!          38 header (strings)  39 pair: uid u64, at i64, how u8
+//!          40 notes string: lines of flag, blank, note
 //! End      uid u64, begun at i64, present u8, state u8, code u16, retransmissions u8, forks u8, auth retries u8,
 //!          then bit 0 cause u8, 1 ringing u32, 2 final u32, 3 duration u32 (milliseconds), 4 released by u8, 5 STIR cause u16;
-//!          6 disagrees
+//!          6 disagrees  7 one way (not in version 1)
 //! Coverage sensor string, from i64, until i64, packets, messages, incomplete, dropped, unreadable (varints); logs of version 0.1 end here;
 //!          lost fragments, TCP gaps, freezes, shed, unverified, lost records, duplicates (varints), present u8, then by its bits
 //!          0 clock: synchronised u8, offset i64, error u64  1 down string (label)
@@ -26,25 +29,31 @@
 //! scope of an IPv6 socket address are not kept: no captured packet has a scope. Octets that are left over, a
 //! bit or code that is not known, and text that is not UTF-8 make a record unreadable: it is counted, never guessed.
 
+mod coverage;
+mod end;
 mod octets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub(super) use coverage::{decode_coverage, encode_coverage};
+pub(super) use end::EndFacts;
 pub(super) use octets::{Cut, put_str, put_varint};
 use octets::{put_digits, put_opt_str, put_socket};
 
 use super::names::{Named, Numbering};
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::{Flags, Verstat};
-use crate::call::record::{
-    Begin, Clock, ClockSource, ClockState, Coverage, Direction, Down, End, Ids, Numbers,
-    ReleasedBy, State, Verdict,
-};
+use crate::call::classify::{Flags, Notes, Verstat};
+use crate::call::leg::{Pair, Pairing};
+use crate::call::peer::{Attribution, PeerKeys};
+use crate::call::record::{Begin, Clock, ClockSource, Direction, Ids, Numbers, Verdict};
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
 use crate::wire::{Provenance, Transport};
+
+/// Bits of `present` that mean something.
+const PRESENT: u32 = 41;
 
 /// A number, as an integer where it is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +136,15 @@ pub(super) struct BeginRow<'a> {
     pub chain: Option<&'a [u8; 16]>,
     pub verstat: Option<Verstat>,
     pub provenance: Provenance,
+    pub keys: PeerKeys,
+    pub shared: bool,
+    pub mac: Option<&'a [u8; 6]>,
+    pub notes: Option<&'a [u8]>,
+    pub trunk_context: Option<&'a [u8]>,
+    pub orig_ioi: Option<&'a [u8]>,
+    pub tech_prefix: Option<&'a [u8]>,
+    pub header: Option<&'a [u8]>,
+    pub pair: Option<Pair>,
 }
 
 /// Numbers that a record is found by, besides the called number itself.
@@ -169,8 +187,9 @@ impl Keys {
 pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
     let (n, v) = (&b.numbers, &b.verdict);
     let digits = |tn: &Option<Tn>| tn.as_ref().map(Digits::of);
-    let mut present = 0_u32;
-    let mut bit = |i: u32, set: bool| present |= u32::from(set) << i;
+    let a = &b.attribution;
+    let mut present = 0_u64;
+    let mut bit = |i: u32, set: bool| present |= u64::from(set) << i;
     bit(0, b.source.is_ipv6());
     bit(1, b.destination.is_ipv6());
     bit(2, n.private);
@@ -203,6 +222,15 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
     bit(29, v.chain.is_some());
     bit(30, b.verstat.is_some());
     bit(31, b.provenance != Provenance::File);
+    bit(32, a.keys.0 != 0);
+    bit(33, a.shared);
+    bit(34, a.mac.is_some());
+    bit(35, a.trunk_context.is_some());
+    bit(36, a.orig_ioi.is_some());
+    bit(37, a.tech_prefix.is_some());
+    bit(38, a.header.is_some());
+    bit(39, b.pair.is_some());
+    bit(40, !b.notes.is_empty());
 
     out.reserve(512);
     out.extend_from_slice(&b.uid.to_le_bytes());
@@ -268,16 +296,38 @@ pub(super) fn encode_begin(b: &Begin, out: &mut Vec<u8>) -> Keys {
     if b.provenance != Provenance::File {
         out.push(b.provenance.code());
     }
+    if a.keys.0 != 0 {
+        out.extend_from_slice(&a.keys.0.to_le_bytes());
+    }
+    out.extend(a.mac.iter().flatten());
+    put_opt_str(out, a.trunk_context.as_deref());
+    put_opt_str(out, a.orig_ioi.as_deref());
+    put_opt_str(out, a.tech_prefix.as_deref());
+    put_opt_str(out, a.header.as_deref());
+    if let Some(pair) = &b.pair {
+        out.extend_from_slice(&pair.uid.to_le_bytes());
+        out.extend_from_slice(&pair.at.nanos().to_le_bytes());
+        out.push(pair.how.code());
+    }
+    if !b.notes.is_empty() {
+        put_str(out, &b.notes.to_text());
+    }
     Keys::of(called, [from, asserted, remote, orig], [to, diverted])
 }
 
 impl<'a> BeginRow<'a> {
-    /// Reads the octets of [`encode_begin`]; `None` where they are anything else.
+    /// Reads the octets of [`encode_begin`], by this version or an earlier one; `None` where they are anything else.
     pub fn decode(bytes: &'a [u8], numbering: &Numbering) -> Option<Self> {
         let mut cut = Cut(bytes);
         let uid = cut.u64()?;
         let at = cut.i64()?;
-        let present = cut.u32()?;
+        let present = match numbering.version {
+            1 => cut.u32()?.into(),
+            _ => cut.u64()?,
+        };
+        if present >> PRESENT != 0 {
+            return None;
+        }
         let has = |i: u32| present & (1 << i) != 0;
         let error_ns = cut.u32()?;
         let config = cut.u32()?;
@@ -340,6 +390,21 @@ impl<'a> BeginRow<'a> {
                 Some(code) => Provenance::from_code(code)?,
                 None => Provenance::File,
             },
+            keys: numbering.keys(cut.opt(has(32), Cut::u32)?.unwrap_or(0)),
+            shared: has(33),
+            mac: cut.opt(has(34), Cut::array)?,
+            trunk_context: cut.opt(has(35), Cut::text)?,
+            orig_ioi: cut.opt(has(36), Cut::text)?,
+            tech_prefix: cut.opt(has(37), Cut::text)?,
+            header: cut.opt(has(38), Cut::text)?,
+            pair: cut.opt(has(39), |cut| {
+                Some(Pair {
+                    uid: cut.u64()?,
+                    at: Timestamp::from_nanos(cut.i64()?),
+                    how: Pairing::from_code(cut.u8()?)?,
+                })
+            })?,
+            notes: cut.opt(has(40), Cut::text)?,
         };
         cut.0.is_empty().then_some(row)
     }
@@ -361,6 +426,11 @@ impl<'a> BeginRow<'a> {
             self.origid,
             self.spc,
             self.x5u_host,
+            self.trunk_context,
+            self.orig_ioi,
+            self.tech_prefix,
+            self.header,
+            self.notes,
         ];
         texts
             .into_iter()
@@ -386,8 +456,16 @@ impl<'a> BeginRow<'a> {
             direction: self.direction,
             peer: text(self.peer)?.map(Arc::from),
             peer_rule: text(self.peer_rule)?.map(Arc::from),
-            attribution: Default::default(),
-            pair: None,
+            attribution: Attribution {
+                keys: self.keys,
+                shared: self.shared,
+                mac: self.mac.copied(),
+                trunk_context: boxed(self.trunk_context)?,
+                orig_ioi: boxed(self.orig_ioi)?,
+                tech_prefix: boxed(self.tech_prefix)?,
+                header: boxed(self.header)?,
+            },
+            pair: self.pair,
             transport: self.transport,
             source: self.source,
             destination: self.destination,
@@ -427,206 +505,7 @@ impl<'a> BeginRow<'a> {
             },
             verstat: self.verstat,
             flags: self.flags,
+            notes: text(self.notes)?.map(Notes::from_text).unwrap_or_default(),
         })
     }
-}
-
-/// An [`End`] without what its `Begin` says as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EndFacts {
-    pub uid: u64,
-    pub begun_at: i64,
-    pub state: State,
-    pub code: u16,
-    pub cause: Option<u8>,
-    pub stir_cause: Option<u16>,
-    pub disagrees: bool,
-    pub ringing_ms: Option<u32>,
-    pub final_ms: Option<u32>,
-    pub duration_ms: Option<u32>,
-    pub released_by: Option<ReleasedBy>,
-    pub retransmissions: u8,
-    pub forks: u8,
-    pub auth_retries: u8,
-}
-
-impl EndFacts {
-    pub fn of(e: &End) -> Self {
-        Self {
-            uid: e.uid,
-            begun_at: e.begun_at.nanos(),
-            state: e.state,
-            code: e.code,
-            cause: e.cause,
-            stir_cause: e.stir_cause,
-            disagrees: e.disagrees,
-            ringing_ms: e.ringing_ms,
-            final_ms: e.final_ms,
-            duration_ms: e.duration_ms,
-            released_by: e.released_by,
-            retransmissions: e.retransmissions,
-            forks: e.forks,
-            auth_retries: e.auth_retries,
-        }
-    }
-
-    /// The second half of `begin`.
-    pub fn to_end(self, begin: &Begin) -> End {
-        End {
-            uid: self.uid,
-            begun_at: begin.at,
-            called: begin.numbers.called,
-            state: self.state,
-            code: self.code,
-            cause: self.cause,
-            stir_cause: self.stir_cause,
-            disagrees: self.disagrees,
-            ringing_ms: self.ringing_ms,
-            final_ms: self.final_ms,
-            duration_ms: self.duration_ms,
-            released_by: self.released_by,
-            retransmissions: self.retransmissions,
-            forks: self.forks,
-            auth_retries: self.auth_retries,
-            one_way: false,
-        }
-    }
-
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let present = u8::from(self.cause.is_some())
-            | u8::from(self.ringing_ms.is_some()) << 1
-            | u8::from(self.final_ms.is_some()) << 2
-            | u8::from(self.duration_ms.is_some()) << 3
-            | u8::from(self.released_by.is_some()) << 4
-            | u8::from(self.stir_cause.is_some()) << 5
-            | u8::from(self.disagrees) << 6;
-        out.extend_from_slice(&self.uid.to_le_bytes());
-        out.extend_from_slice(&self.begun_at.to_le_bytes());
-        out.extend_from_slice(&[present, self.state.code()]);
-        out.extend_from_slice(&self.code.to_le_bytes());
-        out.extend_from_slice(&[self.retransmissions, self.forks, self.auth_retries]);
-        out.extend(self.cause);
-        for ms in [self.ringing_ms, self.final_ms, self.duration_ms]
-            .into_iter()
-            .flatten()
-        {
-            out.extend_from_slice(&ms.to_le_bytes());
-        }
-        out.extend(self.released_by.map(ReleasedBy::code));
-        if let Some(cause) = self.stir_cause {
-            out.extend_from_slice(&cause.to_le_bytes());
-        }
-    }
-
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut cut = Cut(bytes);
-        let (uid, begun_at) = (cut.u64()?, cut.i64()?);
-        let present = cut.u8()?;
-        if present >> 7 != 0 {
-            return None;
-        }
-        let has = |i: u32| present & (1 << i) != 0;
-        let state = State::from_code(cut.u8()?)?;
-        let code = cut.u16()?;
-        let (retransmissions, forks, auth_retries) = (cut.u8()?, cut.u8()?, cut.u8()?);
-        let end = Self {
-            uid,
-            begun_at,
-            state,
-            code,
-            cause: cut.opt(has(0), Cut::u8)?,
-            ringing_ms: cut.opt(has(1), Cut::u32)?,
-            final_ms: cut.opt(has(2), Cut::u32)?,
-            duration_ms: cut.opt(has(3), Cut::u32)?,
-            released_by: match cut.opt(has(4), Cut::u8)? {
-                Some(code) => Some(ReleasedBy::from_code(code)?),
-                None => None,
-            },
-            stir_cause: cut.opt(has(5), Cut::u16)?,
-            disagrees: has(6),
-            retransmissions,
-            forks,
-            auth_retries,
-        };
-        cut.0.is_empty().then_some(end)
-    }
-}
-
-pub(super) fn encode_coverage(c: &Coverage, out: &mut Vec<u8>) {
-    put_str(out, &c.sensor);
-    out.extend_from_slice(&c.from.nanos().to_le_bytes());
-    out.extend_from_slice(&c.until.nanos().to_le_bytes());
-    for n in [
-        c.packets,
-        c.messages,
-        c.incomplete,
-        c.dropped,
-        c.unreadable,
-        c.lost_fragments,
-        c.tcp_gaps,
-        c.freezes,
-        c.shed,
-        c.unverified,
-        c.lost_records,
-        c.duplicates,
-    ] {
-        put_varint(out, n);
-    }
-    out.push(u8::from(c.clock.is_some()) | u8::from(c.down.is_some()) << 1);
-    if let Some(clock) = c.clock {
-        out.push(u8::from(clock.synchronised));
-        out.extend_from_slice(&clock.offset_ns.to_le_bytes());
-        out.extend_from_slice(&clock.error_ns.to_le_bytes());
-    }
-    put_opt_str(out, c.down.map(Down::label));
-}
-
-pub(super) fn decode_coverage(bytes: &[u8]) -> Option<Coverage> {
-    let mut cut = Cut(bytes);
-    let mut coverage = Coverage {
-        sensor: cut.str()?.into(),
-        from: Timestamp::from_nanos(cut.i64()?),
-        until: Timestamp::from_nanos(cut.i64()?),
-        packets: cut.varint()?,
-        messages: cut.varint()?,
-        incomplete: cut.varint()?,
-        dropped: cut.varint()?,
-        unreadable: cut.varint()?,
-        ..Coverage::default()
-    };
-    // A log of version 0.1.
-    if cut.0.is_empty() {
-        return Some(coverage);
-    }
-    for n in [
-        &mut coverage.lost_fragments,
-        &mut coverage.tcp_gaps,
-        &mut coverage.freezes,
-        &mut coverage.shed,
-        &mut coverage.unverified,
-        &mut coverage.lost_records,
-        &mut coverage.duplicates,
-    ] {
-        *n = cut.varint()?;
-    }
-    let present = cut.u8()?;
-    if present >> 2 != 0 {
-        return None;
-    }
-    coverage.clock = cut.opt(present & 1 != 0, |cut| {
-        Some(ClockState {
-            synchronised: match cut.u8()? {
-                0 => false,
-                1 => true,
-                _ => return None,
-            },
-            offset_ns: cut.i64()?,
-            error_ns: cut.u64()?,
-        })
-    })?;
-    coverage.down = cut.opt(present & 2 != 0, |cut| {
-        // A reason of a later version is still a time in which nobody looked.
-        Some(Down::from_label(cut.str()?).unwrap_or(Down::Unknown))
-    })?;
-    cut.0.is_empty().then_some(coverage)
 }

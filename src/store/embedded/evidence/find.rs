@@ -13,7 +13,7 @@ use crate::call::record::evidence::{StoredChain, StoredEvidence};
 use crate::store::StoreError;
 use crate::store::embedded::codec::Cut;
 use crate::store::embedded::layout;
-use crate::store::embedded::names::Numbering;
+use crate::store::embedded::names::{Numbering, VERSION};
 
 /// Evidence of a record; `None` where none was kept, or not any more.
 ///
@@ -188,7 +188,7 @@ impl<'a> FileReader<'a> {
             names
         };
         let names = read().ok_or_else(|| self.damaged(frame.at))?;
-        Ok(Numbering::from_names(&names, &[]))
+        Ok(Numbering::from_names(VERSION, &names, &[], &[]))
     }
 
     fn damaged(&self, at: u64) -> StoreError {

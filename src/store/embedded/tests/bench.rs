@@ -7,11 +7,13 @@ use super::super::names::Named;
 use super::*;
 use crate::base::digest::{Digest128, IdDigest};
 use crate::call::classify::Flag;
-use crate::call::record::State;
+use crate::call::leg::{Pair, Pairing};
+use crate::call::peer::PeerKey;
+use crate::call::record::{Direction, State};
 use crate::stir::verify::{Attestation, Rule, Validation};
 
 /// A million calls, 30,000 a second, as an interconnect edge sees them: Zipf callers, random called numbers, 24 neighbours,
-/// six of ten signed, every call with an SDP, half with an icid, a fifth with a Session-ID, a tenth of the origids unique to the call.
+/// every other leg egress and nearly all of those paired, six of ten signed, every call with an SDP, half with an icid, a fifth with a Session-ID, a tenth of the origids unique to the call.
 #[test]
 #[ignore = "a measurement, for release builds"]
 fn cost_of_a_million_records() {
@@ -198,6 +200,23 @@ fn made(uid: u64, r: &mut Random) -> Begin {
     } else {
         None
     };
+    b.attribution.keys = [PeerKey::Vlan, PeerKey::Networks].into_iter().collect();
+    if b.trunk.is_some() {
+        b.attribution.keys.insert(PeerKey::TrunkGroup);
+        b.attribution.shared = true;
+    }
+    if uid.is_multiple_of(2) {
+        b.direction = Direction::Egress;
+        b.pair = r.percent(97).then(|| Pair {
+            uid: (uid - 1).saturating_sub(r.below(60)),
+            at: b.at.minus(Duration::from_micros(500 + r.below(20_000))),
+            how: if r.percent(60) {
+                Pairing::CallId
+            } else {
+                Pairing::Icid
+            },
+        });
+    }
     b.ids.call_id = IdDigest(r.next());
     b.ids.session_id = r.percent(20).then(|| IdDigest(r.next()));
     b.ids.icid = r.percent(50).then(|| IdDigest(r.next()));

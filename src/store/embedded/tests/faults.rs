@@ -187,7 +187,7 @@ fn a_folder_that_is_no_store_is_left_alone() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 
     let later = tempfile::tempdir().unwrap();
-    std::fs::write(later.path().join("format"), b"tracehop store, format 2\n").unwrap();
+    std::fs::write(later.path().join("format"), b"tracehop store, format 3\n").unwrap();
     assert!(matches!(
         EmbeddedStore::open(later.path(), settings(10)),
         Err(StoreError::Corrupt { .. })

@@ -10,7 +10,9 @@ use proptest::sample::{Index, select};
 use super::super::names::Named;
 use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
-use crate::call::classify::{Flag, Flags, Verstat};
+use crate::call::classify::{Flag, Flags, Notes, Verstat};
+use crate::call::leg::{Pair, Pairing};
+use crate::call::peer::{Attribution, PeerKey, PeerKeys};
 use crate::call::record::*;
 use crate::number::Tn;
 use crate::stir::verify::{Attestation, Rule, RuleSet, Validation};
@@ -57,6 +59,7 @@ pub fn begin(uid: u64) -> Begin {
         verdict: Verdict::default(),
         verstat: None,
         flags: Flags::default(),
+        notes: Default::default(),
     }
 }
 
@@ -80,6 +83,64 @@ pub fn end(b: &Begin) -> End {
         one_way: false,
         auth_retries: 0,
     }
+}
+
+/// A record in which nothing is absent.
+pub fn full_begin(uid: u64) -> Begin {
+    let mut b = begin(uid);
+    b.direction = Direction::Egress;
+    b.peer = Some("carrier-a".into());
+    b.peer_rule = Some("carrier-a-tg7".into());
+    b.attribution = Attribution {
+        keys: [
+            PeerKey::Mac,
+            PeerKey::Vlan,
+            PeerKey::Networks,
+            PeerKey::TrunkGroup,
+        ]
+        .into_iter()
+        .collect(),
+        shared: true,
+        mac: Some([0x00, 0x00, 0x5e, 0x00, 0x53, 0x01]),
+        trunk_context: Some("example.net".into()),
+        orig_ioi: Some("carrier-a.example.net".into()),
+        tech_prefix: Some("1001#".into()),
+        header: Some("X-Trunk: 7".into()),
+    };
+    b.pair = Some(Pair {
+        uid: 41,
+        at: b.at.minus(std::time::Duration::from_micros(1_850)),
+        how: Pairing::SessionId,
+    });
+    b.vlan = Some(107);
+    b.trunk = Some("TG-7".into());
+    b.numbers.to = Some(tn("12025550101"));
+    b.numbers.diverted_from = Some(tn("12025550102"));
+    b.numbers.asserted = Some(tn("12025550199"));
+    b.numbers.remote_party = Some(tn("12025550198"));
+    b.called_text = Some("sip:alice@example.com".into());
+    b.ids.session_id = Some(IdDigest(2));
+    b.ids.icid = Some(IdDigest(3));
+    b.ids.sdp_origin = Some(IdDigest(4));
+    b.verdict = Verdict {
+        validation: Validation::Failed,
+        decided_by: Some(Rule::F1),
+        attest: Some(Attestation::A),
+        failed: [Rule::F1].into_iter().collect(),
+        undetermined: [Rule::O1].into_iter().collect(),
+        findings: [Rule::X3].into_iter().collect(),
+        identities: 1,
+        passport: Some(Digest128::of(b"passport")),
+        orig: Some(tn("12025550199")),
+        iat: Some(b.at.secs() - 90),
+        origid: Some("0f0e0d0c-0102-4a3b-8c9d-00ff10ee20dd".into()),
+        spc: Some("1234".into()),
+        x5u_host: Some("cert.example.net".into()),
+        chain: Some(Digest128::of(b"chain")),
+    };
+    b.verstat = Some(Verstat::PassedA);
+    b.flags = [Flag::AttestA, Flag::Stale].into_iter().collect();
+    b
 }
 
 fn number() -> impl Strategy<Value = Option<Tn>> {
@@ -173,6 +234,36 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     })
 }
 
+fn attribution() -> impl Strategy<Value = Attribution> {
+    let texts = (of(text()), of(text()), of(text()), of(text()));
+    let keys = vec(select(PeerKey::ALL), 0..5).prop_map(PeerKeys::from_iter);
+    (keys, any::<bool>(), of(any::<[u8; 6]>()), texts).prop_map(|(keys, shared, mac, texts)| {
+        Attribution {
+            keys,
+            shared,
+            mac,
+            trunk_context: texts.0,
+            orig_ioi: texts.1,
+            tech_prefix: texts.2,
+            header: texts.3,
+        }
+    })
+}
+
+fn notes() -> impl Strategy<Value = Notes> {
+    vec((select(Flag::ALL), "[ -~]{1,40}"), 0..3).prop_map(|all| {
+        let mut notes = Notes::default();
+        for (flag, note) in all {
+            notes.insert(flag, &note);
+        }
+        notes
+    })
+}
+
+fn pair() -> impl Strategy<Value = Pair> {
+    (any::<u64>(), time(), named::<Pairing>()).prop_map(|(uid, at, how)| Pair { uid, at, how })
+}
+
 fn any_begin() -> impl Strategy<Value = Begin> {
     let numbers = (
         number(),
@@ -217,34 +308,49 @@ fn any_begin() -> impl Strategy<Value = Begin> {
     let flags = (
         vec(select(Flag::ALL), 0..4).prop_map(Flags::from_iter),
         of(named::<Verstat>()),
+        attribution(),
+        of(pair()),
+        notes(),
     );
     (time(), clock, place, way, numbers, ids, verdict(), flags).prop_map(
-        |(at, clock, place, way, numbers, ids, verdict, (flags, verstat))| Begin {
-            uid: 0,
+        |(
             at,
-            clock: Clock {
-                source: clock.0,
-                error_ns: clock.1,
-            },
-            sensor: place.0.into(),
-            provenance: way.1.1,
-            config: way.4,
-            direction: way.0,
-            peer: place.1.map(Into::into),
-            peer_rule: place.2.map(Into::into),
-            attribution: Default::default(),
-            pair: None,
-            transport: way.1.0,
-            source: way.2,
-            destination: way.3,
-            vlan: place.5,
-            trunk: place.3,
+            clock,
+            place,
+            way,
             numbers,
-            called_text: place.4,
             ids,
             verdict,
-            verstat,
-            flags,
+            (flags, verstat, attribution, pair, notes),
+        )| {
+            Begin {
+                uid: 0,
+                at,
+                clock: Clock {
+                    source: clock.0,
+                    error_ns: clock.1,
+                },
+                sensor: place.0.into(),
+                provenance: way.1.1,
+                config: way.4,
+                direction: way.0,
+                peer: place.1.map(Into::into),
+                peer_rule: place.2.map(Into::into),
+                attribution,
+                pair,
+                transport: way.1.0,
+                source: way.2,
+                destination: way.3,
+                vlan: place.5,
+                trunk: place.3,
+                numbers,
+                called_text: place.4,
+                ids,
+                verdict,
+                verstat,
+                flags,
+                notes,
+            }
         },
     )
 }
@@ -270,7 +376,7 @@ fn any_end() -> impl Strategy<Value = End> {
         of(any::<u8>()),
         of(named::<ReleasedBy>()),
         of(any::<u16>()),
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
     );
     (times, how, any::<[u8; 3]>()).prop_map(|(times, how, counts)| End {
         uid: 0,
@@ -280,14 +386,14 @@ fn any_end() -> impl Strategy<Value = End> {
         code: how.1,
         cause: how.2,
         stir_cause: how.4,
-        disagrees: how.5,
+        disagrees: how.5.0,
         ringing_ms: times.0,
         final_ms: times.1,
         duration_ms: times.2,
         released_by: how.3,
         retransmissions: counts[0],
         forks: counts[1],
-        one_way: false,
+        one_way: how.5.1,
         auth_retries: counts[2],
     })
 }

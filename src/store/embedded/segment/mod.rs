@@ -13,21 +13,28 @@
 //! | `call_id`, `session_id`, `icid`, `sdp_origin` | UINT64 | digests: `printf('%016x', call_id)` is the text of the JSON |
 //! | `failed`, `undetermined`, `findings`, `flags` | text | names, separated by blanks; absent when there is none |
 //! | `passport`, `chain` | 16 octets | digests of the PASSporT and of the certificates that it was judged with |
+//! | `attribution` | text | keys of the rule that named the neighbour, separated by blanks |
+//! | `shared` | BOOLEAN | as in the record |
+//! | `mac`, `trunk_context`, `orig_ioi`, `tech_prefix`, `rule_header` | text | as in the record, the last one there named `header` |
+//! | `notes` | text | what flags rest on: lines of flag, blank, words |
+//! | `pair_uid` INT64, `pair_at` TIMESTAMP, `pair_how` text | | of an egress leg, where its ingress leg is certain |
 //! | `origid` | UUID | where it is one in its usual form, else `origid_text` |
 //! | `state`, `released_by` | text | second half; `state` is absent while there is none |
 //! | `code`, `cause`, `ringing_ms`, `final_ms`, `duration_ms`, `retransmissions`, `forks`, `auth_retries`, `stir_cause` | INT64 | second half |
-//! | `disagrees` | BOOLEAN | second half |
+//! | `disagrees`, `one_way` | BOOLEAN | second half |
 //!
 //! No name needs quotes in DuckDB (`at`, `from` and `to` would).
 //!
 //! A second half that came after its record was sealed is in an `.ends` file of the same folder: `uid` and the columns of
 //! the last three lines. Files of versions before a column was added lack it: there it has no value.
 
+mod find;
+mod read;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::BuildHasherDefault;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use parquet::column::writer::ColumnWriter;
@@ -35,16 +42,13 @@ use parquet::data_type::{ByteArray, FixedLenByteArray};
 use parquet::errors::Result as ParquetResult;
 use rustc_hash::FxHasher;
 
+pub(super) use self::find::{KEYS, find_called, partition};
+pub(super) use self::read::read_rows;
 use super::codec::{BeginRow, Digits, EndFacts};
-use super::names::{Named, flags_from, flags_text, rule, rules_from, rules_text};
-use super::table::{PAGE_ROWS, Reader, table};
-use crate::base::Timestamp;
-use crate::base::digest::{Digest128, IdDigest};
-use crate::call::record::{Begin, Clock, Ids, Numbers, Verdict};
-use crate::number::Tn;
+use super::names::{Named, flags_text, keys_text, rules_text};
+use super::table::{PAGE_ROWS, table};
+use crate::call::peer::attribution::mac_text;
 use crate::stir::verify::RuleSet;
-use crate::store::StoreError;
-use crate::wire::Provenance;
 
 table! {
     /// First halves.
@@ -96,6 +100,17 @@ table! {
         chain: FixedLenByteArray = false Dictionary Octets16 None;
         verstat: ByteArray = false Dictionary Text None;
         provenance: ByteArray = false Dictionary Text None;
+        attribution: ByteArray = false Dictionary Text None;
+        shared: bool = false Text Flag None;
+        mac: ByteArray = false Dictionary Text None;
+        trunk_context: ByteArray = false Dictionary Text None;
+        orig_ioi: ByteArray = false Dictionary Text None;
+        tech_prefix: ByteArray = false Dictionary Text None;
+        rule_header: ByteArray = false Dictionary Text None;
+        pair_uid: i64 = false Packed Signed None;
+        pair_at: i64 = false Packed Time None;
+        pair_how: ByteArray = false Dictionary Text None;
+        notes: ByteArray = false Dictionary Text None;
     }
 }
 
@@ -114,6 +129,7 @@ table! {
         auth_retries: i64 = false Delta Signed None;
         stir_cause: i64 = false Dictionary Signed None;
         disagrees: bool = false Text Flag None;
+        one_way: bool = false Text Flag None;
     }
 }
 
@@ -132,6 +148,8 @@ pub(super) struct SegmentRows {
     addresses: Addresses,
     rules: HashMap<u128, ByteArray, BuildHasherDefault<FxHasher>>,
     flags: HashMap<u64, ByteArray, BuildHasherDefault<FxHasher>>,
+    keys: HashMap<u32, ByteArray, BuildHasherDefault<FxHasher>>,
+    macs: HashMap<[u8; 6], ByteArray, BuildHasherDefault<FxHasher>>,
 }
 
 /// Sets that are remembered as text. Far more than occur together; past it, all are forgotten.
@@ -146,6 +164,8 @@ impl SegmentRows {
             addresses: Addresses::default(),
             rules: HashMap::default(),
             flags: HashMap::default(),
+            keys: HashMap::default(),
+            macs: HashMap::default(),
         }
     }
 
@@ -228,6 +248,22 @@ impl SegmentRows {
         c.chain.put_opt(row.chain.map(|o| octets(o.as_slice())));
         c.verstat.put_opt(row.verstat.map(Named::cell));
         c.provenance.put_opt(Some(row.provenance.cell()));
+        let keys = row.keys;
+        let names = (keys.0 != 0).then(|| remember(&mut self.keys, keys.0, || keys_text(keys)));
+        c.attribution.put_opt(names);
+        c.shared.put_opt(Some(row.shared));
+        let mac = row
+            .mac
+            .map(|m| remember(&mut self.macs, *m, || mac_text(m)));
+        c.mac.put_opt(mac);
+        c.trunk_context.put_opt(text(row.trunk_context));
+        c.orig_ioi.put_opt(text(row.orig_ioi));
+        c.tech_prefix.put_opt(text(row.tech_prefix));
+        c.rule_header.put_opt(text(row.header));
+        c.pair_uid.put_opt(row.pair.map(|p| p.uid.cast_signed()));
+        c.pair_at.put_opt(row.pair.map(|p| p.at.nanos()));
+        c.pair_how.put_opt(row.pair.map(|p| p.how.cell()));
+        c.notes.put_opt(text(row.notes));
         self.end.push(end);
 
         self.waiting += 1;
@@ -282,6 +318,7 @@ impl EndCells {
         self.stir_cause
             .put_opt(end.and_then(|e| e.stir_cause).map(i64::from));
         self.disagrees.put_opt(end.map(|e| e.disagrees));
+        self.one_way.put_opt(end.map(|e| e.one_way));
     }
 }
 
@@ -370,298 +407,6 @@ fn other_numbers(row: &BeginRow<'_>) -> Option<ByteArray> {
         }
     }
     (!out.is_empty()).then(|| out.as_str().into())
-}
-
-/// Columns whose page statistics guide a look-up.
-pub(super) const KEYS: [&str; 2] = ["called", "begun_at"];
-
-/// Rows of a segment whose called number is the given integer and whose time lies in the window.
-pub(super) fn find_called(
-    segment: &Reader,
-    number: i64,
-    from: i64,
-    until: i64,
-) -> Result<Vec<usize>, StoreError> {
-    let mut found = Vec::new();
-    for group in 0..segment.groups() {
-        let called = segment.pages(group, "called")?;
-        let at = segment.pages(group, "begun_at")?;
-        let (low, high) = (called.min_values(), called.max_values());
-        let pages = low.len().min(high.len());
-        let null = |page: usize| called.is_null_page(page);
-        // Sorted by called number, absent ones last: pages that may hold it lie side by side.
-        let first = partition(pages, |p| {
-            !null(p) && high.get(p).is_some_and(|h| *h < number)
-        });
-        let last = partition(pages, |p| {
-            !null(p) && low.get(p).is_some_and(|l| *l <= number)
-        });
-        let total = segment.group_rows(group);
-        let rows: Vec<usize> = (first..last)
-            .filter(|page| {
-                at.min_value(*page).is_none_or(|t| *t <= until)
-                    && at.max_value(*page).is_none_or(|t| from <= *t)
-            })
-            .flat_map(|page| page * PAGE_ROWS..((page + 1) * PAGE_ROWS).min(total))
-            .collect();
-        if rows.is_empty() {
-            continue;
-        }
-        let called = segment.rows::<i64>(group, "called", &rows)?;
-        let at = segment.rows::<i64>(group, "begun_at", &rows)?;
-        let hit = |c: &Option<i64>, t: &Option<i64>| {
-            *c == Some(number) && t.is_some_and(|t| (from..=until).contains(&t))
-        };
-        let hits = rows.iter().zip(called.iter().zip(&at));
-        found.extend(hits.filter(|(_, (c, t))| hit(c, t)).map(|(row, _)| *row));
-    }
-    Ok(found)
-}
-
-/// The first of `0..count` for which `before` no longer holds.
-pub(super) fn partition(count: usize, before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, count);
-    while low < high {
-        let mid = low.midpoint(high);
-        if before(mid) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    low
-}
-
-/// Reads the given rows whole. They rise.
-pub(super) fn read_rows(
-    segment: &Reader,
-    rows: &[usize],
-) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
-    let begin = BeginColumns::read(segment, 0, rows)?;
-    let end = EndColumns::read(segment, 0, rows)?;
-    let mut names = Names {
-        segment,
-        known: HashMap::new(),
-    };
-    (0..rows.len())
-        .map(|i| {
-            let first = begin.row(i, &mut names)?;
-            let second = end.row(i, first.uid, first.at.nanos(), segment)?;
-            Ok((first, second))
-        })
-        .collect()
-}
-
-/// Shares names that repeat, and says which column is to blame.
-struct Names<'a> {
-    segment: &'a Reader,
-    known: HashMap<Vec<u8>, Arc<str>>,
-}
-
-impl Names<'_> {
-    fn shared(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.known.get(text.as_bytes()) {
-            return known.clone();
-        }
-        let shared: Arc<str> = text.into();
-        self.known.insert(text.as_bytes().to_vec(), shared.clone());
-        shared
-    }
-}
-
-fn text<'c>(
-    cells: &'c [Option<ByteArray>],
-    row: usize,
-    column: &str,
-    reader: &Reader,
-) -> Result<Option<&'c str>, StoreError> {
-    match cells.get(row).and_then(Option::as_ref) {
-        Some(cell) => match std::str::from_utf8(cell.data()) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(reader.lacks(column, "UTF-8 text")),
-        },
-        None => Ok(None),
-    }
-}
-
-fn named<T: Named>(
-    cells: &[Option<ByteArray>],
-    row: usize,
-    column: &str,
-    reader: &Reader,
-) -> Result<Option<T>, StoreError> {
-    match text(cells, row, column, reader)? {
-        Some(name) => match T::from_name(name) {
-            Some(value) => Ok(Some(value)),
-            None => Err(reader.unknown(column, name)),
-        },
-        None => Ok(None),
-    }
-}
-
-fn small<T: TryFrom<i64>>(
-    cells: &[Option<i64>],
-    row: usize,
-    column: &str,
-    reader: &Reader,
-) -> Result<Option<T>, StoreError> {
-    match cells.get(row).copied().flatten() {
-        Some(n) => match T::try_from(n) {
-            Ok(n) => Ok(Some(n)),
-            Err(_) => Err(reader.unknown(column, &n.to_string())),
-        },
-        None => Ok(None),
-    }
-}
-
-impl Reader {
-    fn unknown(&self, column: &str, value: &str) -> StoreError {
-        let what = format!("column {column} says {value:?}, which this version does not know");
-        StoreError::corrupt(self.path(), what)
-    }
-}
-
-impl BeginColumns {
-    fn row(&self, i: usize, names: &mut Names<'_>) -> Result<Begin, StoreError> {
-        let s = names.segment;
-        let text = |cells, column: &str| text(cells, i, column, s);
-        let boxed = |cells, column: &str| Ok::<_, StoreError>(text(cells, column)?.map(Box::from));
-        let integer = |cells: &[Option<i64>]| cells.get(i).copied().flatten();
-        let id = |cells: &[Option<i64>]| integer(cells).map(|n| IdDigest(n.cast_unsigned()));
-        let lacks = |column: &str| s.lacks(column, "value");
-        let rules = |cells, column: &str| match text(cells, column)? {
-            Some(names) => rules_from(names).map_err(|name| s.unknown(column, name)),
-            None => Ok(RuleSet::default()),
-        };
-        let socket = |ips, ports: &[Option<i64>], column: &str| {
-            let ip = text(ips, column)?.and_then(|t| t.parse::<IpAddr>().ok());
-            let port = small::<u16>(ports, i, column, s)?;
-            let both = ip.zip(port).map(|(ip, port)| SocketAddr::new(ip, port));
-            both.ok_or_else(|| lacks(column))
-        };
-        let octets = |cells: &[Option<FixedLenByteArray>]| {
-            let cell = cells.get(i)?.as_ref()?;
-            <[u8; 16]>::try_from(cell.data()).ok()
-        };
-        let others = text(&self.other_numbers, "other_numbers")?.unwrap_or("");
-        let number = |cells: &[Option<i64>], column: &str| {
-            integer(cells)
-                .and_then(|n| Tn::from_u64(n.try_into().ok()?))
-                .or_else(|| {
-                    let mut parts = others.split(' ').filter_map(|p| p.split_once('='));
-                    let (_, digits) = parts.find(|(name, _)| *name == column)?;
-                    Tn::from_canonical(digits.as_bytes())
-                })
-        };
-        let uid = integer(&self.uid).ok_or_else(|| lacks("uid"))?;
-        let at = integer(&self.begun_at).ok_or_else(|| lacks("begun_at"))?;
-        let sensor = text(&self.sensor, "sensor")?.ok_or_else(|| lacks("sensor"))?;
-        let (peer, peer_rule) = (
-            text(&self.peer, "peer")?,
-            text(&self.peer_rule, "peer_rule")?,
-        );
-        let decided_by = match text(&self.decided_by, "decided_by")? {
-            Some(id) => Some(rule(id).ok_or_else(|| s.unknown("decided_by", id))?),
-            None => None,
-        };
-        let origid = match octets(&self.origid) {
-            Some(uuid) => Some(uuid_text(&uuid).into()),
-            None => boxed(&self.origid_text, "origid_text")?,
-        };
-        let flags = match text(&self.flags, "flags")? {
-            Some(names) => flags_from(names).map_err(|name| s.unknown("flags", name))?,
-            None => Default::default(),
-        };
-        Ok(Begin {
-            uid: uid.cast_unsigned(),
-            at: Timestamp::from_nanos(at),
-            clock: Clock {
-                source: named(&self.clock, i, "clock", s)?.ok_or_else(|| lacks("clock"))?,
-                error_ns: small(&self.clock_error_ns, i, "clock_error_ns", s)?.unwrap_or(0),
-            },
-            config: small(&self.config, i, "config", s)?.unwrap_or(0),
-            direction: named(&self.direction, i, "direction", s)?
-                .ok_or_else(|| lacks("direction"))?,
-            transport: named(&self.transport, i, "transport", s)?
-                .ok_or_else(|| lacks("transport"))?,
-            source: socket(&self.source, &self.source_port, "source")?,
-            destination: socket(&self.destination, &self.destination_port, "destination")?,
-            vlan: small(&self.vlan, i, "vlan", s)?,
-            trunk: boxed(&self.trunk, "trunk")?,
-            numbers: Numbers {
-                called: number(&self.called, "called"),
-                to: number(&self.to_number, "to_number"),
-                diverted_from: number(&self.diverted_from, "diverted_from"),
-                from: number(&self.from_number, "from_number"),
-                asserted: number(&self.asserted, "asserted"),
-                remote_party: number(&self.remote_party, "remote_party"),
-                private: self.private.get(i).copied().flatten().unwrap_or(false),
-            },
-            called_text: boxed(&self.called_text, "called_text")?,
-            ids: Ids {
-                call_id: id(&self.call_id).ok_or_else(|| lacks("call_id"))?,
-                session_id: id(&self.session_id),
-                icid: id(&self.icid),
-                sdp_origin: id(&self.sdp_origin),
-            },
-            verdict: Verdict {
-                validation: named(&self.validation, i, "validation", s)?
-                    .ok_or_else(|| lacks("validation"))?,
-                decided_by,
-                attest: named(&self.attest, i, "attest", s)?,
-                failed: rules(&self.failed, "failed")?,
-                undetermined: rules(&self.undetermined, "undetermined")?,
-                findings: rules(&self.findings, "findings")?,
-                identities: small(&self.identities, i, "identities", s)?.unwrap_or(0),
-                passport: octets(&self.passport).map(Digest128),
-                orig: number(&self.orig, "orig"),
-                iat: integer(&self.iat),
-                origid,
-                spc: boxed(&self.spc, "spc")?,
-                x5u_host: boxed(&self.x5u_host, "x5u_host")?,
-                chain: octets(&self.chain).map(Digest128),
-            },
-            verstat: named(&self.verstat, i, "verstat", s)?,
-            flags,
-            sensor: names.shared(sensor),
-            // Before there was a live capture, all came from files.
-            provenance: named(&self.provenance, i, "provenance", s)?.unwrap_or(Provenance::File),
-            peer: peer.map(|p| names.shared(p)),
-            peer_rule: peer_rule.map(|p| names.shared(p)),
-            attribution: Default::default(),
-            pair: None,
-        })
-    }
-}
-
-impl EndColumns {
-    pub fn row(
-        &self,
-        i: usize,
-        uid: u64,
-        begun_at: i64,
-        s: &Reader,
-    ) -> Result<Option<EndFacts>, StoreError> {
-        let Some(state) = named(&self.state, i, "state", s)? else {
-            return Ok(None);
-        };
-        Ok(Some(EndFacts {
-            uid,
-            begun_at,
-            state,
-            code: small(&self.code, i, "code", s)?.unwrap_or(0),
-            cause: small(&self.cause, i, "cause", s)?,
-            ringing_ms: small(&self.ringing_ms, i, "ringing_ms", s)?,
-            final_ms: small(&self.final_ms, i, "final_ms", s)?,
-            duration_ms: small(&self.duration_ms, i, "duration_ms", s)?,
-            released_by: named(&self.released_by, i, "released_by", s)?,
-            retransmissions: small(&self.retransmissions, i, "retransmissions", s)?.unwrap_or(0),
-            forks: small(&self.forks, i, "forks", s)?.unwrap_or(0),
-            auth_retries: small(&self.auth_retries, i, "auth_retries", s)?.unwrap_or(0),
-            stir_cause: small(&self.stir_cause, i, "stir_cause", s)?,
-            disagrees: self.disagrees.get(i).copied().flatten().unwrap_or(false),
-        }))
-    }
 }
 
 #[cfg(test)]

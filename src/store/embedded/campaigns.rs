@@ -1,0 +1,264 @@
+//! Campaigns: JSON lines, a file for each day in which a campaign had a call, the last line of an id holds.
+//!
+//! ```text
+//! campaigns/2026-11-24.jsonl                  campaigns whose last call, at the time of writing, was on that day (UTC)
+//! ```
+//!
+//! A campaign that goes on past midnight stands in both files; the later one holds. So whoever asks for a window reads the files from its first day
+//! on, and keeps the last state of what began before its end. What a power cut leaves of the last line is cut off before the file goes on, and passed over by
+//! readers; so is a line that can't be read otherwise, which is counted. A file in which most lines are superseded is written anew. Retention deletes by the day.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::layout;
+use crate::base::Timestamp;
+use crate::call::classify::campaign::{Campaign, CampaignId};
+use crate::store::StoreError;
+
+/// Lines that may be appended to a file before it is looked at whether they supersede each other.
+const LINES: u64 = 4096;
+
+/// A file is written anew when it has this many times as many lines as campaigns: each costs its share of that work once.
+const SUPERSEDED: u64 = 4;
+
+/// The longest line that is read: a campaign has a few examples and signers, each bounded where it is made.
+const LINE: u64 = 1 << 16;
+
+/// Octets that wait for a commit; past it they are written without one.
+const WAITING: usize = 1 << 20;
+
+/// The writing side.
+#[derive(Debug)]
+pub(super) struct CampaignWriter {
+    root: PathBuf,
+    days: BTreeMap<i64, Day>,
+    waiting: usize,
+}
+
+#[derive(Debug, Default)]
+struct Day {
+    /// Lines to be written.
+    lines: Vec<u8>,
+    /// Lines appended since the file was last written anew, or since we opened it.
+    appended: u64,
+    /// Campaigns in it, then.
+    kept: u64,
+}
+
+/// Days whose counts are remembered. A file whose count is forgotten is only looked at later.
+const DAYS: usize = 16;
+
+impl CampaignWriter {
+    /// Opens, and cuts off what a power cut left of a line.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        for (path, name) in layout::list(&layout::campaigns(root))? {
+            match name.as_deref() {
+                Some(name) if day_of(name).is_some() => cut_torn_line(&path)?,
+                Some(name) if name.ends_with(".new") => layout::remove(&path)?,
+                _ => {}
+            }
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            days: BTreeMap::new(),
+            waiting: 0,
+        })
+    }
+
+    /// Takes a campaign in as it stands. It is written by the next [`CampaignWriter::commit`].
+    pub fn append(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
+        let day = layout::hour_of(campaign.last.nanos()).div_euclid(layout::DAY);
+        let lines = &mut self.days.entry(day).or_default().lines;
+        let before = lines.len();
+        if let Err(e) = serde_json::to_writer(&mut *lines, campaign) {
+            lines.truncate(before);
+            let path = layout::campaign_file(&self.root, day);
+            return Err(StoreError::io(&path, e.into()));
+        }
+        lines.push(b'\n');
+        let length = lines.len() - before;
+        if length as u64 > LINE {
+            lines.truncate(before);
+            return Err(StoreError::TooLong {
+                octets: length,
+                limit: usize::try_from(LINE).unwrap_or(usize::MAX),
+            });
+        }
+        self.waiting += length;
+        if self.waiting >= WAITING {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything taken in durable.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        if self.waiting == 0 {
+            return Ok(());
+        }
+        layout::create_dirs(&layout::campaigns(&self.root))?;
+        for (day, waiting) in &mut self.days {
+            if waiting.lines.is_empty() {
+                continue;
+            }
+            let path = layout::campaign_file(&self.root, *day);
+            append(&path, &waiting.lines)?;
+            let lines = memchr::memchr_iter(b'\n', &waiting.lines).count();
+            waiting.appended += lines as u64;
+            waiting.lines.clear();
+            if waiting.appended > LINES.max(waiting.kept.saturating_mul(SUPERSEDED)) {
+                waiting.kept = compact(&path)?;
+                waiting.appended = 0;
+            }
+        }
+        self.waiting = 0;
+        while self.days.len() > DAYS {
+            self.days.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Deletes the files of days before the given one; gives how many.
+    pub fn forget_before(&mut self, first_kept: i64) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        for (path, name) in layout::list(&layout::campaigns(&self.root))? {
+            if name
+                .and_then(|n| day_of(&n))
+                .is_some_and(|d| d < first_kept)
+            {
+                layout::remove(&path)?;
+                gone += 1;
+            }
+        }
+        Ok(gone)
+    }
+}
+
+/// Campaigns with a call in the window, closed at both ends, by their first call, and how many lines could not be read.
+pub(super) fn find(
+    root: &Path,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<(Vec<Campaign>, u64), StoreError> {
+    let first_day = layout::hour_of(from.nanos()).div_euclid(layout::DAY);
+    let mut found = BTreeMap::new();
+    let mut unreadable = 0;
+    // Sorted by name, and so by day.
+    for (path, name) in layout::list(&layout::campaigns(root))? {
+        if name
+            .and_then(|n| day_of(&n))
+            .is_some_and(|d| first_day <= d)
+        {
+            unreadable += read(&path, &mut found, |c| c.first <= until)?;
+        }
+    }
+    let touching = found.into_values().filter(|c| from <= c.last);
+    let mut campaigns: Vec<Campaign> = touching.collect();
+    campaigns.sort_by(|a, b| (a.first, &a.id).cmp(&(b.first, &b.id)));
+    Ok((campaigns, unreadable))
+}
+
+/// The day that a file is about; `None` for what is not ours.
+fn day_of(name: &str) -> Option<i64> {
+    layout::day_from(name.strip_suffix(".jsonl")?)
+}
+
+fn append(path: &Path, lines: &[u8]) -> Result<(), StoreError> {
+    let io = |e| StoreError::io(path, e);
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(io)?;
+    let before = file.metadata().map_err(io)?.len();
+    let written = file.write_all(lines).and_then(|()| file.sync_data());
+    if let Err(e) = written {
+        // A full disk may have taken half a line. What follows must not be glued to it.
+        let _ = file.set_len(before);
+        return Err(io(e));
+    }
+    match (is_new, path.parent()) {
+        (true, Some(folder)) => layout::sync_dir(folder),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the file anew with the last line of each id, and gives how many there are. Readers have the old one or the new one.
+fn compact(path: &Path) -> Result<u64, StoreError> {
+    let mut last = BTreeMap::new();
+    read(path, &mut last, |_| true)?;
+    let mut lines = Vec::new();
+    for campaign in last.values() {
+        serde_json::to_writer(&mut lines, campaign).map_err(|e| StoreError::io(path, e.into()))?;
+        lines.push(b'\n');
+    }
+    layout::write_whole(path, &lines)?;
+    Ok(last.len() as u64)
+}
+
+/// Reads the lines of a file in their order: of those that are wanted, the last of each id is left. Gives how many can't be read.
+fn read(
+    path: &Path,
+    found: &mut BTreeMap<CampaignId, Campaign>,
+    wanted: impl Fn(&Campaign) -> bool,
+) -> Result<u64, StoreError> {
+    let io = |e| StoreError::io(path, e);
+    let file = match File::open(path) {
+        // Retention was faster.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file.map_err(io)?,
+    };
+    let mut file = BufReader::new(file);
+    let mut line = Vec::new();
+    let mut unreadable = 0;
+    loop {
+        line.clear();
+        let read = (&mut file).take(LINE).read_until(b'\n', &mut line);
+        if read.map_err(io)? == 0 {
+            return Ok(unreadable);
+        }
+        if line.last() != Some(&b'\n') {
+            if (line.len() as u64) < LINE {
+                // Torn, or just being written.
+                return Ok(unreadable);
+            }
+            // No line of ours: on to its end.
+            file.skip_until(b'\n').map_err(io)?;
+            unreadable += 1;
+            continue;
+        }
+        match serde_json::from_slice::<Campaign>(&line) {
+            Ok(campaign) => {
+                if wanted(&campaign) {
+                    found.insert(campaign.id.clone(), campaign);
+                }
+            }
+            Err(_) => unreadable += 1,
+        }
+    }
+}
+
+fn cut_torn_line(path: &Path) -> Result<(), StoreError> {
+    let io = |e| StoreError::io(path, e);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let start = length.saturating_sub(LINE);
+    file.seek(SeekFrom::Start(start)).map_err(io)?;
+    let mut tail = Vec::new();
+    (&file).take(LINE).read_to_end(&mut tail).map_err(io)?;
+    if tail.last().is_none_or(|b| *b == b'\n') {
+        return Ok(());
+    }
+    // A tail without any end of line is longer than a line of ours: from there on it is none.
+    let kept = memchr::memrchr(b'\n', &tail).map_or(0, |at| at as u64 + 1);
+    file.set_len(start + kept).map_err(io)?;
+    file.sync_all().map_err(io)
+}
