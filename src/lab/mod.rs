@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! OUT/tracehop.toml, peers.toml     configuration
+//! OUT/numbering.csv, do-not-originate.txt, protected.txt
 //! OUT/certs/                        CA list, revocation list, certificates by x5u
 //! OUT/calls.pcap                    both legs of every call at our edge
 //! OUT/truth.jsonl                   one line for each leg, in order of capture
@@ -16,7 +17,7 @@
 //! - [`pki`]: certificates, CA list, revocation list
 //! - [`kind`]: kinds of calls, and what a verifier must say
 //! - [`passport`]: Identity headers
-//! - [`network`]: the neighbours
+//! - [`network`]: the neighbours; [`lists`]: of numbers
 //! - [`call`]: the calls
 //! - [`message`]: SIP messages as octets
 //! - [`pcap`]: frames and files
@@ -30,6 +31,7 @@ pub mod check;
 #[allow(clippy::panic, clippy::expect_used)]
 pub mod fuzz;
 pub mod kind;
+pub(crate) mod lists;
 pub(crate) mod message;
 pub mod network;
 pub mod passport;
@@ -197,6 +199,12 @@ fn settings() -> Files {
             network::tracehop_toml().into_bytes(),
         ),
         ("peers.toml".to_owned(), network::peers_toml().into_bytes()),
+        ("numbering.csv".to_owned(), lists::NUMBERING.into()),
+        (
+            "do-not-originate.txt".to_owned(),
+            lists::DO_NOT_ORIGINATE.into(),
+        ),
+        ("protected.txt".to_owned(), lists::PROTECTED.into()),
     ]
 }
 
@@ -212,6 +220,7 @@ fn build(options: &LabOptions) -> Result<(Files, LabSummary), LabError> {
     let scope = Scope {
         start,
         span,
+        run: start,
         calls,
         lossy: options.lossy,
     };

@@ -247,7 +247,7 @@ pub const OWN_V6: [&str; 2] = ["2001:db8:ee::1", "2001:db8:ee::2"];
 /// Our domain.
 pub const OWN_DOMAIN: &str = "sbc.example-voice.example";
 /// Prefixes of our own numbers.
-pub const OWN_NUMBERS: [&str; 2] = ["1202555014", "12025550150"];
+pub const OWN_NUMBERS: [&str; 3] = ["1202555014", "12025550150", "170355501"];
 
 /// Where a message runs: one of the neighbour's sockets and one of ours. `Copy`, because every message has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

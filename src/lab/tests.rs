@@ -10,22 +10,7 @@ use crate::stir::verify::Rule;
 use crate::wire::sip::{HeaderName, Message, NameAddr, StartLine, Uri};
 
 /// Flags that no call of the lab earns yet.
-const AWAITED: [Flag; 11] = {
-    use Flag::*;
-    [
-        SignerUnexpected,
-        NewSignedNumber,
-        DoNotOriginate,
-        Unallocated,
-        Premium,
-        MalformedNumber,
-        NeighbourSpoof,
-        Emergency,
-        EmergencyCallback,
-        AnonymousAttested,
-        Loop,
-    ]
-};
+const AWAITED: [Flag; 2] = [Flag::SignerUnexpected, Flag::NewSignedNumber];
 
 fn options(seed: u64) -> LabOptions {
     LabOptions {
@@ -313,6 +298,7 @@ fn truth_agrees_with_what_is_written() {
     let scope = Scope {
         start: DEFAULT_BASE.nanos(),
         span: 900 * SECOND,
+        run: DEFAULT_BASE.nanos(),
         calls: 1_500,
         lossy: true,
     };
@@ -335,7 +321,8 @@ fn truth_agrees_with_what_is_written() {
         };
         assert!(m.is_initial_invite() && !m.anomalies.no_blank_line && !m.anomalies.body_too_short);
         assert_eq!(value(HeaderName::CallId), truth.call_id.as_bytes());
-        assert_eq!(tn(Uri::parse(uri).user).as_ref(), Some(&truth.called));
+        let called = Some(&truth.called).filter(|c| !c.is_empty());
+        assert_eq!(tn(Uri::parse(uri).user).as_ref(), called);
         let from = NameAddr::parse(value(HeaderName::From)).uri.user;
         assert_eq!(tn(from), truth.calling);
         let trunk = NameAddr::parse(value(HeaderName::Contact))

@@ -52,7 +52,7 @@ pub struct Truth {
     pub flags: Vec<Flag>,
     /// The neighbour.
     pub peer: Option<&'static str>,
-    /// Number in the Request-URI.
+    /// Number in the Request-URI; empty where it names a service.
     pub called: String,
     /// Number in From.
     pub calling: Option<String>,
@@ -99,6 +99,8 @@ pub struct Behaviour {
     pub subject: String,
     /// The flags that count calls and are meant for them; none for what only looks like it.
     pub flags: &'static [Flag],
+    /// Flags that are not meant for them, and no mistake either.
+    pub also: &'static [Flag],
 }
 
 impl Truth {
@@ -128,7 +130,7 @@ impl Truth {
             "flags": self.flags.iter().map(|f| f.label()).collect::<Vec<_>>(),
             "peer": self.peer,
             "direction": self.side.to_string(),
-            "called": self.called,
+            "called": Some(&self.called).filter(|c| !c.is_empty()),
             "calling": self.calling,
             "transport": self.transport.label(),
             "state": self.state,

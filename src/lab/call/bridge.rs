@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use super::dialog::{CANCEL_CAUSE, Leg, Tape, via};
+use super::flags;
+use super::marked::SOS;
 use super::memory::SLOW;
-use super::plan::{Outcome, Plan, Route, SECOND, Spoofed, Tried};
+use super::plan::{Outcome, Plan, Route, SECOND, Tried};
 use super::writing::{
     address, caller_headers, common_headers, from_value, number_in, request_uri, sdp,
 };
-use crate::call::classify::Flag;
 use crate::call::leg::Pairing;
 use crate::call::record::State;
 use crate::lab::kind::{CALLED_FIRST, Defect, Kind};
@@ -419,19 +420,9 @@ impl<'a> Bridge<'a> {
             plan.outcome.end()
         };
         let shown = plan.shown.as_ref().unwrap_or(&plan.calling);
-        let calling = (!plan.anonymous).then(|| shown.clone());
+        let calling = (!plan.anonymous && !shown.is_empty()).then(|| shown.clone());
         let verdict = plan.kind.verdict(plan.attest);
-        let mut flags = vec![verdict.flag];
-        match plan.spoofed {
-            Spoofed::Own => flags.push(Flag::OwnNumberInbound),
-            Spoofed::Impossible => flags.push(Flag::InvalidNanp),
-            Spoofed::No => {}
-        }
-        if plan.upstream.is_none() {
-            flags.push(Flag::UnknownUpstream);
-        }
-        flags.extend(plan.memory.flag);
-        flags.extend(plan.memory.flag_of_ingress);
+        let flags = flags::of_ingress(plan, &verdict);
         let stir_cause = Some(code).filter(|c| matches!(c, 428 | 436..=438));
         let prefix = if upstream.writing == Writing::TechPrefix {
             TECH_PREFIX
@@ -454,7 +445,11 @@ impl<'a> Bridge<'a> {
             verdict,
             flags,
             peer: id(upstream),
-            called: format!("{prefix}{}", plan.called),
+            called: if plan.called == SOS {
+                String::new()
+            } else {
+                format!("{prefix}{}", plan.called)
+            },
             calling,
             transport: ingress.path.transport,
             state,
@@ -494,6 +489,7 @@ impl<'a> Bridge<'a> {
                 peer: id(to),
                 called: match &plan.route {
                     Route::Diverted(target) | Route::Translated(target) => target.clone(),
+                    _ if plan.called == SOS => String::new(),
                     _ => plan.called.clone(),
                 },
                 transport: leg.path.transport,

@@ -51,6 +51,10 @@ pub struct Plan {
     pub spoofed: Spoofed,
     /// What other calls have to do with it.
     pub memory: Memory,
+    /// What From holds instead of a number.
+    pub odd: Option<&'static str>,
+    /// The INVITE says that an answering point calls back.
+    pub claims_callback: bool,
     /// What it is a part of.
     pub behaviour: Option<Behaviour>,
 }
@@ -185,6 +189,8 @@ pub struct Scope {
     pub start: i64,
     /// How long it lasts.
     pub span: i64,
+    /// When the run began that it is a part of.
+    pub run: i64,
     /// About how many calls.
     pub calls: usize,
     /// Whether the tap loses something.

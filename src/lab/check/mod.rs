@@ -149,6 +149,7 @@ fn slice(pki: &Pki, seed: u64, i: usize, calls: usize, last: bool, later: &mut V
     let scope = Scope {
         start,
         span,
+        run: DEFAULT_BASE.nanos(),
         calls,
         lossy: false,
     };
@@ -239,7 +240,7 @@ impl Engine {
             match output {
                 Output::Begin(begin) => ledger.begin(*begin),
                 Output::End(end) => ledger.end(end),
-                Output::Evidence(_) => {}
+                Output::Evidence(_) | Output::Finding(_) | Output::Campaign(_) => {}
             }
         }
     }

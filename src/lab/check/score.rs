@@ -39,6 +39,13 @@ impl Scores {
             return;
         }
         for flag in COUNTING {
+            if truth
+                .behaviour
+                .as_ref()
+                .is_some_and(|b| b.also.contains(&flag) && !b.flags.contains(&flag))
+            {
+                continue;
+            }
             let meant = truth.behaviour.as_ref().filter(|b| b.flags.contains(&flag));
             let flagged = begin.flags.contains(flag);
             if meant.is_none() && !flagged {
