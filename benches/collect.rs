@@ -242,6 +242,7 @@ impl Call {
                 transport: Transport::Udp,
                 vlans: Vlans::new(),
                 path: Default::default(),
+                macs: Default::default(),
             },
             sensor: 0,
             cut: None,

@@ -47,16 +47,16 @@ fn outcome(folder: &Path, expected: &Value) -> Value {
     let message = folder.join("message.sip");
     let out = if message.exists() {
         let at = expected["at"].as_str().expect("expected.json says at");
-        let config = root().join("cases-trust/tracehop.toml");
-        tracehop(&[
-            "verify",
-            &text(&message),
-            "--at",
-            at,
-            "--config",
-            &text(&config),
-            "--json",
-        ])
+        let folder = expected["config"].as_str().unwrap_or("cases-trust");
+        let config = text(&root().join(folder).join("tracehop.toml"));
+        let message = text(&message);
+        let mut arguments = vec![
+            "verify", &message, "--at", at, "--config", &config, "--json",
+        ];
+        if let Some(peer) = expected["peer"].as_str() {
+            arguments.extend(["--peer", peer]);
+        }
+        tracehop(&arguments)
     } else {
         // A store of its own for each run: the configuration's paths are relative to its folder.
         let dir = tempfile::tempdir().unwrap();
@@ -96,8 +96,13 @@ fn compare(path: &str, want: &Value, got: &Value, out: &mut Vec<String>) {
     match (want, got) {
         (Value::Object(members), _) => {
             for (key, want) in members {
-                if path.is_empty() && key == "at" {
-                    continue;
+                match key.as_str() {
+                    "at" | "config" | "peer" if path.is_empty() => continue,
+                    "flags_are" if path.is_empty() => {
+                        compare_flags(want, &got["flags"], out);
+                        continue;
+                    }
+                    _ => {}
                 }
                 compare(&format!("{path}.{key}"), want, &got[key], out);
             }
@@ -116,6 +121,15 @@ fn compare(path: &str, want: &Value, got: &Value, out: &mut Vec<String>) {
         }
         _ if want == got => {}
         _ => out.push(format!("{path}: expected {want}, got {got}")),
+    }
+}
+
+/// Whether a message has the wanted flags and no other.
+fn compare_flags(want: &Value, got: &Value, out: &mut Vec<String>) {
+    let got: Vec<_> = got.as_array().into_iter().flatten().collect();
+    let got = Value::from_iter(got.iter().map(|f| f["flag"].clone()));
+    if *want != got {
+        out.push(format!(".flags: expected {want}, got {got}"));
     }
 }
 

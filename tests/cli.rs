@@ -229,6 +229,29 @@ fn rules_md_is_what_the_code_says() {
 }
 
 #[test]
+fn flags_md_is_what_the_code_says() {
+    let said = tracehop(&["flags", "--markdown"]);
+    assert_eq!(code(&said), 0);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/FLAGS.md");
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == stdout(&said),
+        "write it anew: cargo run -- flags --markdown > docs/FLAGS.md"
+    );
+}
+
+#[test]
+fn flags_can_be_asked_for_by_name_and_by_group() {
+    let said = json(&tracehop(&["flags", "emergency", "--json"]));
+    let names = said["flags"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|f| f["flag"].as_str().unwrap()).collect();
+    assert_eq!(names, ["emergency", "emergency-callback"]);
+    let said = json(&tracehop(&["flags", "Do-Not", "--json"]));
+    assert_eq!(said["flags"][0]["severity"], "bad");
+    assert_eq!(code(&tracehop(&["flags", "no-such-flag"])), 64);
+}
+
+#[test]
 fn rules_can_be_asked_for_by_id_and_by_kind() {
     let said = json(&tracehop(&["rules", "stale", "--json"]));
     assert_eq!(said["rules"][0]["id"], "F1");

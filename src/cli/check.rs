@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::output::{self, say};
 use super::{Failure, Outcome, listed};
+use crate::call::peer::review::review;
 use crate::config::Config;
 use crate::fetch::directory;
 use crate::host::clock;
@@ -39,9 +40,12 @@ impl Check {
             .cloned()
             .chain(config.http.note())
             .collect();
+        let (remarks, more) = review(&config.peers);
         if self.json {
             output::json(&serde_json::json!({
                 "problems": [],
+                "remarks": remarks,
+                "more_remarks": more,
                 "peers": config.peers.peers.len(),
                 "rules": config.peers.rules.len(),
                 "certificates": loaded.certificates,
@@ -61,6 +65,21 @@ impl Check {
         );
         for note in &notes {
             say!("  note: {note}");
+        }
+        if !remarks.is_empty() {
+            say!("\nrules of neighbours: nothing that is wrong by itself");
+            let rows = remarks.iter().map(|r| {
+                vec![
+                    r.kind.label().to_owned(),
+                    r.about.join(", "),
+                    r.what.clone(),
+                ]
+            });
+            let header = ["what", "about", "so"];
+            say!("{}", output::table(&header, rows.collect(), usize::MAX));
+        }
+        if more > 0 {
+            say!("{more} more pairs of rules meet");
         }
         Ok(ExitCode::SUCCESS)
     }

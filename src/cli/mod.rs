@@ -4,9 +4,11 @@ mod capture;
 mod check;
 mod coverage;
 mod demo;
+mod flags;
 mod lab;
 mod metrics;
 mod output;
+mod peers;
 mod rejudge;
 mod replay;
 mod replayed;
@@ -43,7 +45,10 @@ enum Command {
     Trace(trace::Trace),
     Coverage(coverage::Show),
     Check(check::Check),
+    #[command(subcommand)]
+    Peers(peers::Peers),
     Rules(rules::Rules),
+    Flags(flags::Flags),
     Lab(lab::Lab),
     #[command(hide = true)]
     Metrics(metrics::Metrics),
@@ -117,7 +122,9 @@ pub fn run() -> ExitCode {
         Command::Trace(c) => c.run(),
         Command::Coverage(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
+        Command::Flags(c) => c.run(),
         Command::Lab(c) => c.run(),
         Command::Metrics(c) => c.run(),
     };

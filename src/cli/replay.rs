@@ -11,8 +11,8 @@ use super::replayed::{self, List};
 use super::{Failure, Outcome, load, output};
 use crate::capture::{CaptureError, Ending, Merge};
 use crate::config::Config;
-use crate::daemon::metrics;
 use crate::daemon::pipeline::{self, FetchLink, PipelineSettings, Report, WhenFull};
+use crate::daemon::{metrics, neighbours};
 use crate::fetch::{Fetcher, directory};
 use crate::host::clock;
 use crate::store::embedded::EmbeddedStore;
@@ -122,6 +122,7 @@ pub(super) fn replay(
         Merge::open(files.iter().map(|f| (f.clone(), 0))).map_err(Failure::no_input)?;
     let bar = bar(source.progress().1, progress);
     let mut store = open_store(config)?;
+    neighbours::keep_table(config).map_err(Failure::io)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut settings = PipelineSettings::new(config, at_hand, judges.unwrap_or(cores));
     settings.fetch = fetcher.as_ref().map(|f| FetchLink {
@@ -151,6 +152,7 @@ pub(super) fn replay(
         notes.push(format!("{too_old} records are older than this store's retention and can't be looked up: raise store.retention_days, or use a store of their own"));
     }
     store.close().map_err(Failure::io)?;
+    neighbours::write_unknown(&config.store, &report, clock::now()).map_err(Failure::io)?;
     Ok(Done {
         report,
         endings: source

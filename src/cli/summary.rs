@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::output::{self, say};
+use super::peers;
 use super::replay::Done;
 use crate::call::classify::Flag;
 use crate::call::classify::replay::Sighting;
@@ -82,11 +83,24 @@ impl Done {
             header.extend(["orig≠", "dest≠", "own no.", "no NANP", "undet.", "unsigned"]);
             say!("{}", output::table(&header, rows, 1));
         }
+        self.print_unknown();
         self.print_replays();
         self.print_skews();
         self.print_disagreements(config);
         self.print_fetches();
         say!("\nrecords are in {}", config.store.display());
+    }
+
+    /// Addresses that no rule knows, the busiest first.
+    fn print_unknown(&self) {
+        let unknown = &self.report.unknown;
+        if !unknown.is_empty() {
+            say!("\nAddresses that no rule of peers.toml knows");
+            say!("{}", peers::unknown_table(unknown.iter().take(WORST)));
+            if unknown.len() > WORST {
+                say!("{} more: tracehop peers unknown", unknown.len() - WORST);
+            }
+        }
     }
 
     /// What no route explains: calls whose PASSporT was seen before.
@@ -233,6 +247,7 @@ impl Done {
                 "calls": counts(r.parked.iter().collect()),
             })),
             "records": r.begins,
+            "unknown_neighbours": r.unknown,
             "evidence": r.evidence,
             "passports": counts(r.replays.iter().collect()),
             "passports_evicted": r.replays.evicted,

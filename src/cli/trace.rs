@@ -191,6 +191,9 @@ pub(super) fn print(answered: &Answered) {
         let head = x.head();
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
         say!("{}", output::table(&head, x.table(), 5));
+        for f in x.rows.first().iter().flat_map(|r| &r.flags) {
+            say!("  flag of the first: {}: {}", f.flag, f.evidence);
+        }
         say!("  columns between Δt and ln L are the terms of each attempt's log-likelihood");
     }
     for note in &x.notes {

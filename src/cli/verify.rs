@@ -14,6 +14,10 @@ use super::signer::Signer;
 use super::{Failure, Outcome, load};
 use crate::base::Timestamp;
 use crate::call::attempt::{Facts, InviteFacts};
+use crate::call::classify::flagging::evidence::{self, FlagEvidence, Shown};
+use crate::call::classify::{Flag, flagging};
+use crate::call::peer::{Peer, PeerRule, Resolved};
+use crate::call::record::Direction;
 use crate::config::Config;
 use crate::fetch::directory;
 use crate::host::clock;
@@ -55,6 +59,9 @@ pub struct Verify {
     /// With a bare Identity value: the called number of its message
     #[arg(long, value_name = "NUMBER")]
     called: Option<String>,
+    /// With a SIP message: the neighbour that handed it over, by its id in peers.toml, for flags [default: somebody outside]
+    #[arg(long, value_name = "ID", conflicts_with = "record")]
+    peer: Option<String>,
     /// Show the rules that did not apply as well
     #[arg(long)]
     all: bool,
@@ -77,6 +84,8 @@ struct Explained {
     /// Values of Reason that a verification service would send.
     reasons: Vec<String>,
     verstat: &'static str,
+    /// Flags of a message, as if a neighbour had handed it over; none of a bare value or a record, which keeps its own.
+    flags: Option<Vec<FlagEvidence>>,
 }
 
 impl Verify {
@@ -97,7 +106,10 @@ impl Verify {
         let settings = config.verify_settings();
         let input = self.read()?;
         let explained = match Message::scan(&input) {
-            Ok(message) => of_message(&message, at, &config, &loaded.credentials, &settings)?,
+            Ok(message) => {
+                let explained = of_message(&message, at, &config, &loaded.credentials, &settings)?;
+                self.with_flags(explained, &config)?
+            }
             Err(NotSip::NoStartLine) if !input.is_empty() => {
                 self.of_value(&input, at, &config, &loaded.credentials, &settings)?
             }
@@ -113,6 +125,30 @@ impl Verify {
             explained.print(self.all);
         }
         Ok(explained.code())
+    }
+
+    /// Adds the flags that the message earns if the neighbour hands it over. What needs more than one call is not among them.
+    fn with_flags(&self, explained: Explained, config: &Config) -> Result<Explained, Failure> {
+        let peer = match &self.peer {
+            None => None,
+            Some(id) => Some(neighbour(config, id)?),
+        };
+        let Some(invite) = explained.invite.as_ref().filter(|i| i.initial) else {
+            return Ok(explained);
+        };
+        let resolved = Resolved {
+            direction: Direction::Ingress,
+            peer,
+        };
+        let mut flagged = flagging::flag(invite, &resolved, &config.flags, false);
+        flagged.flags = config.flags.keep(flagged.flags);
+        if peer.is_none() {
+            // Nobody was asked for.
+            flagged.flags.remove(Flag::UnknownUpstream);
+        }
+        let shown = Shown::of_invite(explained.at, invite, &flagged);
+        let flags = Some(evidence::of_call(shown));
+        Ok(Explained { flags, ..explained })
     }
 
     fn rejudge(&self, uid: u64, config: &Config) -> Outcome {
@@ -205,6 +241,7 @@ impl Verify {
             drawings: identities.iter().map(Drawing::of).collect(),
             reasons: reason::values(&verdict, identities),
             verstat: verdict.verstat_by(config.verstat),
+            flags: None,
             verdict,
             rows,
         })
@@ -233,7 +270,8 @@ fn of_message(
         .zip(&verdict.headers)
         .map(|(identity, v)| explain_header_at(v, &identity, &facts, at, credentials, settings))
         .collect();
-    let Facts::Invite(invite) = Facts::of_invite(message, verdict.clone(), &settings.plan) else {
+    let Facts::Invite(invite) = Facts::of_invite(message, verdict.clone(), &settings.plan, &[])
+    else {
         return Err(Failure::software("an INVITE gave no facts"));
     };
     Ok(Explained {
@@ -244,9 +282,20 @@ fn of_message(
         drawings: identities(message).map(|i| Drawing::of(&i)).collect(),
         reasons: reason::values(&verdict, identities(message)),
         verstat: verdict.verstat_by(config.verstat),
+        flags: None,
         verdict,
         rows,
     })
+}
+
+/// A neighbour and the first rule that names it.
+fn neighbour<'c>(config: &'c Config, id: &str) -> Result<(&'c Peer, &'c PeerRule), Failure> {
+    let table = &config.peers;
+    let index = table.peers.iter().position(|p| &*p.id == id);
+    let peer = index.and_then(|i| table.peers.get(i));
+    let rule = table.rules.iter().find(|r| Some(r.peer) == index);
+    peer.zip(rule)
+        .ok_or_else(|| Failure::usage(format!("no rule of peers.toml names a peer {id:?}")))
 }
 
 fn signers(verdict: &CallVerdict, at: Timestamp, credentials: &Credentials) -> Vec<Option<Signer>> {
@@ -335,6 +384,9 @@ impl Explained {
             say!("  Reason: {reason}");
         }
         say!("  verstat={}", self.verstat);
+        for f in self.flags.iter().flatten() {
+            say!("  flag {}: {}", f.flag, f.evidence);
+        }
     }
 
     fn as_json(&self) -> Value {
@@ -373,6 +425,7 @@ impl Explained {
                 "undetermined": v.best().map(|b| b.undetermined),
                 "findings": v.best().map(|b| b.findings),
             },
+            "flags": self.flags,
             "headers": v.headers.iter().zip(&self.rows).zip(&self.drawings).zip(&self.signers).map(|(((h, rows), drawing), s)| json!({
                 "verdict": h,
                 "rules": rows,

@@ -8,6 +8,7 @@ mod hep;
 mod http;
 mod limits;
 mod log;
+mod numbers;
 mod peers;
 mod reader;
 mod run;
@@ -17,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use peers::mac;
 pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
 
-use crate::call::classify::OwnNumbers;
+use crate::call::classify::{FlagSettings, OwnNumbers};
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
@@ -43,12 +45,16 @@ pub struct Config {
     pub provider: Provider,
     /// How numbers are written here.
     pub plan: NumberPlan,
+    /// What flags are set by.
+    pub flags: FlagSettings,
     /// Name of the sensor, kept in every record.
     pub sensor: Arc<str>,
     /// How good capture times are.
     pub clock: Clock,
     /// Neighbours.
     pub peers: Arc<PeerTable>,
+    /// The text that says who they are.
+    pub peers_text: Arc<str>,
     /// Half width of the freshness window.
     pub freshness: Duration,
     /// Whose rules of verification hold.
@@ -136,7 +142,6 @@ impl Config {
         let root = reader.root(&table);
 
         let provider = provider(root.section("provider"));
-        let plan = number_plan(root.section("numbers"));
         let sensor = root.section("sensor");
         let name = sensor.text("name").map_or("edge", |(t, _)| t);
         let error_ms = sensor.integer("clock_error_ms", 50, 0..4_000);
@@ -186,6 +191,13 @@ impl Config {
             .required("file", "\"peers.toml\"")
             .map(|(t, _)| peers_section.file(t));
 
+        let own = provider.as_ref().map(|p| p.own_numbers.clone());
+        let numbers = numbers::read(
+            root.section("numbers"),
+            root.section("flags"),
+            own.unwrap_or_default(),
+        );
+
         for section in [sensor, verify, store, traceback, peers_section] {
             section.finish();
         }
@@ -203,11 +215,13 @@ impl Config {
             None => (PeerTable::default(), String::new(), Vec::new()),
         };
         let version = crc32c::crc32c_append(crc32c::crc32c(text.as_bytes()), peers_text.as_bytes());
+        let version = crc32c::crc32c_append(version, &numbers.version.to_le_bytes());
         peers.version = version;
 
         let (folder, files) = (reader.folder().to_owned(), reader.files());
         let mut problems = reader.into_problems();
         problems.extend(peer_problems);
+        problems.extend(numbers.problems);
         if problems.is_empty() && !peers.peers.iter().any(|p| p.kind == PeerKind::Own) {
             problems.push(Problem {
                 file: peers_file.unwrap_or_default(),
@@ -219,13 +233,15 @@ impl Config {
         match (problems.is_empty(), provider) {
             (true, Some(provider)) => Ok(Self {
                 provider,
-                plan,
+                plan: numbers.plan,
+                flags: numbers.flags,
                 sensor,
                 clock: Clock {
                     source: ClockSource::File,
                     error_ns: u32::try_from(error_ms * 1_000_000).unwrap_or(u32::MAX),
                 },
                 peers: Arc::new(peers),
+                peers_text: peers_text.into(),
                 freshness: Duration::from_secs(freshness),
                 profile,
                 verstat,
@@ -276,6 +292,7 @@ impl Config {
             require_identity: self.require_identity,
             priority_signers: self.priority_signers.clone(),
             crl: self.crl,
+            kept_headers: self.peers.headers(),
         }
     }
 }
@@ -331,39 +348,6 @@ fn evidence(s: &Section<'_, '_>) -> EvidenceKept {
             );
             EvidenceKept::default()
         }
-    }
-}
-
-fn number_plan(s: Section<'_, '_>) -> NumberPlan {
-    let default = NumberPlan::default();
-    let digits = |key, default: String| match s.text(key) {
-        Some((t, _)) if t.bytes().all(|b| b.is_ascii_digit()) => t.to_owned(),
-        Some((t, span)) => {
-            s.problem_at(
-                &span,
-                format!("{t:?} is not digits"),
-                "write digits, such as \"1\"",
-            );
-            default
-        }
-        None => default,
-    };
-    let country_code = digits("country_code", default.country_code);
-    let length = s.integer("national_length", 10, 4..16);
-    let prefixes: Vec<String> = s
-        .texts("international_prefixes")
-        .into_iter()
-        .map(|(t, _)| t.to_owned())
-        .collect();
-    s.finish();
-    NumberPlan {
-        country_code,
-        national_length: usize::try_from(length).unwrap_or(10),
-        international_prefixes: if prefixes.is_empty() {
-            default.international_prefixes
-        } else {
-            prefixes
-        },
     }
 }
 

@@ -1,4 +1,6 @@
 //! `peers.toml`: neighbours and the ordered rules that name them.
+//!
+//! It refuses what could move blame: a rule that asks for words of a message and names no networks, and a rule that can never match.
 
 use std::ops::Range;
 use std::path::Path;
@@ -7,7 +9,19 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::reader::{Problem, Reader, Section};
-use crate::call::peer::{Peer, PeerKind, PeerRule, PeerTable};
+use crate::call::peer::{
+    HeaderKey, HeaderTest, Pattern, Peer, PeerKind, PeerRule, PeerTable, Way, review,
+};
+use crate::wire::{Mac, Transport};
+
+/// Most rules: ten times what the largest carriers have trunks to other providers.
+const MAX_RULES: usize = 10_000;
+
+/// Most rules that ask for headers: each may have every INVITE looked through once more.
+const MAX_HEADER_RULES: usize = 64;
+
+/// Longest technical prefix. Real ones have up to eight digits.
+const MAX_PREFIX: usize = 12;
 
 /// Reads the text of a peers file. The version is filled in by the caller.
 pub(super) fn read(file: &Path, text: &str) -> (PeerTable, Vec<Problem>) {
@@ -28,6 +42,21 @@ pub(super) fn read(file: &Path, text: &str) -> (PeerTable, Vec<Problem>) {
         section.finish();
     }
     root.finish();
+    let headers = rules.iter().filter(|r| r.header.is_some()).count();
+    if headers > MAX_HEADER_RULES {
+        reader.problem(
+            &(0..0),
+            format!("{headers} rules ask for headers; {MAX_HEADER_RULES} may"),
+            "tell neighbours apart by address, VLAN or trunk group where that is possible",
+        );
+    }
+    if rules.len() > MAX_RULES {
+        reader.problem(
+            &(0..0),
+            format!("{} rules; {MAX_RULES} are the most", rules.len()),
+            "write networks that belong to one neighbour into one rule",
+        );
+    }
     if rules.is_empty() {
         reader.problem(
             &(0..0),
@@ -35,12 +64,7 @@ pub(super) fn read(file: &Path, text: &str) -> (PeerTable, Vec<Problem>) {
             "write a [[peer]] and a [[rule]] for each neighbour and for your own platform",
         );
     }
-    let table = PeerTable {
-        peers,
-        rules,
-        version: 0,
-    };
-    (table, reader.into_problems())
+    (PeerTable::new(peers, rules, 0), reader.into_problems())
 }
 
 fn peer(s: &Section<'_, '_>, known: &[Peer]) -> Option<Peer> {
@@ -85,6 +109,8 @@ fn peer(s: &Section<'_, '_>, known: &[Peer]) -> Option<Peer> {
         kind,
         country,
         ocn: optional("ocn"),
+        signers: signers(s),
+        frn: optional("frn"),
         portal_id: optional("portal_id"),
         rmd: optional("rmd"),
         contact: optional("contact"),
@@ -110,14 +136,7 @@ fn kind(s: &Section<'_, '_>) -> Option<PeerKind> {
 }
 
 fn rule(s: &Section<'_, '_>, peers: &[Peer], before: &[PeerRule]) -> Option<PeerRule> {
-    let networks = networks(s);
-    let port = s
-        .integer_if("port", 1..65_536)
-        .and_then(|n| u16::try_from(n).ok());
-    let vlan = s
-        .integer_if("vlan", 0..4_096)
-        .and_then(|n| u16::try_from(n).ok());
-    let trunk_group = s.text("trunk_group").map(|(t, _)| Box::from(t));
+    let keys = keys(s);
     let (name, name_span) = s.required("name", "\"northstar-trunk\"")?;
     if before.iter().any(|r| &*r.name == name) {
         s.problem_at(
@@ -135,22 +154,27 @@ fn rule(s: &Section<'_, '_>, peers: &[Peer], before: &[PeerRule]) -> Option<Peer
         );
         return None;
     };
-    if networks.is_empty() && port.is_none() && vlan.is_none() && trunk_group.is_none() {
-        s.problem_at(
-            &s.span(),
-            format!("rule {name:?} has no key and would match every call"),
-            "write networks, vlan, port or trunk_group",
-        );
-    }
     let rule = PeerRule {
         name: name.into(),
         peer,
-        networks,
-        port,
-        vlan,
-        trunk_group,
+        ..keys
     };
-    if let Some(wider) = before.iter().find(|w| shadows(w, &rule)) {
+    let own = peers.get(peer).is_some_and(|p| p.kind == PeerKind::Own);
+    check(s, &rule, own);
+    // A rule without networks takes no address of our own platform.
+    let is_own = |r: &PeerRule| {
+        let peer = peers.get(r.peer);
+        peer.is_some_and(|p| p.kind == PeerKind::Own)
+    };
+    let near = |a: &IpNet, b: &IpNet| a.contains(b) || b.contains(a);
+    let ours = |n: &IpNet| {
+        let own = before.iter().filter(|r| is_own(r));
+        own.flat_map(|r| &r.networks).any(|o| near(n, o))
+    };
+    let among_ours = own || rule.networks.iter().any(ours);
+    let shadows =
+        |w: &PeerRule| review::shadows(w, &rule) && !(among_ours && w.networks.is_empty());
+    if let Some(wider) = before.iter().find(|w| shadows(w)) {
         s.problem_at(
             &name_span,
             format!(
@@ -163,9 +187,204 @@ fn rule(s: &Section<'_, '_>, peers: &[Peer], before: &[PeerRule]) -> Option<Peer
     Some(rule)
 }
 
-fn networks(s: &Section<'_, '_>) -> Vec<IpNet> {
+/// The keys of a rule; name and neighbour are filled in by the caller.
+fn keys(s: &Section<'_, '_>) -> PeerRule {
+    let number = |key, range| {
+        let n = s.integer_if(key, range);
+        n.and_then(|n| u16::try_from(n).ok())
+    };
+    let text = |key| s.text(key).map(|(t, _)| Box::from(t));
+    let name = |key| s.text(key).map(|(t, _)| Arc::from(t));
+    let ways = [
+        ("both", Way::Both),
+        ("ingress", Way::Ingress),
+        ("egress", Way::Egress),
+    ];
+    PeerRule {
+        way: s.choice("direction", &ways).unwrap_or_default(),
+        signers: signers(s),
+        interface: name("interface"),
+        agent: name("agent"),
+        macs: macs(s),
+        vlan: number("vlan", 0..4_096),
+        inner_vlan: number("inner_vlan", 0..4_096),
+        networks: networks(s, "networks"),
+        port: number("port", 1..65_536),
+        own_networks: networks(s, "own_networks"),
+        own_port: number("own_port", 1..65_536),
+        transport: s.choice("transport", &TRANSPORTS),
+        trunk_group: text("trunk_group"),
+        trunk_context: text("trunk_context"),
+        otg: text("otg"),
+        orig_ioi: text("orig_ioi"),
+        tech_prefix: tech_prefix(s),
+        header: header(s),
+        ..PeerRule::default()
+    }
+}
+
+const TRANSPORTS: [(&str, Transport); 6] = [
+    ("udp", Transport::Udp),
+    ("tcp", Transport::Tcp),
+    ("tls", Transport::Tls),
+    ("ws", Transport::Ws),
+    ("wss", Transport::Wss),
+    ("sctp", Transport::Sctp),
+];
+
+/// Whether the keys make a rule that names one neighbour's calls.
+fn check(s: &Section<'_, '_>, rule: &PeerRule, own: bool) {
+    let name = &rule.name;
+    let problem = |what: String, remedy: &str| s.problem_at(&s.span(), what, remedy);
+    let keys = rule.keys();
+    let mut listens = keys.iter().filter(|k| !k.is_shown());
+    if keys.iter().next().is_none() {
+        problem(
+            format!("rule {name:?} has no key and would match every call"),
+            "write networks, vlan, port or trunk_group",
+        );
+    } else if let (Some(key), true) = (listens.next(), rule.networks.is_empty()) {
+        problem(
+            format!(
+                "rule {name:?} asks for {} and names no networks: whoever writes the same would be taken for this neighbour",
+                key.label()
+            ),
+            "write the networks that the neighbour's calls come from beside it",
+        );
+    } else if own && rule.networks.is_empty() {
+        problem(
+            format!("rule {name:?} is for your own platform and names no networks"),
+            "write networks with the addresses of your platform",
+        );
+    }
+    if own && (rule.way != Way::Both || rule.listens() || !rule.macs.is_empty()) {
+        problem(
+            format!("rule {name:?} is for your own platform and asks which way a call goes"),
+            "write only addresses, ports and VLANs there: your platform is told by where it is",
+        );
+    }
+    if rule.interface.is_some() && rule.agent.is_some() {
+        problem(
+            format!("rule {name:?} has interface and agent: no message comes from both"),
+            "write a rule for each",
+        );
+    }
+    if rule.agent.is_some() && !rule.macs.is_empty() {
+        problem(
+            format!("rule {name:?} has agent and mac: agents show no hardware address"),
+            "take mac out",
+        );
+    }
+}
+
+fn signers(s: &Section<'_, '_>) -> Vec<Box<str>> {
+    let mut out: Vec<Box<str>> = Vec::new();
+    for (text, span) in s.texts("signers") {
+        let code = text.to_ascii_uppercase();
+        if code.is_empty() || code.len() > 10 || !code.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            s.problem_at(
+                &span,
+                format!("{text:?} is no service provider code"),
+                "write the code as certificates have it, such as \"1234\"",
+            );
+        }
+        out.push(code.into());
+    }
+    out
+}
+
+fn macs(s: &Section<'_, '_>) -> Vec<Mac> {
     let mut out = Vec::new();
-    for (text, span) in s.texts("networks") {
+    for (text, span) in s.texts("mac") {
+        match mac(text) {
+            Some(mac) => out.push(mac),
+            None => s.problem_at(
+                &span,
+                format!("{text:?} is no hardware address"),
+                "write six octets, such as \"00:00:5e:00:53:01\"",
+            ),
+        }
+    }
+    out
+}
+
+/// Six octets in hexadecimal between colons or hyphens.
+pub fn mac(text: &str) -> Option<Mac> {
+    let mut out = Mac::default();
+    let mut parts = text.split([':', '-']);
+    for octet in &mut out {
+        let part = parts.next()?;
+        let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        *octet = u8::from_str_radix(part, 16).ok().filter(|_| digits)?;
+    }
+    parts.next().is_none().then_some(out)
+}
+
+fn tech_prefix(s: &Section<'_, '_>) -> Option<Box<str>> {
+    let (text, span) = s.text("tech_prefix")?;
+    let digits = |b: u8| b.is_ascii_digit() || b"*#".contains(&b);
+    if text.len() > MAX_PREFIX || !text.bytes().all(digits) {
+        s.problem_at(
+            &span,
+            format!("{text:?} is no technical prefix"),
+            format!("write up to {MAX_PREFIX} digits, * or #, such as \"9011#\""),
+        );
+        return None;
+    }
+    Some(text.into())
+}
+
+/// `header = { name = "X-Trunk", value = "ACME" }`, or `prefix` or `pattern` instead of `value`.
+fn header(s: &Section<'_, '_>) -> Option<HeaderKey> {
+    if !s.has("header") {
+        return None;
+    }
+    let h = s.section("header");
+    let name = h.required("name", "\"X-Trunk\"");
+    let text = |key| h.text(key);
+    let tests = [text("value"), text("prefix"), text("pattern")];
+    h.finish_ref();
+    let (name, name_span) = name?;
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+    if !name.bytes().all(token) {
+        s.problem_at(
+            &name_span,
+            format!("{name:?} is no name of a header"),
+            "write it as it stands before the colon, such as \"X-Trunk\"",
+        );
+    }
+    let test = match tests {
+        [Some((value, _)), None, None] => HeaderTest::Value(value.into()),
+        [None, Some((front, _)), None] => HeaderTest::Prefix(front.into()),
+        [None, None, Some((pattern, span))] => match Pattern::new(pattern) {
+            Ok(pattern) => HeaderTest::Pattern(pattern),
+            Err(e) => {
+                s.problem_at(
+                    &span,
+                    format!("{pattern:?} is no regular expression: {e}"),
+                    "mend it, or write value or prefix",
+                );
+                return None;
+            }
+        },
+        _ => {
+            s.problem_at(
+                &h.span(),
+                "header needs one of value, prefix and pattern".to_owned(),
+                "write, for instance: header = { name = \"X-Trunk\", value = \"ACME\" }",
+            );
+            return None;
+        }
+    };
+    Some(HeaderKey {
+        name: name.into(),
+        test,
+    })
+}
+
+fn networks(s: &Section<'_, '_>, key: &'static str) -> Vec<IpNet> {
+    let mut out = Vec::new();
+    for (text, span) in s.texts(key) {
         match network(text) {
             Some(net) => out.push(net),
             None => bad_network(s, text, &span),
@@ -186,16 +405,4 @@ fn bad_network(s: &Section<'_, '_>, text: &str, span: &Range<usize>) {
         format!("{text:?} is no network"),
         "write an address or a prefix, such as \"198.51.100.0/28\" or \"2001:db8:1::/48\"",
     );
-}
-
-/// Whether everything that `narrow` matches is matched by `wide` as well.
-fn shadows(wide: &PeerRule, narrow: &PeerRule) -> bool {
-    let within = |n: &IpNet| wide.networks.iter().any(|w| w.contains(n));
-    let networks = wide.networks.is_empty()
-        || (!narrow.networks.is_empty() && narrow.networks.iter().all(within));
-    networks
-        && (wide.port.is_none() || wide.port == narrow.port)
-        && (wide.vlan.is_none() || wide.vlan == narrow.vlan)
-        && (wide.trunk_group.is_none()
-            || matches!((&wide.trunk_group, &narrow.trunk_group), (Some(w), Some(n)) if w.eq_ignore_ascii_case(n)))
 }

@@ -366,8 +366,18 @@ impl<'r, 't> Section<'r, 't> {
         self.span.clone()
     }
 
+    /// Whether a key stands there.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.value(key).is_some()
+    }
+
     /// Reports the keys that nobody asked for.
     pub fn finish(self) {
+        self.finish_ref();
+    }
+
+    /// The same of a section that is looked at afterwards.
+    pub fn finish_ref(&self) {
         let asked = self.asked.borrow();
         for (key, _) in self.table.into_iter().flatten() {
             let name = key.get_ref().as_ref();

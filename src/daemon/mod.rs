@@ -8,6 +8,7 @@
 //! - [`pipeline`]: the three stages on threads, from a source of messages to a store
 //! - [`intake`]: what live sources caught, in order, without what is let go
 //! - [`keeper`]: a store that goes on when the disk does not
+//! - [`neighbours`]: what is kept of neighbours beside the records
 //! - [`trust`]: credentials over reloads
 //! - [`run`]: the daemon's life · `source`: a thread that reads an interface
 //! - [`status`]: what is shown over HTTP
@@ -16,6 +17,7 @@
 pub mod intake;
 pub mod keeper;
 pub mod metrics;
+pub mod neighbours;
 pub mod pipeline;
 pub mod run;
 pub mod source;

@@ -229,6 +229,7 @@ mod tests {
                 transport: Transport::Tcp,
                 vlans: Default::default(),
                 path: Default::default(),
+                macs: Default::default(),
             },
             sensor,
             bytes: bytes.to_vec(),

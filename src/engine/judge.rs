@@ -131,7 +131,7 @@ impl Judge {
             return Ok(Facts::of_other(&sip));
         }
         let identities = sip.headers.all(HeaderName::Identity).count();
-        let mut facts = Facts::of_invite(&sip, CallVerdict::default(), &self.settings.plan);
+        let mut facts = self.facts_of(&sip, CallVerdict::default());
         if let Facts::Invite(invite) = &mut facts
             && (identities > 0 || message.cut.is_some())
         {
@@ -205,7 +205,16 @@ impl Judge {
         } else {
             SmallVec::new()
         };
-        Ok((Facts::of_invite(&sip, verdict, &self.settings.plan), wants))
+        Ok((self.facts_of(&sip, verdict), wants))
+    }
+
+    fn facts_of(&self, sip: &sip::Message<'_>, verdict: CallVerdict) -> Facts {
+        Facts::of_invite(
+            sip,
+            verdict,
+            &self.settings.plan,
+            &self.settings.kept_headers,
+        )
     }
 
     fn evidence_of(&self, bytes: &[u8], sip: &sip::Message<'_>, verdict: &CallVerdict) -> Evidence {

@@ -300,6 +300,7 @@ mod tests {
                 transport: Transport::Udp,
                 vlans: Default::default(),
                 path: Default::default(),
+                macs: Default::default(),
             },
             sensor: 0,
             bytes: b"INVITE sip:a SIP/2.0\r\n\r\n".to_vec(),

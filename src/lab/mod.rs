@@ -57,7 +57,7 @@ use call::bridge::Bridge;
 use call::dialog::{Loss, Sent};
 use call::plan::{SECOND, Scope};
 use pki::Pki;
-use truth::{Side, Truth};
+use truth::{Side, SignedNumbers, Truth};
 
 /// 2026-11-24T15:00:00Z, a Tuesday: when the capture begins unless told otherwise.
 pub const DEFAULT_BASE: Timestamp = Timestamp::from_secs(1_795_532_400);
@@ -249,6 +249,7 @@ fn build(options: &LabOptions) -> Result<(Files, LabSummary), LabError> {
     }
     truth.iter_mut().for_each(|t| t.cut(start + span));
     truth.sort_by_key(|t| t.at);
+    SignedNumbers::default().flag(truth.iter_mut());
     let cases = request::requests(
         &truth,
         options.base,

@@ -1,11 +1,13 @@
 //! What is true of the capture: one line for each leg of each attempt, as the generator decided it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Value, json};
 
 use super::call::plan::Outcome;
 use super::kind::Verdict;
+use super::network::LEARNING_CALLS;
 use crate::base::Timestamp;
 use crate::call::classify::{Flag, Verstat};
 use crate::call::leg::Pairing;
@@ -88,6 +90,28 @@ pub struct Truth {
     pub identity: Option<String>,
     /// What it is a part of.
     pub behaviour: Option<Behaviour>,
+    /// For a leg that comes in with valid attestation A from a neighbour: the number signed for.
+    pub signed_number: Option<String>,
+}
+
+/// Numbers that each neighbour has signed for with valid attestation A: every one, where the engine may err.
+#[derive(Debug, Default)]
+pub struct SignedNumbers(BTreeMap<&'static str, (u64, BTreeSet<String>)>);
+
+impl SignedNumbers {
+    /// Flags those that are new, in order of capture.
+    pub fn flag<'a>(&mut self, truth: impl Iterator<Item = &'a mut Truth>) {
+        for t in truth {
+            let (Some(peer), Some(number)) = (t.peer, &t.signed_number) else {
+                continue;
+            };
+            let (calls, numbers) = self.0.entry(peer).or_default();
+            if numbers.insert(number.clone()) && *calls >= LEARNING_CALLS {
+                t.flags.push(Flag::NewSignedNumber);
+            }
+            *calls += 1;
+        }
+    }
 }
 
 /// Calls that belong together: of one caller, one neighbour, or to one number or prefix.

@@ -1,11 +1,21 @@
 //! Telephone numbers: one canonical form, so that `+1 (202) 555-0123`, `12025550123` and `2025550123` are equal.
 //!
 //! Rules: RFC 8224 §8.3 and the six steps of canonicalisation that are usual in STIR verifiers. See [`plan`] for the steps
-//! and [`nanp`] for what makes a North American number impossible.
+//! and [`nanp`] for what makes a North American number impossible; [`malformed`] for what only starts like a number.
+//!
+//! Data that an operator brings, read from files by `config`: [`allocation`] which blocks are assigned, [`listed`] lists of numbers.
 
+pub mod allocation;
+pub mod fault;
+pub mod listed;
+pub mod malformed;
 pub mod nanp;
 pub mod plan;
 
+pub use allocation::{Allocation, Allocations};
+pub use fault::{Fault, Faults};
+pub use listed::NumberSet;
+pub use malformed::Malformed;
 pub use plan::{NumberPlan, UserPart};
 
 use std::fmt;

@@ -44,12 +44,49 @@ pub fn shape(tn: &Tn) -> NanpShape {
     }
 }
 
+/// A possible North American number in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Area code.
+    pub npa: u16,
+    /// Exchange.
+    pub nxx: u16,
+    /// The last four digits.
+    pub line: u16,
+}
+
+/// Takes a number of [`NanpShape::Possible`] apart; `None` for any other.
+pub fn parts(tn: &Tn) -> Option<Parts> {
+    if shape(tn) != NanpShape::Possible {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        let value = |n, d: &u8| n * 10 + u16::from(d.saturating_sub(b'0'));
+        digits.iter().fold(0, value)
+    };
+    let national = tn.as_bytes().get(1..)?;
+    Some(Parts {
+        npa: number(national.get(..3)?),
+        nxx: number(national.get(3..6)?),
+        line: number(national.get(6..)?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(text: &str) -> NanpShape {
         shape(&Tn::from_canonical(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn parts_of_what_is_possible_alone() {
+        let tn = |text: &str| Tn::from_canonical(text.as_bytes()).unwrap();
+        let (npa, nxx, line) = (202, 555, 123);
+        assert_eq!(parts(&tn("12025550123")), Some(Parts { npa, nxx, line }));
+        assert_eq!(parts(&tn("12021550123")), None);
+        assert_eq!(parts(&tn("442079460123")), None);
     }
 
     #[test]

@@ -435,21 +435,14 @@ fn ask(rng: &mut Rng, model: &Model, call: &Traced) -> HopRequest {
 }
 
 fn neighbours() -> PeerTable {
-    let mut table = PeerTable {
-        version: 1,
-        ..PeerTable::default()
-    };
+    let mut table = PeerTable::new(Vec::new(), Vec::new(), 1);
     for (letter, count) in [("u", UPSTREAMS), ("d", DOWNSTREAMS)] {
         for i in 0..count {
+            let id = format!("{letter}{i}");
             table.peers.push(Peer {
-                id: format!("{letter}{i}").into(),
-                name: format!("{letter}{i} LLC").into(),
-                kind: PeerKind::Provider,
-                country: "US".into(),
-                ocn: None,
+                name: format!("{id} LLC").into(),
                 portal_id: Some(format!("{}-{i}", letter.to_uppercase()).into()),
-                rmd: None,
-                contact: None,
+                ..Peer::new(&id, PeerKind::Provider)
             });
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::Timestamp;
+use crate::call::classify::flagging::evidence::{self, FlagEvidence};
 use crate::call::peer::PeerTable;
 use crate::call::record::StoredCall;
 use crate::traceback::MATCHER_VERSION;
@@ -82,6 +83,8 @@ pub struct Row {
     pub log_likelihood: f64,
     /// Its posterior.
     pub posterior: f64,
+    /// Flags of the record, with what they rest on. They change no score.
+    pub flags: Vec<FlagEvidence>,
 }
 
 /// A sensor that showed a record.
@@ -125,6 +128,7 @@ impl Explanation {
                 .unwrap_or_default(),
             at: s.leg.begin.at,
             provenance: s.leg.begin.provenance,
+            flags: evidence::of_call(&s.leg.begin),
             seen_by: seen_by(s.attempt.legs()),
             upstream: s.attempt.upstream(peers).label().to_owned(),
             downstreams: s

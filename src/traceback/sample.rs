@@ -203,19 +203,17 @@ fn address(peer: Option<&str>) -> &'static str {
 
 pub(crate) fn peers() -> PeerTable {
     let peer = |id: &str, kind, portal: &str| Peer {
-        id: id.into(),
         name: format!("{id} Voice LLC").into(),
-        kind,
         country: if kind == PeerKind::Foreign {
             "CA"
         } else {
             "US"
         }
         .into(),
-        ocn: None,
         portal_id: Some(portal.into()),
         rmd: Some("RMD0001234".into()),
         contact: Some("traceback@example.net".into()),
+        ..Peer::new(id, kind)
     };
     let peers = vec![
         peer("north", PeerKind::Provider, "NO-01"),
@@ -232,20 +230,12 @@ pub(crate) fn peers() -> PeerTable {
         .map(|(i, p)| {
             let ip = address(Some(&p.id)).rsplit_once(':').unwrap().0;
             PeerRule {
-                name: p.id.clone(),
-                peer: i,
                 networks: vec![format!("{ip}/32").parse().unwrap()],
-                port: None,
-                vlan: None,
-                trunk_group: None,
+                ..PeerRule::new(&p.id, i)
             }
         })
         .collect();
-    PeerTable {
-        peers,
-        rules,
-        version: 1,
-    }
+    PeerTable::new(peers, rules, 1)
 }
 
 /// Coverage without a hole from 13 hours before [`T0`] to 13 hours after, 20,000 calls a day.

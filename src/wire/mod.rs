@@ -21,6 +21,7 @@ pub mod tunnel;
 pub mod udp;
 pub mod ws;
 
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
 use smallvec::SmallVec;
@@ -103,6 +104,43 @@ pub struct Flow {
     pub vlans: Vlans,
     /// Through which tunnels it came.
     pub path: TunnelPath,
+    /// Hardware addresses of the frame that holds it. Two flows are the same whatever these are.
+    pub macs: Macs,
+}
+
+/// A hardware address.
+pub type Mac = [u8; 6];
+
+/// Hardware addresses of a frame, as far as the link shows them: an agent shows none, a cooked capture only the sender's. They tell by which router
+/// a packet came, which may change in the middle of a stream or datagram: so all are equal, and a key that holds them is none the finer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Macs {
+    /// The sender's.
+    pub source: Option<Mac>,
+    /// The receiver's.
+    pub destination: Option<Mac>,
+}
+
+impl PartialEq for Macs {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Macs {}
+
+impl Hash for Macs {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl Macs {
+    /// The same, the other way round.
+    pub const fn reversed(self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+        }
+    }
 }
 
 impl Flow {
@@ -114,6 +152,7 @@ impl Flow {
             transport: self.transport,
             vlans: self.vlans.clone(),
             path: self.path.clone(),
+            macs: self.macs.reversed(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn message(at: Timestamp, bytes: &[u8]) -> Message {
             transport: Transport::Udp,
             vlans: Vlans::new(),
             path: TunnelPath::none(),
+            macs: Default::default(),
         },
         sensor: 0,
         bytes: bytes.to_vec(),

@@ -187,6 +187,7 @@ impl Flood {
             transport: Transport::Udp,
             vlans: Vlans::new(),
             path: Default::default(),
+            macs: Default::default(),
         };
         let is_response = text.starts_with("SIP/2.0");
         let message = Message {

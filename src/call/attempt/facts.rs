@@ -4,10 +4,12 @@ use std::hash::Hasher;
 
 use rustc_hash::FxHasher;
 
+use super::oddity::Oddity;
 use crate::base::digest::IdDigest;
 use crate::base::text;
 use crate::call::classify::Verstat;
 use crate::call::classify::disagreement::stir_cause;
+use crate::call::peer::{Said, Words};
 use crate::call::record::{Ids, Numbers, Verdict};
 use crate::number::{NumberPlan, Tn};
 use crate::stir::verify::facts::asks_for_privacy;
@@ -51,8 +53,12 @@ pub struct InviteFacts {
     pub numbers: Numbers,
     /// Request-URI as escaped text, where its user is no number.
     pub called_text: Option<Box<str>>,
+    /// What flags need besides.
+    pub oddity: Oddity,
     /// Trunk group: `tgrp` of Contact or Request-URI, or `otg` of From.
     pub trunk: Option<Box<str>>,
+    /// What else it says of its trunk.
+    pub said: Said,
     /// Identifiers.
     pub ids: Ids,
     /// What the judges said of its Identity headers.
@@ -154,7 +160,13 @@ impl Facts {
     }
 
     /// Reads an INVITE request together with what verification said of it.
-    pub fn of_invite(message: &Message<'_>, verdict: CallVerdict, plan: &NumberPlan) -> Self {
+    /// Of headers that only rules about neighbours read, those in `kept_headers` are.
+    pub fn of_invite(
+        message: &Message<'_>,
+        verdict: CallVerdict,
+        plan: &NumberPlan,
+        kept_headers: &[Box<str>],
+    ) -> Self {
         let request_uri = match message.start {
             StartLine::Request { uri, .. } => Uri::parse(uri),
             StartLine::Response { .. } => Uri::parse(b""),
@@ -176,12 +188,24 @@ impl Facts {
             branch: hash(message.branch().unwrap_or_default()),
             numbers,
             called_text,
+            oddity: Oddity::of(message, &request_uri, &from, plan),
             trunk: trunk(message, &request_uri, &from).map(|t| text::escape(shorten(t)).into()),
+            said: Said::of(message, &request_uri, &from, &to, kept_headers),
             ids: ids(message, leg.call_id),
             verdict: kept(verdict),
             verstat: Verstat::of(message),
             unknown_ppt_only,
         }))
+    }
+}
+
+impl InviteFacts {
+    /// What rules about neighbours may ask of it.
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            group: self.trunk.as_deref(),
+            said: &self.said,
+        }
     }
 }
 

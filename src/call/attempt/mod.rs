@@ -2,6 +2,7 @@
 //!
 //! - [`facts`]: what one message contributes, read by the stateless judges
 //! - [`family`]: one attempt and what its messages change
+//! - [`oddity`]: what flags need of an INVITE besides its numbers
 //! - [`Attempts`]: all of them, driven in capture order
 //!
 //! A family is Call-ID, From tag and the side of our edge. Into one attempt fold: retransmissions (same CSeq and branch),
@@ -13,6 +14,7 @@
 
 pub mod facts;
 mod family;
+pub mod oddity;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -29,7 +29,9 @@ fn invite(cseq: u32, branch: u64) -> InviteFacts {
         branch,
         numbers: Numbers::default(),
         called_text: None,
+        oddity: Default::default(),
         trunk: None,
+        said: Default::default(),
         ids: Ids {
             call_id: IdDigest(1),
             session_id: None,

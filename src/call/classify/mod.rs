@@ -1,21 +1,26 @@
 //! Flags: what is remarkable about a call, each with a stable name.
 //!
-//! - [`flagging`]: flags of an attempt for itself · [`note`]: what a flag rests on, where the record does not show it
+//! - [`flagging`]: flags of an attempt for itself, and their evidence · [`note`]: what a flag rests on, where the record does not show it
+//! - [`memory`]: numbers signed before, and callers of emergency numbers · [`about`]: what an operator has to know of each flag
 //! - [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
 //! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
+pub mod about;
 pub mod campaign;
 pub mod disagreement;
 pub mod finding;
 pub mod flagging;
+pub mod memory;
 pub mod note;
 pub mod replay;
 pub mod skew;
 
+pub use about::{Group, Severity};
 pub use campaign::Campaign;
 pub use disagreement::Verstat;
 pub use finding::Finding;
-pub use flagging::OwnNumbers;
+pub use flagging::{FlagSettings, OwnNumbers};
+pub use memory::FlagMemory;
 pub use note::Notes;
 
 use std::fmt;
@@ -123,6 +128,11 @@ impl Flags {
     /// Adds a flag.
     pub fn insert(&mut self, flag: Flag) {
         self.0 |= 1 << flag as u8;
+    }
+
+    /// Takes a flag out.
+    pub fn remove(&mut self, flag: Flag) {
+        self.0 &= !(1 << flag as u8);
     }
 
     /// Whether a flag is in it.

@@ -30,6 +30,32 @@ macro_rules! keys {
     };
 }
 
+impl PeerKey {
+    /// Keys that the packet shows.
+    pub const SHOWN: [Self; 10] = [
+        Self::Interface,
+        Self::Agent,
+        Self::Mac,
+        Self::Vlan,
+        Self::InnerVlan,
+        Self::Networks,
+        Self::Port,
+        Self::OwnNetworks,
+        Self::OwnPort,
+        Self::Transport,
+    ];
+
+    /// Keys that the message says.
+    pub const SAID: [Self; 6] = [
+        Self::TrunkGroup,
+        Self::TrunkContext,
+        Self::Otg,
+        Self::OrigIoi,
+        Self::TechPrefix,
+        Self::Header,
+    ];
+}
+
 keys! {
     Interface "interface" true "sensor that saw it";
     Agent "agent" true "HEP agent that mirrored it";

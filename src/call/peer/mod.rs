@@ -2,23 +2,44 @@
 //!
 //! The first rule whose keys all match names the neighbour. The table has a version, which every record keeps, so that
 //! an old call keeps the neighbour of its day.
+//!
+//! What the packet shows comes before what the message says: a message narrows the choice between the rules of the address that it came from and
+//! never widens it. A rule that asks for words of a message names networks too (`config` refuses any other), so headers that imitate another
+//! neighbour's trunk change nothing. Where only words tell neighbours apart, the record says so ([`Attribution::shared`]).
+//!
+//! - [`rule`]: one rule's keys
+//! - [`said`]: what an INVITE says of its trunk
+//! - [`attribution`]: by what a neighbour was told
+//! - [`review`]: rules that meet, share or reach far
+//! - [`explain`]: which rule matches, and why the others don't
+//! - [`unknown`]: addresses that no rule knows
 
 pub mod attribution;
+pub mod explain;
+mod index;
+pub mod review;
+pub mod rule;
+pub mod said;
+pub mod unknown;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 pub use attribution::{Attribution, PeerKey, PeerKeys};
-use ipnet::IpNet;
+pub use rule::{HeaderKey, HeaderTest, Pattern, PeerRule, Seen, Way};
+pub use said::{Said, Words};
 
 use crate::call::record::Direction;
 use crate::wire::Flow;
+use index::Index;
+use rule::End;
 
 /// What a neighbour is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerKind {
     /// A voice service provider in our country.
+    #[default]
     Provider,
     /// An end customer of ours: calls from here begin here.
     Customer,
@@ -29,7 +50,7 @@ pub enum PeerKind {
 }
 
 /// A neighbour.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Peer {
     /// Short name, unique in the table.
     pub id: Arc<str>,
@@ -41,29 +62,29 @@ pub struct Peer {
     pub country: Arc<str>,
     /// Operating company number or service provider code, where it has one.
     pub ocn: Option<Arc<str>>,
+    /// Service provider codes that its calls are expected to be signed with; none: any.
+    pub signers: Vec<Box<str>>,
     /// Its id at the traceback portal.
     pub portal_id: Option<Arc<str>>,
     /// Its number in the Robocall Mitigation Database.
     pub rmd: Option<Arc<str>>,
+    /// Its FCC registration number.
+    pub frn: Option<Arc<str>>,
     /// Whom to write to about a traceback.
     pub contact: Option<Arc<str>>,
 }
 
-/// One rule; keys that are set must all match.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerRule {
-    /// Unique name, kept in the record.
-    pub name: Arc<str>,
-    /// The neighbour that it names, by index.
-    pub peer: usize,
-    /// The neighbour's addresses.
-    pub networks: Vec<IpNet>,
-    /// The neighbour's port.
-    pub port: Option<u16>,
-    /// Outer VLAN id.
-    pub vlan: Option<u16>,
-    /// Trunk group (RFC 4904 `tgrp`, or `otg`), in any case.
-    pub trunk_group: Option<Box<str>>,
+impl Peer {
+    /// A neighbour in the United States that is named by its id, of whom nothing else is known.
+    pub fn new(id: &str, kind: PeerKind) -> Self {
+        Self {
+            id: id.into(),
+            name: id.into(),
+            kind,
+            country: "US".into(),
+            ..Self::default()
+        }
+    }
 }
 
 /// All neighbours and rules of one configuration.
@@ -71,10 +92,12 @@ pub struct PeerRule {
 pub struct PeerTable {
     /// Neighbours in the order written.
     pub peers: Vec<Peer>,
-    /// Rules in the order written.
+    /// Rules in the order written. They are found by an index that [`PeerTable::new`] makes: other rules are another table.
     pub rules: Vec<PeerRule>,
     /// Version of the configuration: a checksum of its text.
     pub version: u32,
+    index: Index,
+    takes_prefixes: bool,
 }
 
 /// A side of our edge, told by addresses alone so that both ways of a dialog give the same one. Groups what belongs to one call
@@ -90,9 +113,9 @@ pub struct Side {
 /// The other end of a [`Side`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Remote {
-    /// The rule, by index, that is the first to match its address.
+    /// The rule, by index, that is the first to name its address, and its port and VLAN where it asks for these.
     Rule(usize),
-    /// An address that no rule knows.
+    /// An address that no rule names.
     Address(IpAddr),
 }
 
@@ -105,12 +128,35 @@ pub struct Resolved<'a> {
     pub peer: Option<(&'a Peer, &'a PeerRule)>,
 }
 
+impl<'a> Resolved<'a> {
+    /// Service provider codes that may sign here: the rule's, else the neighbour's. None: any may.
+    pub fn signers(&self) -> &'a [Box<str>] {
+        match self.peer {
+            Some((_, rule)) if !rule.signers.is_empty() => &rule.signers,
+            Some((peer, _)) => &peer.signers,
+            None => &[],
+        }
+    }
+}
+
 impl PeerTable {
+    /// A table of neighbours and rules, in the order written.
+    pub fn new(peers: Vec<Peer>, rules: Vec<PeerRule>, version: u32) -> Self {
+        let index = Index::new(&peers, &rules);
+        let takes_prefixes = rules.iter().any(|r| r.tech_prefix.is_some());
+        Self {
+            peers,
+            rules,
+            version,
+            index,
+            takes_prefixes,
+        }
+    }
+
     /// Finds the neighbour of a request: its sender, unless that is our own platform, then its receiver.
-    pub fn resolve(&self, flow: &Flow, trunk: Option<&[u8]>) -> Resolved<'_> {
-        let vlan = flow.vlans.first().copied();
-        let from = self.find(flow.source, vlan, trunk);
-        let to = self.find(flow.destination, vlan, trunk);
+    pub fn resolve(&self, seen: Seen<'_>, words: Words<'_>) -> Resolved<'_> {
+        let from = self.find(&seen.sender(), words);
+        let to = self.find(&seen.receiver(), words);
         let own =
             |side: Option<(&Peer, &PeerRule)>| side.is_some_and(|(p, _)| p.kind == PeerKind::Own);
         let (direction, peer) = match (from, to) {
@@ -124,13 +170,59 @@ impl PeerTable {
         Resolved { direction, peer }
     }
 
+    /// By what the neighbour was told that [`PeerTable::resolve`] gave for the same message.
+    pub fn attribution(
+        &self,
+        resolved: Resolved<'_>,
+        seen: Seen<'_>,
+        words: Words<'_>,
+    ) -> Attribution {
+        let end = match resolved.direction {
+            Direction::Egress => seen.receiver(),
+            Direction::Ingress | Direction::Unknown => seen.sender(),
+        };
+        let rivals = self.rivals(&end, words);
+        let asked = |key| rivals.iter().any(|r| r.asks(key));
+        let rule = resolved.peer.map(|(_, rule)| rule);
+        let said = words.said;
+        let header = rule.and_then(|r| r.header.as_ref());
+        let header = header.or_else(|| rivals.iter().find_map(|r| r.header.as_ref()));
+        Attribution {
+            keys: rule.map(PeerRule::keys).unwrap_or_default(),
+            shared: rivals
+                .iter()
+                .any(|r| rivals.first().is_some_and(|f| f.peer != r.peer)),
+            mac: end.mac.filter(|_| asked(PeerKey::Mac)),
+            trunk_context: said
+                .context
+                .clone()
+                .filter(|_| asked(PeerKey::TrunkContext)),
+            orig_ioi: said.orig_ioi.clone().filter(|_| asked(PeerKey::OrigIoi)),
+            tech_prefix: rule.and_then(|r| r.tech_prefix.clone()),
+            header: header.and_then(|h| {
+                let mut values = said.header(&h.name);
+                let first = values.next()?;
+                // The value that passed, where one did.
+                let passed = std::iter::once(first)
+                    .chain(values)
+                    .find(|v| h.test.passes(v));
+                Some(format!("{}: {}", h.name, passed.unwrap_or(first)).into())
+            }),
+        }
+    }
+
     /// The side of our edge on which an INVITE with this flow ran. Ask for a response with the flow reversed.
     pub fn side(&self, flow: &Flow) -> Side {
         let vlan = flow.vlans.first().copied();
         let at = |side: SocketAddr| {
-            self.rules
-                .iter()
-                .position(|r| r.matches_address(side, vlan))
+            let (named, _) = self.index.by_network(side.ip());
+            named.into_iter().find_map(|i| {
+                let i = usize::try_from(i).ok()?;
+                let rule = self.rules.get(i)?;
+                let fits = rule.port.is_none_or(|p| p == side.port())
+                    && rule.vlan.is_none_or(|v| vlan == Some(v));
+                fits.then_some(i)
+            })
         };
         let own = |rule: Option<usize>| {
             rule.and_then(|r| self.peers.get(self.rules.get(r)?.peer))
@@ -152,122 +244,46 @@ impl PeerTable {
         self.peers.iter().find(|p| &*p.id == id)
     }
 
-    fn find(
-        &self,
-        side: SocketAddr,
-        vlan: Option<u16>,
-        trunk: Option<&[u8]>,
-    ) -> Option<(&Peer, &PeerRule)> {
-        let rule = self.rules.iter().find(|r| r.matches(side, vlan, trunk))?;
+    /// Whether some rule asks for a technical prefix.
+    pub fn takes_prefixes(&self) -> bool {
+        self.takes_prefixes
+    }
+
+    /// Headers that some rule asks for, each once.
+    pub fn headers(&self) -> Vec<Box<str>> {
+        let mut names: Vec<Box<str>> = Vec::new();
+        for header in self.rules.iter().filter_map(|r| r.header.as_ref()) {
+            if !names.iter().any(|n| n.eq_ignore_ascii_case(&header.name)) {
+                names.push(header.name.clone());
+            }
+        }
+        names
+    }
+
+    fn find(&self, end: &End<'_>, words: Words<'_>) -> Option<(&Peer, &PeerRule)> {
+        let rule = self
+            .candidates(end)
+            .find(|r| r.fits_shown(end, words) && r.fits_said(end, words))?;
         Some((self.peers.get(rule.peer)?, rule))
     }
-}
 
-impl PeerRule {
-    fn matches_address(&self, side: SocketAddr, vlan: Option<u16>) -> bool {
-        (self.networks.is_empty() || self.networks.iter().any(|n| n.contains(&side.ip())))
-            && self.port.is_none_or(|p| p == side.port())
-            && self.vlan.is_none_or(|v| vlan == Some(v))
+    /// Rules that the packet would let match, up to the first that asks for no words: which of them matches is for the message to say.
+    fn rivals(&self, end: &End<'_>, words: Words<'_>) -> Vec<&PeerRule> {
+        let mut rivals = Vec::new();
+        for rule in self.candidates(end).filter(|r| r.fits_shown(end, words)) {
+            rivals.push(rule);
+            if !rule.listens() {
+                break;
+            }
+        }
+        rivals
     }
 
-    fn matches(&self, side: SocketAddr, vlan: Option<u16>, trunk: Option<&[u8]>) -> bool {
-        self.matches_address(side, vlan)
-            && self
-                .trunk_group
-                .as_ref()
-                .is_none_or(|g| trunk.is_some_and(|t| t.eq_ignore_ascii_case(g.as_bytes())))
+    fn candidates(&self, end: &End<'_>) -> impl Iterator<Item = &PeerRule> {
+        let found = self.index.candidates(end.theirs.ip()).into_iter();
+        found.filter_map(|i| self.rules.get(usize::try_from(i).ok()?))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::{Transport, Vlans};
-
-    fn table() -> PeerTable {
-        let peer = |id: &str, kind| Peer {
-            id: id.into(),
-            name: id.into(),
-            kind,
-            country: "US".into(),
-            ocn: None,
-            portal_id: None,
-            rmd: None,
-            contact: None,
-        };
-        let rule = |name: &str, peer, net: &str, trunk: Option<&str>| PeerRule {
-            name: name.into(),
-            peer,
-            networks: vec![net.parse().unwrap()],
-            port: None,
-            vlan: None,
-            trunk_group: trunk.map(Into::into),
-        };
-        PeerTable {
-            peers: vec![
-                peer("us", PeerKind::Own),
-                peer("north", PeerKind::Provider),
-                peer("reseller", PeerKind::Provider),
-            ],
-            rules: vec![
-                rule("us", 0, "192.0.2.0/28", None),
-                rule("north-reseller", 2, "198.51.100.0/28", Some("RS-1")),
-                rule("north", 1, "198.51.100.0/28", None),
-            ],
-            version: 1,
-        }
-    }
-
-    fn flow(source: &str, destination: &str) -> Flow {
-        Flow {
-            source: source.parse().unwrap(),
-            destination: destination.parse().unwrap(),
-            transport: Transport::Udp,
-            vlans: Vlans::new(),
-            path: Default::default(),
-        }
-    }
-
-    fn resolve(
-        source: &str,
-        destination: &str,
-        trunk: Option<&str>,
-    ) -> (Direction, Option<String>) {
-        let t = table();
-        let r = t.resolve(&flow(source, destination), trunk.map(str::as_bytes));
-        (r.direction, r.peer.map(|(p, _)| p.id.to_string()))
-    }
-
-    #[test]
-    fn the_first_rule_that_matches_wins() {
-        let (us, north) = ("192.0.2.1:5060", "198.51.100.1:5060");
-        assert_eq!(
-            resolve(north, us, None),
-            (Direction::Ingress, Some("north".into()))
-        );
-        assert_eq!(
-            resolve(north, us, Some("rs-1")),
-            (Direction::Ingress, Some("reseller".into()))
-        );
-        assert_eq!(
-            resolve(us, north, None),
-            (Direction::Egress, Some("north".into()))
-        );
-    }
-
-    #[test]
-    fn strangers_are_unknown_upstreams_only_towards_us() {
-        assert_eq!(
-            resolve("203.0.113.7:5060", "192.0.2.1:5060", None),
-            (Direction::Ingress, None)
-        );
-        assert_eq!(
-            resolve("203.0.113.7:5060", "203.0.113.8:5060", None),
-            (Direction::Unknown, None)
-        );
-        assert_eq!(
-            resolve("192.0.2.1:5060", "203.0.113.8:5060", None),
-            (Direction::Egress, None)
-        );
-    }
-}
+mod tests;

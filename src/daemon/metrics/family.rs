@@ -86,6 +86,7 @@ families! {
     CALLS Counter "tracehop_calls_total" ["direction", "peer", "validation"] "Call attempts by neighbour and validation. The sum is the number of records.";
     VERDICTS Counter "tracehop_verdicts_total" ["direction", "peer", "attest", "reason"] "Call attempts by neighbour, claimed attestation and the rule that decided; none where there is no such. The sum is the number of records.";
     CALL_FLAGS Counter "tracehop_call_flags_total" ["direction", "peer", "flag"] "Call attempts by neighbour and flag; one attempt may have several flags.";
+    UNKNOWN_NEIGHBOURS Gauge "tracehop_unknown_neighbours" [] "Addresses that handed calls over and that no rule of peers.toml knows, as far as they are remembered: 1,000 at most. `tracehop peers unknown` lists them.";
     STIR_REFUSALS Counter "tracehop_stir_refusals_total" ["direction", "peer", "disagrees"] "Call attempts that the other side's verification spoke against, by neighbour and by whether our verdict is the opposite.";
     SKEW Counter "tracehop_passport_skew_total" ["direction", "peer", "skew"] "PASSporTs seen for the first time, by neighbour and by how far iat lies behind or ahead of capture.";
 

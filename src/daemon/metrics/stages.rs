@@ -24,6 +24,7 @@ pub(super) fn put(page: &mut Page, report: &Report) {
     page.list(&f::PASSPORTS, &[], report.replays.iter());
     page.count(&f::PASSPORTS_FORGOTTEN, &[], report.replays.evicted);
     page.count(&f::EVIDENCE, &[], report.evidence);
+    page.size(&f::UNKNOWN_NEIGHBOURS, &[], report.unknown.len());
     for (key, tally) in &report.tallies {
         put_tally(page, labels(key), tally);
     }

@@ -28,6 +28,7 @@ use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
 use crate::call::classify::replay::ReplayCounters;
 use crate::call::classify::skew::Skews;
+use crate::call::peer::unknown::UnknownNeighbour;
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Coverage, Sensor};
 use crate::capture::{CaptureError, Merge};
@@ -143,7 +144,8 @@ impl PipelineSettings {
             verify: Arc::new(config.verify_settings()),
             collect: CollectSettings {
                 peers: config.peers.clone(),
-                own_numbers: config.provider.own_numbers.clone(),
+                plan: config.plan.clone(),
+                flags: config.flags.clone(),
                 window: config.freshness,
                 sensors: vec![Sensor {
                     name: config.sensor.clone(),
@@ -176,6 +178,10 @@ pub struct Report {
     pub skews: Skews,
     /// Calls of which evidence was given to the store.
     pub evidence: u64,
+    /// Addresses that handed calls over and that no rule knows, busiest first.
+    pub unknown: Vec<UnknownNeighbour>,
+    /// How many such addresses were forgotten for want of room.
+    pub unknown_evicted: u64,
     /// By neighbour.
     pub tallies: BTreeMap<TallyKey, Tally>,
     /// Records written, first halves.

@@ -224,6 +224,8 @@ impl Collect<'_> {
         report.attempts = collector.attempt_counters();
         report.replays = collector.replay_counters();
         report.skews = collector.skews().clone();
+        report.unknown = collector.unknown().busiest();
+        report.unknown_evicted = collector.unknown().evicted();
         report.tallies = collector.tallies().clone();
         report.parked = collector.park_counters();
     }

@@ -62,8 +62,9 @@ impl Daemon {
             credentials: Arc::default(),
             verify: Arc::default(),
             collect: CollectSettings {
+                plan: Default::default(),
                 peers: Arc::default(),
-                own_numbers: Default::default(),
+                flags: Default::default(),
                 window: Duration::from_secs(60),
                 sensors: vec![Sensor {
                     name: "edge".into(),

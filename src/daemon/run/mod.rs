@@ -32,9 +32,11 @@ use super::pipeline::{Live, Order, PipelineError, Report};
 use super::status::Known;
 use super::trust::{Trust, TrustError};
 use crate::base::Timestamp;
+use crate::call::peer::unknown::UnknownNeighbour;
 use crate::capture::hep::{HepError, HepHandle};
 use crate::capture::live::LiveError;
 use crate::config::{Config, Problem};
+use crate::daemon::neighbours;
 use crate::host::clock::{self, StepWatch};
 use crate::host::log::{self, LogHandle};
 use crate::host::privilege::PrivilegeError;
@@ -55,6 +57,9 @@ const CLOCK: Duration = Duration::from_secs(10);
 
 /// How often the store is measured: tens of thousands of files after months, a tenth of a second's work.
 const SIZE: Duration = Duration::from_secs(600);
+
+/// How often what is known of neighbours goes to disk: whoever adds a rule can wait for a minute.
+const NEIGHBOURS: Duration = Duration::from_secs(60);
 
 /// How long the end may take: systemd waits 90 s by default, an operator less.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -158,6 +163,9 @@ struct Daemon {
     known: Known,
     shown: Arc<ArcSwap<Known>>,
     asking: Trouble,
+    keeping: Trouble,
+    /// Neighbours that no rule knows, as last written.
+    unknown: Vec<UnknownNeighbour>,
 }
 
 impl Daemon {
@@ -178,11 +186,15 @@ impl Daemon {
         let mut steps = StepWatch::start();
         let mut clock_due = Instant::now();
         let mut size_due = Instant::now();
+        let mut neighbours_due = Instant::now();
         let mut pulse = Pulse::new(supervisor::watchdog());
         loop {
             for signal in signals.pending() {
                 match signal {
-                    SIGHUP => self.reload(),
+                    SIGHUP => {
+                        self.reload();
+                        neighbours_due = Instant::now();
+                    }
                     _ => {
                         tracing::info!("told to end: draining");
                         return Ok(());
@@ -198,6 +210,10 @@ impl Daemon {
             if clock_due <= Instant::now() {
                 clock_due = Instant::now() + CLOCK;
                 self.ask_clock();
+            }
+            if neighbours_due <= Instant::now() {
+                neighbours_due = Instant::now() + NEIGHBOURS;
+                self.keep_neighbours();
             }
             if size_due <= Instant::now() {
                 size_due = Instant::now() + SIZE;
@@ -247,6 +263,23 @@ impl Daemon {
         self.shown.store(Arc::new(self.known));
     }
 
+    /// Keeps the table of neighbours that records name, and the list of those whom no rule knows.
+    fn keep_neighbours(&mut self) {
+        self.keep_unknown(&self.steering.board.report());
+        let kept = neighbours::keep_table(&self.config);
+        self.keeping.handle(&kept);
+    }
+
+    fn keep_unknown(&mut self, report: &Report) {
+        if report.unknown != self.unknown {
+            let written = neighbours::write_unknown(&self.config.store, report, clock::now());
+            if written.is_ok() {
+                self.unknown.clone_from(&report.unknown);
+            }
+            self.keeping.handle(&written);
+        }
+    }
+
     fn ask_clock(&mut self) {
         let asked = clock::state();
         self.asking.handle(&asked);
@@ -291,6 +324,7 @@ impl Daemon {
             return Err(RunError::NotDrained { what: "the stages" });
         }
         let (report, lost) = stages.join().map_err(|_| RunError::Died("intake"))??;
+        self.keep_unknown(&report);
         self.trust.stop();
         if let Some(web) = self.web.take() {
             web.stop();

@@ -127,6 +127,8 @@ impl Daemon {
             known: Known::default(),
             shown: known,
             asking: Trouble::new("asking how good the clock is (adjtimex)"),
+            keeping: Trouble::new("keeping what is known of neighbours in the store's folder"),
+            unknown: Vec::new(),
         })
     }
 }

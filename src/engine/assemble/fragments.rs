@@ -20,7 +20,10 @@ impl Assembler {
         }
         self.counters.frames_fragment += 1;
         let (vlans, path) = (place.vlans.clone(), place.path.clone());
-        let key = DatagramKey::of(packet, fragment, place.sensor, vlans, path);
+        let key = DatagramKey {
+            macs: place.macs,
+            ..DatagramKey::of(packet, fragment, place.sensor, vlans, path)
+        };
         match self.reassembler.handle(key, fragment, packet, place.at) {
             Taken::Held => self.counters.fragments_held += 1,
             Taken::Duplicate => self.counters.fragments_duplicate += 1,
@@ -126,6 +129,7 @@ impl Assembler {
             sensor,
             at,
             vlans: key.vlans.clone(),
+            macs: key.macs,
             path: key.path.clone(),
             depth: key.path.depth(),
             short: Some(Cut::LostFragment),

@@ -9,7 +9,7 @@ use crate::wire::link::{self, LinkType};
 use crate::wire::sip::looks_like_sip;
 use crate::wire::tcp::{self, SegmentFate, StreamKey};
 use crate::wire::tunnel::{Announced, Carries, MAX_TUNNELS, Opened, TunnelPath};
-use crate::wire::{Cut, Flow, Transport, Vlans, sctp, udp};
+use crate::wire::{Cut, Flow, Macs, Transport, Vlans, sctp, udp};
 
 /// Where and when octets were seen, and what is known to be missing.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Place {
     pub sensor: u16,
     pub at: Timestamp,
     pub vlans: Vlans,
+    pub macs: Macs,
     pub path: TunnelPath,
     /// How many tunnels `path` holds.
     pub depth: usize,
@@ -35,6 +36,7 @@ impl Place {
             transport,
             vlans: self.vlans.clone(),
             path: self.path.clone(),
+            macs: self.macs,
         }
     }
 
@@ -50,6 +52,7 @@ impl Assembler {
             Ok(peeled) => peeled,
             Err(e) => return *self.counters.of_link(e) += 1,
         };
+        place.macs = peeled.macs;
         if place.vlans.is_empty() {
             place.vlans = peeled.vlans;
         } else {

@@ -39,7 +39,7 @@ use crate::wire::link::LinkType;
 use crate::wire::tcp::stream::Found;
 use crate::wire::tcp::{StreamKey, StreamLimits, Streams};
 use crate::wire::tunnel::{MAX_TUNNELS, TunnelPath, Tunnels};
-use crate::wire::{Cut, Flow, Message, Transport, Vlans};
+use crate::wire::{Cut, Flow, Macs, Message, Transport, Vlans};
 use layers::Place;
 use ledger::Ledger;
 
@@ -126,6 +126,7 @@ impl Assembler {
         let place = Place {
             sensor: frame.sensor,
             at: frame.at,
+            macs: Macs::default(),
             vlans: Vlans::new(),
             path: TunnelPath::none(),
             depth: 0,

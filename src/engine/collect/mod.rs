@@ -13,14 +13,17 @@ use crate::call::attempt::{
     AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
 };
 use crate::call::classify::disagreement::refusal_disagrees;
+use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{Campaign, Finding, OwnNumbers, flagging};
-use crate::call::peer::{PeerTable, Side};
+use crate::call::classify::{Campaign, Finding, FlagMemory, FlagSettings};
+use crate::call::peer::unknown::{UnknownNeighbour, UnknownNeighbours};
+use crate::call::peer::{PeerTable, Resolved, Seen, Side};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released, Why};
+use crate::number::NumberPlan;
 use crate::wire::{Flow, Provenance};
 pub use tally::{CollectCounters, DirectionKey, Tally, TallyKey};
 use tally::{key_of, place_of};
@@ -30,8 +33,10 @@ use tally::{key_of, place_of};
 pub struct CollectSettings {
     /// Neighbours.
     pub peers: Arc<PeerTable>,
-    /// Numbers of our own.
-    pub own_numbers: OwnNumbers,
+    /// How numbers are written here: what stands behind a technical prefix is read by it.
+    pub plan: NumberPlan,
+    /// What flags are set by.
+    pub flags: FlagSettings,
     /// Half width of the freshness window.
     pub window: Duration,
     /// The sensors by index.
@@ -42,6 +47,53 @@ pub struct CollectSettings {
     pub config: u32,
     /// Bounds.
     pub limits: AttemptLimits,
+}
+
+impl CollectSettings {
+    /// What packets show of a message.
+    fn seen<'a>(&'a self, flow: &'a Flow, sensor: u16) -> Seen<'a> {
+        let sensor = self.sensors.get(usize::from(sensor));
+        Seen {
+            flow,
+            sensor: sensor.or(self.sensors.first()),
+        }
+    }
+
+    fn resolve(&self, flow: &Flow, sensor: u16, invite: &InviteFacts) -> Resolved<'_> {
+        self.peers.resolve(self.seen(flow, sensor), invite.words())
+    }
+
+    /// Takes the technical prefix off the called number that the neighbour's rule asks for.
+    fn take_off_prefix(&self, flow: &Flow, sensor: u16, invite: &mut InviteFacts) {
+        if !self.peers.takes_prefixes() {
+            return;
+        }
+        let resolved = self.resolve(flow, sensor, invite);
+        if let Some(prefix) = resolved.peer.and_then(|(_, r)| r.tech_prefix.as_ref()) {
+            invite
+                .said
+                .take_off(prefix, &self.plan, &mut invite.numbers);
+            if invite.numbers.called.is_some() {
+                invite.called_text = None;
+            }
+        }
+    }
+}
+
+/// A record of no neighbour, for the list of those.
+fn unknown_of(begin: &Begin) -> UnknownNeighbour {
+    UnknownNeighbour {
+        address: begin.source.ip(),
+        calls: 1,
+        uncertain: 0,
+        first: begin.at,
+        last: begin.at,
+        socket: begin.source,
+        own: begin.destination,
+        vlan: begin.vlan,
+        trunk: begin.trunk.clone(),
+        sensor: begin.sensor.clone(),
+    }
 }
 
 /// What collect gives out.
@@ -72,6 +124,8 @@ pub struct Collector {
     places: Vec<TallyKey>,
     replays: Replays,
     skews: Skews,
+    unknown: UnknownNeighbours,
+    memory: FlagMemory,
     /// Whether calls may wait for certificates, and how many.
     park: Option<ParkLimits>,
     /// Records of calls that wait: their halves go out when the call goes on.
@@ -126,6 +180,8 @@ impl Collector {
             attempts: Attempts::new(settings.limits),
             replays: Replays::new(settings.window),
             skews: Skews::default(),
+            unknown: UnknownNeighbours::default(),
+            memory: FlagMemory::default(),
             places: Vec::new(),
             settings,
             next_uid,
@@ -181,12 +237,12 @@ impl Collector {
                 let reversed = self.settings.peers.side(&flow.reversed());
                 self.attempts.handle_request(at, side, reversed, &request);
             }
-            Ok(Facts::Invite(invite)) => {
+            Ok(Facts::Invite(mut invite)) => {
                 let uid = self.next_uid;
-                let trunk = invite.trunk.as_deref().map(str::as_bytes);
-                let (peers, tallies, places) =
-                    (&self.settings.peers, &mut self.tallies, &mut self.places);
-                let place = || place_of(peers.resolve(&flow, trunk), tallies, places);
+                self.settings.take_off_prefix(&flow, sensor, &mut invite);
+                let (settings, tallies, places) =
+                    (&self.settings, &mut self.tallies, &mut self.places);
+                let place = || place_of(settings.resolve(&flow, sensor, &invite), tallies, places);
                 match self
                     .attempts
                     .handle_invite_at_place(uid, at, side, &invite, place)
@@ -198,6 +254,7 @@ impl Collector {
                     InviteIs::New => {
                         c.attempts += 1;
                         self.next_uid += 1;
+                        self.memory.note(at, &invite, &self.settings.flags);
                         let call = Held {
                             at,
                             flow,
@@ -231,6 +288,7 @@ impl Collector {
         if settings.window != self.settings.window {
             self.replays.begin_anew(settings.window);
         }
+        self.memory.handle_peers(&settings.peers);
         self.settings = settings;
     }
 
@@ -294,7 +352,9 @@ impl Collector {
         };
         self.park_counters.count(why);
         self.held_octets -= call.octets;
-        if let Some(invite) = facts {
+        if let Some(mut invite) = facts {
+            self.settings
+                .take_off_prefix(&call.flow, call.sensor, &mut invite);
             self.attempts.handle_verdict(uid, call.side, &invite);
             if call.hold_against(&invite)
                 && let Some(tally) = self.tally_of(&call)
@@ -353,6 +413,26 @@ impl Collector {
         &self.skews
     }
 
+    /// Addresses that handed calls over and that no rule knows.
+    pub fn unknown(&self) -> &UnknownNeighbours {
+        &self.unknown
+    }
+
+    /// Goes on with what another collector has remembered for flags.
+    pub fn remembering(self, memory: FlagMemory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What is remembered for flags, at the end: nothing is left.
+    pub fn take_memory(&mut self) -> FlagMemory {
+        std::mem::take(&mut self.memory)
+    }
+
+    /// Counts of what is remembered for flags.
+    pub fn memory_counters(&self) -> MemoryCounters {
+        self.memory.counters()
+    }
+
     /// What each neighbour sent or got so far.
     pub fn tallies(&self) -> &BTreeMap<TallyKey, Tally> {
         &self.tallies
@@ -381,8 +461,7 @@ impl Collector {
     }
 
     fn tally_of(&mut self, call: &Held) -> Option<&mut Tally> {
-        let trunk = call.invite.trunk.as_deref().map(str::as_bytes);
-        let resolved = self.settings.peers.resolve(&call.flow, trunk);
+        let resolved = self.settings.resolve(&call.flow, call.sensor, &call.invite);
         let key = key_of(&resolved);
         self.tallies.get_mut(&key)
     }
@@ -419,10 +498,12 @@ impl Collector {
         } = call;
         let invite = *invite;
         let s = &self.settings;
-        let trunk = invite.trunk.as_deref().map(str::as_bytes);
-        let resolved = s.peers.resolve(&flow, trunk);
-        let sensor = s.sensors.get(usize::from(sensor)).or(s.sensors.first());
-        let mut flags = flagging::flag(&invite, &resolved, &s.own_numbers);
+        let resolved = s.resolve(&flow, sensor, &invite);
+        let seen = s.seen(&flow, sensor);
+        let attribution = s.peers.attribution(resolved, seen, invite.words());
+        let sensor = seen.sensor;
+        let flagged = self.memory.flag(at, &invite, &resolved, &s.flags);
+        let (mut flags, notes) = (flagged.flags, flagged.notes);
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
         let inside = direction == Direction::Unknown && resolved.peer.is_some();
@@ -446,7 +527,7 @@ impl Collector {
             direction: resolved.direction,
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
             peer_rule: resolved.peer.map(|(_, r)| r.name.clone()),
-            attribution: Default::default(),
+            attribution,
             pair: None,
             transport: flow.transport,
             source: flow.source,
@@ -458,14 +539,17 @@ impl Collector {
             ids: invite.ids,
             verdict: invite.verdict,
             verstat: invite.verstat,
-            flags,
-            notes: Default::default(),
+            flags: s.flags.keep(flags),
+            notes,
         });
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();
         tally.count(&begin);
         if let Some(n) = skew.and_then(|s| tally.skew.get_mut(skew::class_of(s))) {
             *n += 1;
+        }
+        if begin.direction != Direction::Egress && begin.peer.is_none() {
+            self.unknown.handle(unknown_of(&begin));
         }
         self.output.push_back(Output::Begin(begin));
         if let Some(evidence) = evidence {

@@ -11,8 +11,9 @@ const HEAD: &str = "Via: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK1\r\nFrom: <sip:
 
 fn collector() -> Collector {
     let settings = CollectSettings {
+        plan: Default::default(),
         peers: Arc::default(),
-        own_numbers: OwnNumbers::default(),
+        flags: Default::default(),
         window: Duration::from_secs(60),
         sensors: vec![Sensor {
             name: "edge".into(),
@@ -35,6 +36,7 @@ fn flow() -> Flow {
         transport: Transport::Udp,
         vlans: Vlans::new(),
         path: Default::default(),
+        macs: Default::default(),
     }
 }
 
@@ -42,7 +44,8 @@ fn invite(validation: Validation) -> Box<InviteFacts> {
     let text = format!("INVITE sip:+12025550142@192.0.2.1 SIP/2.0\r\n{HEAD}");
     let message = sip::Message::scan(text.as_bytes()).unwrap();
     let plan = NumberPlan::default();
-    let Facts::Invite(mut facts) = Facts::of_invite(&message, CallVerdict::default(), &plan) else {
+    let Facts::Invite(mut facts) = Facts::of_invite(&message, CallVerdict::default(), &plan, &[])
+    else {
         panic!("an INVITE")
     };
     (facts.verdict.validation, facts.verdict.identities) = (validation, 1);

@@ -38,7 +38,7 @@ use crate::engine::assemble::ledger::Ledger;
 use crate::wire::hep::{self, HepPacket};
 use crate::wire::sip::looks_like_sip;
 use crate::wire::tunnel::TunnelPath;
-use crate::wire::{Flow, Message, Transport, Vlans};
+use crate::wire::{Flow, Macs, Message, Transport, Vlans};
 use split::{SplitKey, Splits, Times};
 
 /// Limits of a [`Mirror`].
@@ -302,6 +302,7 @@ impl Mirror {
             transport,
             vlans: packet.vlan.into_iter().collect::<Vlans>(),
             path: TunnelPath::none(),
+            macs: Macs::default(),
         };
         let key = SplitKey { sensor, flow };
         // In the middle of a message line ends are its own.

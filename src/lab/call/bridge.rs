@@ -13,11 +13,14 @@ use super::plan::{Outcome, Plan, Route, SECOND, Tried};
 use super::writing::{
     address, caller_headers, common_headers, from_value, number_in, request_uri, sdp,
 };
+use crate::call::classify::Flag;
 use crate::call::leg::Pairing;
 use crate::call::record::State;
 use crate::lab::kind::{CALLED_FIRST, Defect, Kind};
 use crate::lab::message::{Style, sip_date};
-use crate::lab::network::{Neighbour, OWN_DOMAIN, STRANGER, TECH_PREFIX, Writing};
+use crate::lab::network::{
+    KEEPS_TO_ITS_OWN, Neighbour, OWN_DOMAIN, STRANGER, TECH_PREFIX, TRUNK_HEADER, Told, Writing,
+};
 use crate::lab::passport::{self, Claims, Field, Form};
 use crate::lab::pki::{Pki, Signer};
 use crate::lab::random::Random;
@@ -37,7 +40,7 @@ pub struct Bridge<'a> {
     /// What is true of each leg; messages name theirs by index.
     pub truth: Vec<Truth>,
     /// Identity headers of calls, for attempts that share them.
-    identities: BTreeMap<usize, Vec<Field>>,
+    identities: BTreeMap<usize, (Vec<Field>, &'static str)>,
     /// Number of a call's first attempt.
     first: BTreeMap<usize, usize>,
     /// First instant of the capture; what came before has no truth.
@@ -79,11 +82,12 @@ impl<'a> Bridge<'a> {
             sdp: sdp(&mut self.rng, plan.upstream.unwrap_or(&STRANGER)),
             iat: (plan.at - self.rng.between(50, 900) * MS).div_euclid(SECOND),
         };
-        let identity = match self.identities.get(&plan.family) {
-            Some(fields) => fields.clone(),
+        let (identity, signer) = match self.identities.get(&plan.family) {
+            Some(known) => known.clone(),
             None => self.identity(plan, shared.iat),
         };
-        self.identities.insert(plan.family, identity.clone());
+        self.identities
+            .insert(plan.family, (identity.clone(), signer));
         let ingress = self.ingress(plan, &shared, &identity);
         let refused = matches!(plan.outcome, Outcome::RefusedHere { .. });
         let mut egress = (plan.route != Route::ToOwn && !refused)
@@ -97,6 +101,7 @@ impl<'a> Bridge<'a> {
             ingress,
             tried,
             egress,
+            signer,
         );
         self.dialog(plan, &course);
     }
@@ -142,9 +147,9 @@ impl<'a> Bridge<'a> {
     }
 
     /// The Identity header that the caller's side puts in.
-    fn identity(&mut self, plan: &Plan, iat: i64) -> Vec<Field> {
+    fn identity(&mut self, plan: &Plan, iat: i64) -> (Vec<Field>, &'static str) {
         if plan.kind == Kind::Unsigned {
-            return Vec::new();
+            return (Vec::new(), "");
         }
         let defect = match plan.kind {
             Kind::Trouble(t) => Some(t.defect),
@@ -153,6 +158,11 @@ impl<'a> Bridge<'a> {
         // Nobody signs as we do, and one neighbour's calls are signed by many.
         let others = self.pki.signers.len() - 2;
         let mut signer = 1 + self.rng.index(others);
+        let own = plan.upstream.filter(|u| u.id == KEEPS_TO_ITS_OWN);
+        if let (Some(own), true) = (own, self.rng.chance(0.97)) {
+            let by_spc = |s: &Signer| Some(s.spc) == own.ocn;
+            signer = self.pki.signers.iter().position(by_spc).unwrap_or(signer);
+        }
         let mut iat = iat;
         if plan.memory.slow_signer {
             // The last one's clock is slow, and nobody else's calls are signed by it.
@@ -184,7 +194,12 @@ impl<'a> Bridge<'a> {
             origid: self.origid(signer),
         };
         let signer = &self.pki.signers[signer];
-        passport::identity(plan.kind, &claims, &plan.called, signer, self.pki)
+        let spc = match defect {
+            Some(Defect::Certificate(flaw)) => self.pki.flawed.get(&flaw).map_or("", |s| s.spc),
+            _ => signer.spc,
+        };
+        let fields = passport::identity(plan.kind, &claims, &plan.called, signer, self.pki);
+        (fields, spc)
     }
 
     /// A signer has few origids, one for each customer or trunk.
@@ -215,7 +230,13 @@ impl<'a> Bridge<'a> {
             plan.called.clone()
         };
         let mut extra = caller_headers(plan, from.writing, &domain);
-        if self.rng.chance(0.7) || plan.memory.session.is_some() {
+        let says_ioi = from.told == Told::OrigIoi || plan.imitates;
+        if self.rng.chance(0.7) || plan.memory.session.is_some() || says_ioi {
+            let domain = if plan.imitates {
+                domain_of("quarry")
+            } else {
+                domain.clone()
+            };
             extra.push((
                 "P-Charging-Vector",
                 format!("icid-value=\"{}\";orig-ioi={domain}", shared.icid),
@@ -230,6 +251,16 @@ impl<'a> Bridge<'a> {
         if plan.kind.is_priority() {
             extra.push(("Resource-Priority", "ets.0".to_owned()));
         }
+        match from.told {
+            Told::Header(value) => extra.push((TRUNK_HEADER, value.to_owned())),
+            _ if plan.imitates => extra.push((TRUNK_HEADER, "SIERRA-1".to_owned())),
+            _ => {}
+        }
+        let otg = match from.told {
+            Told::Otg(otg) => format!(";otg={otg}"),
+            _ if plan.imitates => ";otg=PIO-9".to_owned(),
+            _ => String::new(),
+        };
         if defect == Some(Defect::DivUnsigned) {
             let first = address(CALLED_FIRST, from.writing, &domain);
             extra.push(("Diversion", format!("{first};reason=no-answer")));
@@ -255,14 +286,20 @@ impl<'a> Bridge<'a> {
             .unwrap_or_default();
         let contact = match from.trunk_group {
             // Only where a trunk is told apart by it can we be sure that it is always there.
-            Some(_) if from.by_trunk_group || self.rng.chance(0.5) => format!("gw{trunk}"),
+            _ if plan.imitates => format!("gw;tgrp=BG-07;trunk-context={}", domain_of("orion")),
+            Some(_)
+                if matches!(from.told, Told::TrunkGroup | Told::TrunkContext)
+                    || self.rng.chance(0.5) =>
+            {
+                format!("gw{trunk}")
+            }
             _ => "gw".to_owned(),
         };
         Leg {
             path,
             they_call: true,
             uri: request_uri(&plan.called, from.writing, &path.ours.to_string()),
-            from: with_verstat(plan, from_value(plan, from.writing, &domain)),
+            from: with_verstat(plan, from_value(plan, from.writing, &domain)) + &otg,
             to: address(&to_number, from.writing, OWN_DOMAIN),
             call_id: format!("{}@{}", self.rng.uuid(), path.theirs.ip()),
             from_tag: self.rng.hex(10),
@@ -403,6 +440,7 @@ impl<'a> Bridge<'a> {
         ingress: Leg,
         tried: Option<Leg>,
         egress: Option<Leg>,
+        signer: &str,
     ) -> Course {
         if plan.at < self.start {
             return Course {
@@ -422,9 +460,16 @@ impl<'a> Bridge<'a> {
         let shown = plan.shown.as_ref().unwrap_or(&plan.calling);
         let calling = (!plan.anonymous && !shown.is_empty()).then(|| shown.clone());
         let verdict = plan.kind.verdict(plan.attest);
-        let flags = flags::of_ingress(plan, &verdict);
+        let mut flags = flags::of_ingress(plan, &verdict);
+        let passed = verdict.validation == Validation::Passed;
+        if passed && upstream.id == KEEPS_TO_ITS_OWN && Some(signer) != upstream.ocn {
+            flags.push(Flag::SignerUnexpected);
+        }
+        let valid_a = passed && verdict.attest == Some(Attestation::A) && !upstream.id.is_empty();
         let stir_cause = Some(code).filter(|c| matches!(c, 428 | 436..=438));
-        let prefix = if upstream.writing == Writing::TechPrefix {
+        // Whose rule asks for the prefix has it taken off.
+        let prefix = if upstream.writing == Writing::TechPrefix && upstream.told != Told::TechPrefix
+        {
             TECH_PREFIX
         } else {
             ""
@@ -464,6 +509,7 @@ impl<'a> Bridge<'a> {
             case: plan.case,
             identity: ingress.identity.first().map(|(_, v)| v.clone()),
             behaviour: plan.behaviour.clone(),
+            signed_number: valid_a.then(|| plan.calling.clone()),
         };
         let kind = match plan.kind {
             Kind::CompactName | Kind::Folded => Kind::Valid(plan.attest),
@@ -498,6 +544,7 @@ impl<'a> Bridge<'a> {
                 cause: cause_of(code, plan, leg.one_way),
                 one_way: leg.one_way,
                 counts: [0; 3],
+                signed_number: None,
                 pair: (!plan.extras.headless).then(|| (ingress.call_id.clone(), tie(plan, leg))),
                 upstream: id(upstream),
                 identity: leg.identity.first().map(|(_, v)| v.clone()),
@@ -551,6 +598,10 @@ pub(super) struct Course {
     pub ingress: Marked,
     pub tried: Option<Marked>,
     pub egress: Option<Marked>,
+}
+
+fn domain_of(id: &str) -> String {
+    format!("sip.{id}.example")
 }
 
 /// What a downstream without a circuit answers.

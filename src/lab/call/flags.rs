@@ -5,7 +5,7 @@ use super::plan::{Plan, Spoofed};
 use crate::call::classify::Flag;
 use crate::lab::kind::Verdict;
 use crate::lab::lists;
-use crate::lab::network::OWN_NUMBERS;
+use crate::lab::network::{OWN_NUMBERS, Told, Writing};
 use crate::stir::verify::{Attestation, Validation};
 
 /// Flags of the leg that comes in.
@@ -45,7 +45,11 @@ pub fn of_ingress(plan: &Plan, verdict: &Verdict) -> Vec<Flag> {
     let same = |calling: &&str| calling.len() == 11 && calling[..7] == plan.called[..7];
     let next_door =
         plan.called != SOS && plan.called.len() == 11 && numbers.first().is_some_and(same);
-    if kind != Some("customer") && !valid_a && !exempt && next_door {
+    // A prefix that no rule takes off makes another number of it.
+    let prefixed = plan
+        .upstream
+        .is_some_and(|u| u.writing == Writing::TechPrefix && u.told != Told::TechPrefix);
+    if !prefixed && kind != Some("customer") && !valid_a && !exempt && next_door {
         flags.push(Flag::NeighbourSpoof);
     }
     if plan.anonymous && !plan.asserted && verdict.attest.is_some() {

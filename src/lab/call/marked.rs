@@ -33,6 +33,7 @@ pub fn calls(planner: &mut Planner) -> Vec<Plan> {
         neighbours(planner, &mut made);
         nobody(planner, &mut made);
         loops(planner, &mut made);
+        imitations(planner, &mut made);
     }
     emergencies(planner, &mut made);
     made
@@ -149,6 +150,16 @@ fn loops(planner: &mut Planner, made: &mut Vec<Plan>) {
         retried.at += 900_000_000;
         retried.upstream = Neighbour::named(back);
         made.extend([first, second, refused, retried]);
+    }
+}
+
+/// Calls whose headers are those of others' trunks: whose they are says the address that they come from.
+fn imitations(planner: &mut Planner, made: &mut Vec<Plan>) {
+    for up in ["westgate", "keystone", "ursa", "yukon", "acme"] {
+        made.extend(any(planner, up).map(|mut p| {
+            p.imitates = true;
+            p
+        }));
     }
 }
 

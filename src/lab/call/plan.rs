@@ -51,6 +51,8 @@ pub struct Plan {
     pub spoofed: Spoofed,
     /// What other calls have to do with it.
     pub memory: Memory,
+    /// Its headers are those of other neighbours.
+    pub imitates: bool,
     /// What From holds instead of a number.
     pub odd: Option<&'static str>,
     /// The INVITE says that an answering point calls back.

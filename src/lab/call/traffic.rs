@@ -92,6 +92,7 @@ impl Planner {
             case: None,
             spoofed: Spoofed::No,
             memory: Memory::default(),
+            imitates: false,
             odd: None,
             claims_callback: false,
             behaviour: None,

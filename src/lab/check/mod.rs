@@ -25,7 +25,7 @@ use super::call::dialog::Sent;
 use super::call::plan::{SECOND, Scope};
 use super::call::traffic;
 use super::pki::Pki;
-use super::truth::Truth;
+use super::truth::{SignedNumbers, Truth};
 use super::{DEFAULT_BASE, LabError};
 use crate::base::Timestamp;
 use crate::daemon::pipeline::PipelineSettings;
@@ -115,10 +115,13 @@ pub fn check(settings: &PipelineSettings, options: CheckOptions) -> Result<Check
         let (give, take) = sync_channel(1);
         scope.spawn(move || {
             let mut later = Vec::new();
+            let mut signed = SignedNumbers::default();
             let slices = options.calls.div_ceil(SLICE).max(1);
             for i in 0..slices {
                 let count = (options.calls - i * SLICE).min(SLICE);
-                let slice = slice(&pki, options.seed, i, count, i + 1 == slices, &mut later);
+                let mut slice = slice(&pki, options.seed, i, count, i + 1 == slices, &mut later);
+                slice.truth.sort_by_key(|t| t.at);
+                signed.flag(slice.truth.iter_mut());
                 if give.send(slice).is_err() {
                     return;
                 }
@@ -246,7 +249,8 @@ impl Engine {
     }
 }
 
-fn message(sent: &Sent, seq: u64) -> wire::Message {
+/// A message as the engine takes it.
+pub(super) fn message(sent: &Sent, seq: u64) -> wire::Message {
     wire::Message {
         seq,
         at: Timestamp::from_nanos(sent.at),

@@ -196,6 +196,7 @@ pub(super) fn tcp_framing(data: &[u8]) {
         transport: Transport::Tcp,
         vlans: Vlans::new(),
         path: TunnelPath::none(),
+        macs: Default::default(),
     };
     let key = StreamKey { sensor: 0, flow };
     for piece in data.as_chunks::<4>().0 {

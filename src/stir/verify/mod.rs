@@ -87,6 +87,8 @@ pub struct VerifySettings {
     pub priority_signers: Vec<Box<str>>,
     /// What an unknown revocation state means.
     pub crl: CrlPolicy,
+    /// Headers that no rule here reads, and whose values go on with the facts: rules about neighbours ask for them.
+    pub kept_headers: Vec<Box<str>>,
 }
 
 impl Default for VerifySettings {
@@ -100,6 +102,7 @@ impl Default for VerifySettings {
             require_identity: false,
             priority_signers: Vec::new(),
             crl: CrlPolicy::default(),
+            kept_headers: Vec::new(),
         }
     }
 }

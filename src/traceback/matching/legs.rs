@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::HEALTHY_CLOCK_NS;
 use crate::base::Timestamp;
-use crate::call::peer::{Peer, PeerKind, PeerTable};
-use crate::call::record::StoredCall;
+use crate::call::peer::{Peer, PeerKey, PeerKind, PeerRule, PeerTable};
+use crate::call::record::{Begin, StoredCall};
 use crate::stir::verify::Validation;
 use crate::traceback::candidate::{Upstream, ended_at};
 use crate::traceback::condition::Condition;
@@ -49,8 +49,8 @@ pub(super) fn about_evidence(
     }
 }
 
-/// Whether some other neighbour's rule would have fitted the leg just as well: one that asks for a trunk group, on a leg
-/// that shows none, or one for the very same networks.
+/// Whether some other neighbour's rule would have fitted the leg just as well: one that asks for words, such as a trunk group, on a leg
+/// that says none, or one for the very same networks.
 fn address_is_shared(leg: &StoredCall, peer: &Peer, peers: &PeerTable) -> bool {
     let b = &leg.begin;
     let ip: IpAddr = b.source.ip();
@@ -63,20 +63,38 @@ fn address_is_shared(leg: &StoredCall, peer: &Peer, peers: &PeerTable) -> bool {
             .peers
             .get(r.peer)
             .is_some_and(|p| Upstream::Known(p).key() != Upstream::Known(peer).key());
-        let fits = (r.networks.is_empty() || r.networks.iter().any(|n| n.contains(&ip)))
+        let is_sensor =
+            |name: &Option<std::sync::Arc<str>>| name.as_ref().is_none_or(|name| *name == b.sensor);
+        let fits = (r.networks.is_empty() || r.has_address(ip))
+            && r.way.takes(b.direction)
             && r.port.is_none_or(|p| p == b.source.port())
-            && r.vlan.is_none_or(|v| b.vlan == Some(v));
-        let tells_nothing = match &r.trunk_group {
-            Some(_) => b.trunk.is_none(),
-            None => chosen.is_some_and(|c| {
-                c.networks == r.networks
-                    && c.trunk_group.is_none()
-                    && c.vlan == r.vlan
-                    && c.port == r.port
-            }),
+            && r.vlan.is_none_or(|v| b.vlan == Some(v))
+            && r.own_port.is_none_or(|p| p == b.destination.port())
+            && r.transport.is_none_or(|t| t == b.transport)
+            && is_sensor(&r.interface)
+            && is_sensor(&r.agent);
+        let tells_nothing = if r.listens() {
+            is_silent(b, r)
+        } else {
+            chosen.is_some_and(|c| {
+                c.networks == r.networks && !c.listens() && c.vlan == r.vlan && c.port == r.port
+            })
         };
         other && fits && tells_nothing
     })
+}
+
+/// Whether a leg says nothing of what a rule listens for. A called number is always there, with or without a technical prefix.
+fn is_silent(leg: &Begin, rule: &PeerRule) -> bool {
+    let said = &leg.attribution;
+    let missing = |key: PeerKey| match key {
+        PeerKey::TrunkGroup | PeerKey::Otg => leg.trunk.is_none(),
+        PeerKey::TrunkContext => said.trunk_context.is_none(),
+        PeerKey::OrigIoi => said.orig_ioi.is_none(),
+        PeerKey::Header => said.header.is_none(),
+        _ => false,
+    };
+    rule.keys().iter().any(missing)
 }
 
 /// Whether the request says something else than a PASSporT of the call that we verified.

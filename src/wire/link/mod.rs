@@ -7,8 +7,8 @@
 
 use smallvec::SmallVec;
 
-use super::Vlans;
 use super::tunnel::{Carries, of_ethertype};
+use super::{Mac, Macs, Vlans};
 
 /// The most VLAN tags in one frame. Two are standard (802.1ad), three occur; a stack of more is a fault or an attack.
 pub const MAX_VLANS: usize = 8;
@@ -52,8 +52,8 @@ impl LinkType {
 pub struct Peeled<'a> {
     /// VLAN ids, outermost first. A priority tag (id 0) is no VLAN and is left out.
     pub vlans: Vlans,
-    /// Hardware address of the sender, where the link has one.
-    pub source_mac: Option<[u8; 6]>,
+    /// Hardware addresses, where the link has them.
+    pub macs: Macs,
     /// What `packet` is: an IP packet, or a label stack or PPPoE session that may hold one.
     pub carries: Carries,
     /// From its header to the end of the frame, padding included.
@@ -82,20 +82,24 @@ pub fn peel(link: LinkType, frame: &[u8]) -> Result<Peeled<'_>, LinkError> {
     match link {
         LinkType::Ethernet => {
             let (header, rest) = take::<14>(frame)?;
-            let [_, _, _, _, _, _, mac @ .., t1, t2] = header;
-            above(u16::from_be_bytes([*t1, *t2]), Some(*mac), rest)
+            let [d1, d2, d3, d4, d5, d6, source @ .., t1, t2] = header;
+            let macs = Macs {
+                source: Some(*source),
+                destination: Some([*d1, *d2, *d3, *d4, *d5, *d6]),
+            };
+            above(u16::from_be_bytes([*t1, *t2]), macs, rest)
         }
         LinkType::Sll => {
             let (header, rest) = take::<16>(frame)?;
             let [_, _, _, _, l1, l2, mac @ .., _, _, t1, t2] = header;
             let mac = (u16::from_be_bytes([*l1, *l2]) == 6).then_some(*mac);
-            above(u16::from_be_bytes([*t1, *t2]), mac, rest)
+            above(u16::from_be_bytes([*t1, *t2]), sender(mac), rest)
         }
         LinkType::Sll2 => {
             let (header, rest) = take::<20>(frame)?;
             let [t1, t2, _, _, _, _, _, _, _, _, _, len, mac @ .., _, _] = header;
             let mac = (*len == 6).then_some(*mac);
-            above(u16::from_be_bytes([*t1, *t2]), mac, rest)
+            above(u16::from_be_bytes([*t1, *t2]), sender(mac), rest)
         }
         LinkType::RawIp => bare(frame),
         LinkType::Null => {
@@ -120,12 +124,16 @@ pub fn peel(link: LinkType, frame: &[u8]) -> Result<Peeled<'_>, LinkError> {
     }
 }
 
+/// A cooked capture has the sender's address alone.
+fn sender(source: Option<Mac>) -> Macs {
+    Macs {
+        source,
+        destination: None,
+    }
+}
+
 /// Goes through VLAN tags and SNAP to the IP header.
-fn above(
-    mut ethertype: u16,
-    source_mac: Option<[u8; 6]>,
-    mut rest: &[u8],
-) -> Result<Peeled<'_>, LinkError> {
+fn above(mut ethertype: u16, macs: Macs, mut rest: &[u8]) -> Result<Peeled<'_>, LinkError> {
     let mut vlans: Vlans = SmallVec::new();
     let mut tags = 0;
     loop {
@@ -160,7 +168,7 @@ fn above(
                 Some(carries @ (Carries::Ip | Carries::Mpls | Carries::Pppoe)) => {
                     return Ok(Peeled {
                         vlans,
-                        source_mac,
+                        macs,
                         carries,
                         packet: rest,
                     });
@@ -177,7 +185,7 @@ fn bare(packet: &[u8]) -> Result<Peeled<'_>, LinkError> {
     }
     Ok(Peeled {
         vlans: SmallVec::new(),
-        source_mac: None,
+        macs: Macs::default(),
         carries: Carries::Ip,
         packet,
     })
@@ -208,7 +216,8 @@ mod tests {
         let frame = ethernet(&[0x08, 0]);
         let p = peel(LinkType::Ethernet, &frame).unwrap();
         assert_eq!(p.packet, b"packet");
-        assert_eq!(p.source_mac, Some([2, 0, 0, 0, 0, 2]));
+        assert_eq!(p.macs.source, Some([2, 0, 0, 0, 0, 2]));
+        assert_eq!(p.macs.destination, Some([2, 0, 0, 0, 0, 1]));
         assert!(p.vlans.is_empty());
     }
 
@@ -242,7 +251,7 @@ mod tests {
         .concat();
         let p = peel(LinkType::Sll, &sll).unwrap();
         assert_eq!(
-            (p.packet, p.source_mac),
+            (p.packet, p.macs.source),
             (&b"packet"[..], Some([2, 0, 0, 0, 0, 2]))
         );
         let sll2 = [
@@ -255,7 +264,7 @@ mod tests {
         .concat();
         let p = peel(LinkType::Sll2, &sll2).unwrap();
         assert_eq!((p.packet, p.vlans.as_slice()), (&b"packet"[..], &[5][..]));
-        assert_eq!(p.source_mac, Some([2, 0, 0, 0, 0, 2]));
+        assert_eq!(p.macs.source, Some([2, 0, 0, 0, 0, 2]));
         assert_eq!(peel(LinkType::RawIp, b"packet").unwrap().packet, b"packet");
         for family in [[2, 0, 0, 0], [0, 0, 0, 2], [0, 0, 0, 30]] {
             let frame = [&family[..], b"packet"].concat();

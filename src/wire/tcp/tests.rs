@@ -15,6 +15,7 @@ fn key(port: u16) -> StreamKey {
         transport: Transport::Tcp,
         vlans: Vlans::new(),
         path: Default::default(),
+        macs: Default::default(),
     };
     StreamKey { sensor: 0, flow }
 }

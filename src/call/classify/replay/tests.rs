@@ -23,7 +23,9 @@ fn call(passport: &str, id: u64, called: &str) -> InviteFacts {
             ..Numbers::default()
         },
         called_text: None,
+        oddity: Default::default(),
         trunk: None,
+        said: Default::default(),
         ids: Ids {
             call_id: IdDigest(id),
             session_id: None,

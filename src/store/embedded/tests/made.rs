@@ -88,6 +88,7 @@ pub fn end(b: &Begin) -> End {
 /// A record in which nothing is absent.
 pub fn full_begin(uid: u64) -> Begin {
     let mut b = begin(uid);
+    b.notes.insert(Flag::Stale, "61 s");
     b.direction = Direction::Egress;
     b.peer = Some("carrier-a".into());
     b.peer_rule = Some("carrier-a-tg7".into());

@@ -14,8 +14,8 @@ use smallvec::SmallVec;
 use super::{Fragment, Packet};
 use crate::base::Timestamp;
 use crate::base::bounded::{BoundedMap, keyed};
-use crate::wire::Vlans;
 use crate::wire::tunnel::TunnelPath;
+use crate::wire::{Macs, Vlans};
 
 /// Limits of a [`Reassembler`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct DatagramKey {
     pub vlans: Vlans,
     /// Through which tunnels it came: nor are two tunnels one network.
     pub path: TunnelPath,
+    /// Hardware addresses of its first fragment to come. Fragments belong together whatever these are.
+    pub macs: Macs,
     /// Sender.
     pub source: IpAddr,
     /// Receiver.
@@ -86,6 +88,7 @@ impl DatagramKey {
             sensor,
             vlans,
             path,
+            macs: Macs::default(),
             source: packet.source,
             destination: packet.destination,
             id: fragment.id,
