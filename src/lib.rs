@@ -9,7 +9,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 6 | [`cli`] the commands · [`config`] TOML to checked values · [`daemon`] threads and queues · [`lab`] keys, signed calls and their truth |
-//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory and over HTTPS · [`host`] the clock, the log, privileges · [`sys`] system calls, the only `unsafe` · [`web`] metrics and health over HTTP · [`store`] call records and coverage · [`responder`] look up and answer |
+//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory and over HTTPS · [`findings`] what is flagged, to files, journal, syslog and webhooks · [`host`] the clock, the log, privileges · [`sys`] system calls, the only `unsafe` · [`web`] metrics and health over HTTP · [`store`] call records and coverage · [`responder`] look up and answer |
 //! | 4 | [`engine`] the three stages as machines: assemble, judge, collect, and where calls wait |
 //! | 3 | [`call`] attempts, neighbours, flags, the record · [`traceback`] request, candidates, match, answer |
 //! | 2 | [`stir`] PASSporT, credential, the rules of verification |
@@ -51,6 +51,7 @@ pub mod config;
 pub mod daemon;
 pub mod engine;
 pub mod fetch;
+pub mod findings;
 pub mod host;
 // It reads nothing from outside: its tables and captures are its own.
 #[allow(

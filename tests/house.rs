@@ -8,7 +8,7 @@ use tracehop::stir::verify::Rule;
 use tracehop::stir::verify::practice::{How, PRACTICES};
 
 /// Floor of each room (docs/ARCHITECTURE.md).
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("base", 0),
     ("number", 1),
     ("wire", 1),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 19] = [
     ("engine", 4),
     ("capture", 5),
     ("fetch", 5),
+    ("findings", 5),
     ("store", 5),
     ("responder", 5),
     ("portal", 5),

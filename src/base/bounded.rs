@@ -130,6 +130,14 @@ impl<K: Hash + Eq + Clone, V> BoundedMap<K, V> {
         Some((key, value))
     }
 
+    /// All entries to look at, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let node = |place: u32| self.slab.get(place as usize);
+        std::iter::successors(node(self.oldest), move |n| node(n.younger))
+            .filter_map(|n| n.entry.as_ref())
+            .map(|(k, v)| (k, v))
+    }
+
     /// All entries, the oldest first.
     pub fn into_oldest_first(self) -> OldestFirst<K, V> {
         OldestFirst {
@@ -281,7 +289,9 @@ mod tests {
                     prop_assert_eq!(m.get(&key).copied(), value);
                 }
             }
+            let seen: Vec<_> = m.iter().map(|(k, v)| (*k, *v)).collect();
             let rest: Vec<_> = list.into_iter().map(|e| (e.0, e.1)).collect();
+            prop_assert_eq!(&seen, &rest);
             prop_assert_eq!(m.into_oldest_first().collect::<Vec<_>>(), rest);
         }
     }

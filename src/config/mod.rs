@@ -4,6 +4,7 @@
 
 mod capture;
 mod fetch;
+mod findings;
 mod hep;
 mod http;
 mod limits;
@@ -32,6 +33,7 @@ use crate::capture::live::LiveSettings;
 use crate::engine::AssembleLimits;
 use crate::fetch::FetchSettings;
 use crate::fetch::directory::{CredentialFiles, CrlFiles};
+use crate::findings::FindingsSettings;
 use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
@@ -99,6 +101,8 @@ pub struct Config {
     pub history: PathBuf,
     /// Where metrics and health are served.
     pub http: WebSettings,
+    /// Where findings go.
+    pub findings: FindingsSettings,
     /// The daemon's log.
     pub log: LogSettings,
     /// Checksum of the texts; records keep it.
@@ -183,6 +187,7 @@ impl Config {
         let evidence_days = store.integer("evidence_days", 30, 1..3_661);
         let http = http::read(root.section("http"));
         let log = log::read(root.section("log"));
+        let (findings, named) = findings::read(root.section("findings"));
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
         let run = run::read(root.section("run"));
@@ -218,6 +223,13 @@ impl Config {
         let version = crc32c::crc32c_append(version, &numbers.version.to_le_bytes());
         peers.version = version;
 
+        for (name, span) in findings::strangers(&named, &peers) {
+            reader.problem(
+                span,
+                format!("{name:?} is no neighbour of peers.toml"),
+                "write the id of a [[peer]], or \"unknown\" for those that no rule names",
+            );
+        }
         let (folder, files) = (reader.folder().to_owned(), reader.files());
         let mut problems = reader.into_problems();
         problems.extend(peer_problems);
@@ -264,6 +276,7 @@ impl Config {
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),
                 threshold,
                 http,
+                findings,
                 log,
                 version,
             }),

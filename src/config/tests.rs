@@ -660,3 +660,91 @@ fn limits_are_today_s_defaults_and_have_bounds() {
     });
     assert_eq!(wrong.len(), 2, "{wrong:?}");
 }
+
+/// The configuration that ships, with more behind it.
+fn with_findings(more: &str) -> Result<Config, Vec<String>> {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, path) = good();
+    let secret = dir.path().join("webhook-secret");
+    fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let text = fs::read_to_string(&path).unwrap() + more;
+    fs::write(&path, text).unwrap();
+    Config::load(&path).map_err(|p| {
+        let each = p.into_iter();
+        each.map(|p| format!("{} / {}", p.what, p.remedy)).collect()
+    })
+}
+
+#[test]
+fn findings_go_nowhere_by_default() {
+    assert!(with_findings("").unwrap().findings.sinks.is_empty());
+}
+
+/// What stands in the file as comments is what would be read.
+#[test]
+fn the_sinks_in_the_file_that_ships_are_good_when_they_are_taken_out_of_their_comments() {
+    let shipped = include_str!("../../config/tracehop.toml");
+    let (_, commented) = shipped.split_once("#[findings]").unwrap();
+    let (commented, _) = commented.split_once("\n[http]").unwrap();
+    let mut live = "\n[findings]".to_owned() + commented;
+    live = live.replace("\n#", "\n");
+    live = live.replace("flags = []  ", "flags = [\"protected-flood\"]  ");
+    live = live.replace("roots = \"noc-root.pem\"", "#");
+    let findings = with_findings(&live).unwrap().findings;
+    let names: Vec<&str> = findings.sinks.iter().map(|s| &*s.name).collect();
+    assert_eq!(names, ["file-1", "journald-2", "syslog-3", "webhook-4"]);
+    assert!(findings.sinks.iter().all(|s| s.queue == 10_000));
+    assert_eq!(findings.host.as_deref(), Some("edge-1.example.net"));
+    assert!(findings.folders()[0].ends_with("state/findings"));
+}
+
+#[test]
+fn a_sink_that_can_not_be_is_named_with_what_to_write() {
+    let wrong = |more: &str| {
+        let sink = format!("\n[[findings.sink]]\n{more}\n");
+        with_findings(&sink).unwrap_err().join("; ")
+    };
+    for (more, says) in [
+        ("", "kind is missing"),
+        ("kind = \"mail\"", "no choice \"mail\""),
+        ("kind = \"file\"", "path is missing"),
+        (
+            "kind = \"journald\"\nflags = [\"no-such\"]",
+            "\"no-such\" is no flag",
+        ),
+        (
+            "kind = \"journald\"\nkinds = [\"calls\"]",
+            "\"calls\" is no kind",
+        ),
+        (
+            "kind = \"journald\"\npeers = [\"nobody\"]",
+            "\"nobody\" is no neighbour",
+        ),
+        (
+            "kind = \"journald\"\nflags = [\"loop\"]\nexcept_flags = [\"loop\"]",
+            "nothing would ever go there",
+        ),
+        ("kind = \"journald\"\npath = \"x\"", "path"),
+        (
+            "kind = \"syslog\"\nto = \"log.example.net\"",
+            "no place of syslog",
+        ),
+        ("kind = \"webhook\"", "url is missing"),
+        (
+            "kind = \"webhook\"\nurl = \"http://noc.example.net/\"\nsecret_file = \"webhook-secret\"",
+            "no URL with https",
+        ),
+        (
+            "kind = \"webhook\"\nurl = \"https://noc.example.net/\"\nsecret_file = \"peers.toml\"",
+            "peers.toml",
+        ),
+        (
+            "kind = \"journald\"\nname = \"a\"\n[[findings.sink]]\nkind = \"journald\"\nname = \"a\"",
+            "two sinks are called",
+        ),
+    ] {
+        let said = wrong(more);
+        assert!(said.contains(says), "{more}: {said}");
+    }
+}

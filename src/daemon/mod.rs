@@ -9,7 +9,7 @@
 //! - [`intake`]: what live sources caught, in order, without what is let go
 //! - [`keeper`]: a store that goes on when the disk does not
 //! - [`neighbours`]: what is kept of neighbours beside the records
-//! - [`trust`]: credentials over reloads
+//! - [`trust`]: credentials over reloads · `open_calls`: calls over a restart
 //! - [`run`]: the daemon's life · `source`: a thread that reads an interface
 //! - [`status`]: what is shown over HTTP
 //! - [`metrics`]: what a run counted, as Prometheus reads it
@@ -18,6 +18,7 @@ pub mod intake;
 pub mod keeper;
 pub mod metrics;
 pub mod neighbours;
+mod open_calls;
 pub mod pipeline;
 pub mod run;
 pub mod source;

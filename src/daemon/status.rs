@@ -18,6 +18,7 @@ use crate::capture::hep::HepView;
 use crate::capture::live::LiveCounters;
 use crate::engine::mirror::AgentCounts;
 use crate::fetch;
+use crate::findings::FindingsView;
 use crate::host::process::Process;
 use crate::traceback::matching::HEALTHY_CLOCK_NS;
 use crate::web::{Check, Status, WebView};
@@ -54,6 +55,8 @@ pub struct Views {
     pub hep: Option<HepView>,
     /// The store.
     pub store: Arc<ArcSwap<StoreHealth>>,
+    /// Where findings go.
+    pub findings: FindingsView,
     /// Certificates over HTTPS.
     pub fetch: Option<fetch::Client>,
     /// The server that shows all this.
@@ -115,6 +118,7 @@ impl Views {
                 lag: report.lag,
                 writable: store.trouble.is_none(),
             }),
+            findings: self.findings.sinks(),
             clock: (known.clock, known.steps),
             agents: self.hep.as_ref().map(agents).unwrap_or_default(),
             sensors: intake.looked.clone(),

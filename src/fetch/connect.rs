@@ -172,11 +172,7 @@ impl Connector {
     }
 
     /// A TLS stream to a host, through the proxy if there is one.
-    pub(super) async fn open(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> Result<TlsStream<TcpStream>, Outcome> {
+    pub async fn open(&self, host: &str, port: u16) -> Result<TlsStream<TcpStream>, Outcome> {
         let tcp = timeout(CONNECT, self.tcp(host, port))
             .await
             .map_err(|_| Outcome::NoConnection)??;

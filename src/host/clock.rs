@@ -4,6 +4,8 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::Timestamp;
+use crate::base::digest::IdDigest;
+use crate::call::attempt::snapshot::ClockMark;
 use crate::call::record::{Clock, ClockSource, ClockState};
 use crate::sys::timex::{self, Timex};
 
@@ -47,6 +49,18 @@ pub fn of_records(state: ClockState) -> Clock {
         // What does not fit, 4.3 s and more, is past every limit that anybody asks about.
         error_ns: u32::try_from(state.bound_ns()).unwrap_or(u32::MAX),
     }
+}
+
+/// Which run of the clock this is: the boot of the host, and when that was. `None` where the kernel does not say.
+pub fn mark() -> Option<ClockMark> {
+    let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let up: f64 = uptime.split(' ').next()?.parse().ok()?;
+    let up = Duration::try_from_secs_f64(up).ok()?;
+    Some(ClockMark {
+        boot: IdDigest::of(boot.trim_ascii()).0,
+        boot_at: now().minus(up),
+    })
 }
 
 /// Sees whether somebody set the clock, by a clock that nobody can set.
@@ -134,6 +148,13 @@ mod tests {
         let back = watch.compare(s(40), secs(40)).unwrap();
         assert_eq!((back.before, back.after), (s(3_640), s(40)));
         assert_eq!(watch.compare(s(50), secs(50)), None);
+    }
+
+    #[test]
+    fn two_looks_in_one_boot_have_the_same_mark() {
+        let (a, b) = (mark().unwrap(), mark().unwrap());
+        assert_eq!(a.boot, b.boot);
+        assert!(a.boot_at.distance(b.boot_at) < STEP);
     }
 
     #[test]

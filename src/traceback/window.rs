@@ -26,7 +26,7 @@ pub const BACKGROUND: Duration = Duration::from_secs(12 * 3600);
 pub const IDENTIFIER: Duration = Duration::from_secs(24 * 3600);
 /// How long after an ingress INVITE its egress INVITE may come: Timer C of a proxy (RFC 3261 §16.6, above 3 minutes), after
 /// which the branch is given up. Windows are read with this margin so that no pair is cut in two.
-pub const PAIRING_REACH: Duration = Duration::from_secs(190);
+pub const PAIRING_REACH: Duration = crate::call::leg::REACH;
 
 /// Where on the ladder a call lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

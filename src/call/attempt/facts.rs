@@ -86,6 +86,8 @@ pub struct ResponseFacts {
     pub cause: Option<u8>,
     /// What it says against the call's Identity.
     pub stir_cause: Option<u16>,
+    /// Hash of the tag in To: which of the dialogs of a fork it belongs to.
+    pub to_tag: u64,
 }
 
 /// What another request says.
@@ -97,6 +99,14 @@ pub struct RequestFacts {
     pub leg: Leg,
     /// Its leg, if the INVITE came from the other side.
     pub reverse_leg: Leg,
+    /// CSeq number.
+    pub cseq: u32,
+    /// Hash of the topmost Via's branch.
+    pub branch: u64,
+    /// It has a tag in To.
+    pub in_dialog: bool,
+    /// Q.850 cause of a Reason header of BYE or CANCEL.
+    pub cause: Option<u8>,
     /// What a BYE says against the call's Identity.
     pub stir_cause: Option<u16>,
 }
@@ -134,6 +144,7 @@ impl Facts {
                     } else {
                         None
                     },
+                    to_tag: tag(&address(message, HeaderName::To)),
                 })
             }
             StartLine::Request { method, .. } => {
@@ -143,12 +154,20 @@ impl Facts {
                     b"BYE" => RequestKind::Bye,
                     _ => RequestKind::Other,
                 };
+                let to = address(message, HeaderName::To);
                 Self::Request(RequestFacts {
                     kind,
                     leg,
                     reverse_leg: Leg {
                         call_id: leg.call_id,
-                        tag: tag(&address(message, HeaderName::To)),
+                        tag: tag(&to),
+                    },
+                    cseq: message.cseq().map_or(0, |(n, _)| n),
+                    branch: hash(message.branch().unwrap_or_default()),
+                    in_dialog: to.param("tag").is_some(),
+                    cause: match kind {
+                        RequestKind::Bye | RequestKind::Cancel => cause(message),
+                        RequestKind::Ack | RequestKind::Other => None,
                     },
                     stir_cause: match kind {
                         RequestKind::Bye => stir_cause(message, 0, b""),
@@ -234,6 +253,11 @@ fn leg(message: &Message<'_>, from: &NameAddr<'_>) -> Leg {
 
 fn tag(address: &NameAddr<'_>) -> u64 {
     hash(address.param("tag").unwrap_or_default())
+}
+
+/// The branch of a message that shows none.
+pub(super) fn no_branch() -> u64 {
+    hash(b"")
 }
 
 fn hash(text: &[u8]) -> u64 {

@@ -3,28 +3,40 @@
 //! - [`facts`]: what one message contributes, read by the stateless judges
 //! - [`family`]: one attempt and what its messages change
 //! - [`oddity`]: what flags need of an INVITE besides its numbers
+//! - [`lane`]: where a leg runs
+//! - [`snapshot`]: what is open, over a restart
 //! - [`Attempts`]: all of them, driven in capture order
 //!
-//! A family is Call-ID, From tag and the side of our edge. Into one attempt fold: retransmissions (same CSeq and branch),
-//! forks (same CSeq, other branch), and the INVITE sent anew with credentials after 401 or 407. A re-INVITE (tag in To) opens nothing.
-//! An INVITE with a higher CSeq after any other final answer is a new attempt.
+//! A family is Call-ID, From tag and the [`Lane`]: the side of our edge within one network. Into one attempt fold: retransmissions (same CSeq and branch),
+//! forks (same CSeq, other branch), and the INVITE sent anew with credentials after 401 or 407. A re-INVITE (tag in To), UPDATE, PRACK, INFO and REFER
+//! open nothing. An INVITE with a higher CSeq after any other final answer is a new attempt.
+//!
+//! Whoever sends calls chooses Call-ID, tag, CSeq and branch. So only INVITEs between the same numbers fold: else a neighbour could hide calls behind
+//! one of them. Another call under the same name gets an attempt of its own, is counted, and gets those answers that its branch tells from the
+//! other's. From another neighbour, or through another tunnel, the same name is another family: nobody's messages change a call that is not on his lane.
+//!
+//! What became of an attempt is told by final answers; where none was seen, by what only an answered call brings: an ACK of its own branch, BYE; else by
+//! CANCEL. So a tap that shows one direction alone still tells answered calls from others.
 //!
 //! An answer may come before its INVITE: the front of an INVITE that lost a fragment is given out only when the rest is overdue.
 //! So answers without an INVITE are kept for a while.
 
 pub mod facts;
 mod family;
+pub mod lane;
 pub mod oddity;
+pub mod snapshot;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use facts::{Facts, InviteFacts, Leg, RequestFacts, RequestKind, ResponseFacts};
-use family::{Attempt, SeenAgain};
+use family::{Attempt, Ends, SeenAgain};
+pub use lane::Lane;
+pub use snapshot::Snapshot;
 
 use crate::base::Timestamp;
 use crate::base::bounded::{BoundedMap, OldestFirst};
-use crate::call::peer::Side;
 use crate::call::record::{End, ReleasedBy};
 
 /// Bounds of what [`Attempts`] remembers.
@@ -92,6 +104,20 @@ pub struct AttemptCounters {
     pub headless: u64,
     /// BYEs that belong to no attempt we know.
     pub orphans: u64,
+    /// CANCELs of an attempt that we know.
+    pub cancels: u64,
+    /// CANCELs of none.
+    pub stray_cancels: u64,
+    /// 2xx of a second branch of a fork, to a call that was answered already.
+    pub further_answers: u64,
+    /// BYEs of such a second dialog.
+    pub further_byes: u64,
+    /// INVITEs that bear the name of another call (Call-ID, tag, CSeq) and are none of it.
+    pub collisions: u64,
+    /// Attempts taken over from before a restart.
+    pub resumed: u64,
+    /// Attempts that were open before a restart and are not taken over; one where their number is unknown.
+    pub not_resumed: u64,
 }
 
 /// All attempts that are not finished, or were just now.
@@ -106,13 +132,31 @@ pub struct Attempts {
     now: Timestamp,
     /// What was open when the source ended.
     closing: Option<OldestFirst<Key, Attempt>>,
+    /// Attempts whose key is split.
+    split: usize,
     counters: AttemptCounters,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     leg: Leg,
-    side: Side,
+    lane: Lane,
+    /// 0 but for a call that bears another one's name: then its branch, or where even that is the same, a digest of its numbers.
+    split: u64,
+}
+
+impl Key {
+    fn new(leg: Leg, lane: Lane) -> Self {
+        Self {
+            leg,
+            lane,
+            split: 0,
+        }
+    }
+
+    fn split(self, by: u64) -> Self {
+        Self { split: by, ..self }
+    }
 }
 
 /// When to look at an attempt again: deadline, key, uid. Deadlines of attempts that are gone are not taken out one by one.
@@ -147,6 +191,7 @@ impl Attempts {
             limits,
             now: Timestamp::MIN,
             closing: None,
+            split: 0,
             counters: AttemptCounters::default(),
         }
     }
@@ -177,10 +222,10 @@ impl Attempts {
         &mut self,
         uid: u64,
         at: Timestamp,
-        side: Side,
+        lane: impl Into<Lane>,
         invite: &InviteFacts,
     ) -> InviteIs {
-        self.handle_invite_at_place(uid, at, side, invite, || 0)
+        self.handle_invite_at_place(uid, at, lane, invite, || 0)
     }
 
     /// The same; a new attempt keeps the number that `place` gives, which comes back with [`Attempts::poll_ended`].
@@ -188,7 +233,7 @@ impl Attempts {
         &mut self,
         uid: u64,
         at: Timestamp,
-        side: Side,
+        lane: impl Into<Lane>,
         invite: &InviteFacts,
         place: impl FnOnce() -> u32,
     ) -> InviteIs {
@@ -196,37 +241,76 @@ impl Attempts {
         if !invite.initial {
             return InviteIs::ReInvite;
         }
-        let key = Key {
-            leg: invite.leg,
-            side,
-        };
+        let key = self.key_of_invite(Key::new(invite.leg, lane.into()), invite);
         if let Some(attempt) = self.open.get_mut(&key) {
             match attempt.handle_invite(invite) {
                 SeenAgain::Retransmission => return InviteIs::Retransmission,
                 SeenAgain::Fork => return InviteIs::Fork,
                 SeenAgain::AuthRetry => return InviteIs::AuthRetry,
-                SeenAgain::NewAttempt => {}
+                SeenAgain::NewAttempt | SeenAgain::Stranger => {}
             }
             // What stood under the key is finished: its End has gone out, or goes now.
-            if let Some(old) = self.open.remove(&key) {
+            if let Some(old) = self.remove(&key) {
                 self.close(old);
             }
         }
+        self.counters.collisions += u64::from(key.split != 0);
         let answers = self.headless.remove(&key);
         let place = place();
         let mut attempt = Attempt::new(uid, at, invite, answers);
         attempt.set_place(place);
         let end = attempt.take_end_if_final();
         self.ends.extend(end.map(|end| attempt.ended(end)));
-        let finished = attempt.is_finished();
-        if let Some((_, old)) = self.open.insert(key, attempt, at) {
+        self.remember(key, attempt, at);
+        InviteIs::New
+    }
+
+    /// Under which key an INVITE is looked up and kept.
+    fn key_of_invite(&self, key: Key, invite: &InviteFacts) -> Key {
+        let Some(first) = self.open.get(&key) else {
+            return key;
+        };
+        let ends = Ends::of(invite);
+        if first.runs_between(&ends) || invite.cseq > first.cseq() {
+            return key;
+        }
+        let by_branch = key.split(invite.branch.max(1));
+        if !first.has_branch(invite.cseq, invite.branch) {
+            match self.open.get(&by_branch) {
+                Some(other) if !other.runs_between(&ends) => {}
+                _ => return by_branch,
+            }
+        }
+        key.split(ends.digest().max(1))
+    }
+
+    /// The key of the attempt that an answer or CANCEL belongs to.
+    fn key_of_branch(&self, key: Key, cseq: u32, branch: u64) -> Key {
+        if self.split == 0 {
+            return key;
+        }
+        let own = key.split(branch.max(1));
+        let is_split = self
+            .open
+            .get(&own)
+            .is_some_and(|a| a.has_branch(cseq, branch));
+        if is_split { own } else { key }
+    }
+
+    /// Puts an attempt in, and a timer for it.
+    fn remember(&mut self, key: Key, attempt: Attempt, at: Timestamp) {
+        let (uid, begun_at) = (attempt.uid(), attempt.begun_at());
+        let (finished, answered) = (attempt.is_over(), attempt.is_answered());
+        self.split += usize::from(key.split != 0);
+        if let Some((old_key, old)) = self.open.insert(key, attempt, at) {
+            self.split -= usize::from(old_key.split != 0);
             self.counters.evicted += 1;
             self.close(old);
         }
         if finished {
             self.linger(key, uid);
-        } else {
-            let (deadline, open) = (at.plus(self.limits.ringing), &self.open);
+        } else if !answered {
+            let (deadline, open) = (begun_at.plus(self.limits.ringing), &self.open);
             add(
                 &mut self.ringing,
                 (deadline, key, uid),
@@ -237,32 +321,37 @@ impl Attempts {
                 },
             );
         }
-        InviteIs::New
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Attempt> {
+        let attempt = self.open.remove(key)?;
+        self.split -= usize::from(key.split != 0);
+        Some(attempt)
     }
 
     /// An INVITE that had to wait for a certificate has been judged again.
-    pub fn handle_verdict(&mut self, uid: u64, side: Side, invite: &InviteFacts) {
-        let key = Key {
-            leg: invite.leg,
-            side,
-        };
+    pub fn handle_verdict(&mut self, uid: u64, lane: impl Into<Lane>, invite: &InviteFacts) {
+        let key = self.key_of_invite(Key::new(invite.leg, lane.into()), invite);
         if let Some(attempt) = self.open.get_mut(&key).filter(|a| a.uid() == uid) {
             attempt.handle_verdict(invite);
         }
     }
 
-    /// Takes a response in; `side` is that of the request. Responses to other methods than INVITE change nothing.
-    pub fn handle_response(&mut self, at: Timestamp, side: Side, response: &ResponseFacts) {
+    /// Takes a response in; `lane` is that of the request. Responses to other methods than INVITE change nothing.
+    pub fn handle_response(
+        &mut self,
+        at: Timestamp,
+        lane: impl Into<Lane>,
+        response: &ResponseFacts,
+    ) {
         self.tick(at);
         if !response.to_invite {
             return;
         }
-        let key = Key {
-            leg: response.leg,
-            side,
-        };
+        let key = Key::new(response.leg, lane.into());
+        let key = self.key_of_branch(key, response.cseq, response.branch);
         if let Some(attempt) = self.open.get_mut(&key) {
-            attempt.handle_response(at, response);
+            self.counters.further_answers += u64::from(attempt.handle_response(at, response));
             self.settle(key);
             return;
         }
@@ -277,36 +366,59 @@ impl Attempts {
         }
     }
 
-    /// Takes a request other than INVITE in, with its side and that of a request the other way round. Only BYE changes anything.
+    /// Takes a request other than INVITE in, with its lane and that of a request the other way round. Only ACK, CANCEL and BYE change anything.
     pub fn handle_request(
         &mut self,
         at: Timestamp,
-        side: Side,
-        reversed: Side,
+        lane: impl Into<Lane>,
+        reversed: impl Into<Lane>,
         request: &RequestFacts,
     ) {
         self.tick(at);
-        if request.kind != RequestKind::Bye {
-            return;
-        }
-        // The called side's BYE has the tags the other way round and runs the other way.
-        let ways = [
-            (request.leg, side, ReleasedBy::Caller),
-            (request.reverse_leg, reversed, ReleasedBy::Called),
-        ];
-        for (leg, side, by) in ways {
-            let key = Key { leg, side };
-            if let Some(attempt) = self.open.get_mut(&key) {
-                attempt.handle_bye(at, by, request.stir_cause);
-                self.settle(key);
-                return;
+        let along = Key::new(request.leg, lane.into());
+        match request.kind {
+            RequestKind::Ack => {
+                if let Some(attempt) = self.named(&along) {
+                    attempt.handle_ack(at, request);
+                    self.settle(along);
+                }
             }
-            if let Some(attempt) = self.headless.get_mut(&key) {
-                attempt.handle_bye(at, by, request.stir_cause);
+            RequestKind::Cancel => {
+                let key = self.key_of_branch(along, request.cseq, request.branch);
+                match self.named(&key).is_some_and(|a| a.handle_cancel(request)) {
+                    true => self.counters.cancels += 1,
+                    false => self.counters.stray_cancels += 1,
+                }
+                self.settle(key);
+            }
+            RequestKind::Bye => {
+                let against = Key::new(request.reverse_leg, reversed.into());
+                self.handle_bye(at, along, against, request);
+            }
+            RequestKind::Other => {}
+        }
+    }
+
+    fn handle_bye(&mut self, at: Timestamp, along: Key, against: Key, bye: &RequestFacts) {
+        // The called side's BYE has the tags the other way round and runs the other way.
+        for (key, by) in [(along, ReleasedBy::Caller), (against, ReleasedBy::Called)] {
+            if let Some(attempt) = self.named(&key) {
+                if !attempt.handle_bye(at, by, bye) {
+                    self.counters.further_byes += 1;
+                }
+                self.settle(key);
                 return;
             }
         }
         self.counters.orphans += 1;
+    }
+
+    /// An attempt by its key, whether or not its INVITE was seen.
+    fn named(&mut self, key: &Key) -> Option<&mut Attempt> {
+        match self.open.get_mut(key) {
+            Some(attempt) => Some(attempt),
+            None => self.headless.get_mut(key),
+        }
     }
 
     /// Second halves of records that are ready to be written.
@@ -336,12 +448,18 @@ impl Attempts {
         self.counters.evicted += lost;
     }
 
+    /// Attempts from before a restart that can't be taken over.
+    pub fn count_not_resumed(&mut self, calls: u64) {
+        self.counters.not_resumed += calls;
+    }
+
     /// The source has ended: everything is closed as it stands, one by one while [`Attempts::poll_end`] is called, for there may be
     /// half a million.
     pub fn finish(&mut self) {
         let none = BoundedMap::new(self.limits.open, self.limits.answered);
         let open = std::mem::replace(&mut self.open, none);
         self.closing = Some(open.into_oldest_first());
+        self.split = 0;
         while self.headless.pop_oldest().is_some() {
             self.counters.headless += 1;
         }
@@ -352,13 +470,18 @@ impl Attempts {
         let Some(attempt) = self.open.get_mut(&key) else {
             return;
         };
+        let over = attempt.is_over();
         if let Some(end) = attempt.take_end_if_final() {
-            let (uid, finished) = (end.uid, attempt.is_finished());
+            let uid = end.uid;
             let ended = attempt.ended(end);
             self.ends.push_back(ended);
-            if finished {
+            if over {
                 self.linger(key, uid);
             }
+        } else if over && attempt.begins_to_linger() {
+            // Cancelled, and perhaps nobody says 487: the answer is waited for as long as a client does (RFC 3261 §9.1).
+            let uid = attempt.uid();
+            self.linger(key, uid);
         }
     }
 
@@ -389,12 +512,13 @@ impl Attempts {
         let due =
             |timers: &mut Timers, now| timers.pop_front_if(|(deadline, _, _)| *deadline <= now);
         while let Some((deadline, key, uid)) = due(&mut self.lingering, self.now) {
-            self.close_if(&key, uid, |a| a.is_finished() && a.lingers_until(deadline));
+            self.close_if(&key, uid, |a| a.is_over() && a.lingers_until(deadline));
         }
         while let Some((_, key, uid)) = due(&mut self.ringing, self.now) {
             self.close_if(&key, uid, |a| !a.is_answered());
         }
-        while let Some((_, attempt)) = self.open.poll_expired(self.now) {
+        while let Some((key, attempt)) = self.open.poll_expired(self.now) {
+            self.split -= usize::from(key.split != 0);
             self.close(attempt);
         }
         while self.headless.poll_expired(self.now).is_some() {
@@ -404,7 +528,7 @@ impl Attempts {
 
     fn close_if(&mut self, key: &Key, uid: u64, due: impl Fn(&Attempt) -> bool) {
         let due = self.open.get(key).is_some_and(|a| a.uid() == uid && due(a));
-        if due && let Some(attempt) = self.open.remove(key) {
+        if due && let Some(attempt) = self.remove(key) {
             self.close(attempt);
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::digest::IdDigest;
-use crate::call::peer::Remote;
+use crate::call::peer::{Remote, Side};
 use crate::call::record::{Direction, State};
 use crate::call::record::{Ids, Numbers, Verdict};
 use crate::stir::verify::Validation;
@@ -44,6 +44,23 @@ fn invite(cseq: u32, branch: u64) -> InviteFacts {
     }
 }
 
+/// From the caller, in the dialog of tag 8.
+fn request(kind: RequestKind) -> RequestFacts {
+    RequestFacts {
+        kind,
+        leg: leg(),
+        reverse_leg: Leg {
+            call_id: IdDigest(1),
+            tag: 8,
+        },
+        cseq: 1,
+        branch: 1,
+        in_dialog: true,
+        cause: None,
+        stir_cause: None,
+    }
+}
+
 struct Tap {
     attempts: Attempts,
     uid: u64,
@@ -78,6 +95,7 @@ impl Tap {
             to_invite: true,
             cause: None,
             stir_cause: None,
+            to_tag: 8,
         };
         self.attempts.handle_response(at(secs), side(IN), &r);
     }
@@ -94,10 +112,9 @@ impl Tap {
             (leg(), other, side(IN), out)
         };
         let r = RequestFacts {
-            kind: RequestKind::Bye,
             leg,
             reverse_leg,
-            stir_cause: None,
+            ..request(RequestKind::Bye)
         };
         self.attempts.handle_request(at(secs), along, against, &r);
     }
@@ -288,6 +305,7 @@ fn refusal(code: u16, stir_cause: Option<u16>) -> ResponseFacts {
         to_invite: true,
         cause: None,
         stir_cause,
+        to_tag: 8,
     }
 }
 
@@ -354,12 +372,15 @@ fn m2_the_called_sides_bye_may_speak_against_a_call_and_the_callers_may_not() {
             (leg(), other, side(IN), out)
         };
         let bye = RequestFacts {
-            kind: RequestKind::Bye,
             leg,
             reverse_leg,
             stir_cause: Some(438),
+            ..request(RequestKind::Bye)
         };
         tap.attempts.handle_request(at(9.0), along, against, &bye);
         assert_eq!(tap.ends().last().unwrap().stir_cause, want);
     }
 }
+
+mod collisions;
+mod witnesses;

@@ -79,7 +79,10 @@ families! {
 
     MESSAGES Counter "tracehop_messages_total" ["outcome"] "SIP messages, by what became of them. The sum is the number of messages.";
     RECORDS Counter "tracehop_records_total" ["half"] "Record halves written.";
-    ATTEMPTS_LOST Counter "tracehop_attempts_lost_total" ["reason"] "Attempts closed early because the table was full, calls of which only answers were seen, and BYEs of calls we don't know.";
+    ATTEMPTS_LOST Counter "tracehop_attempts_lost_total" ["reason"] "Attempts closed early because the table was full, calls of which only answers were seen, BYEs and CANCELs of calls we don't know, and calls that did not go on after a restart.";
+    ATTEMPT_EVENTS Counter "tracehop_attempt_events_total" ["event"] "What happened to attempts beside their answers.";
+    EGRESS_LEGS Counter "tracehop_egress_legs_total" ["pairing"] "Egress legs by what ties them to the ingress leg that they continue.";
+    LEGS_FORGOTTEN Counter "tracehop_legs_forgotten_total" [] "Legs forgotten before their time because memory was full: they are paired with none, and loops of them go unseen.";
     PASSPORTS Counter "tracehop_passports_total" ["sighting"] "Call attempts with a PASSporT whose signature is not known to be wrong, by what the sight of it is; the last three are no normal routing.";
     PASSPORTS_FORGOTTEN Counter "tracehop_passports_forgotten_total" [] "PASSporTs forgotten before their time because memory was full: replays of them go unseen.";
     EVIDENCE Counter "tracehop_evidence_total" [] "Calls of which it is kept what it takes to judge them again.";
@@ -114,6 +117,13 @@ families! {
     STORE_LAG Gauge "tracehop_store_lag_seconds" [] "How long after its capture the last message was collected: how far we are behind.";
     STORE_WRITABLE Gauge "tracehop_store_writable" [] "1 while the store takes records, 0 while it can't.";
 
+    FINDINGS_TOLD Counter "tracehop_findings_told_total" ["sink"] "Findings that passed the sink's filter. Each comes to one outcome in the end.";
+    FINDINGS Counter "tracehop_findings_total" ["sink", "type", "outcome"] "Findings by sink and what became of them: delivered, dropped (the queue was full), failed (tried as often as is allowed), refused (too long), disabled (the receiver wants no more), unsent (at the end).";
+    FINDINGS_RETRIES Counter "tracehop_findings_retries_total" ["sink"] "Times that findings were tried again.";
+    FINDINGS_PANICS Counter "tracehop_findings_panics_total" ["sink"] "Panics caught on the sink's thread: each is a defect of tracehop and worth a report.";
+    FINDINGS_WORKS Gauge "tracehop_findings_sink_works" ["sink"] "1 while the last try to deliver succeeded, 0 while it failed.";
+    FINDINGS_WAITING Gauge "tracehop_findings_queue_depth" ["sink"] "Findings that wait for the sink.";
+    FINDINGS_ROOM Gauge "tracehop_findings_queue_capacity" ["sink"] "Findings that may wait for it.";
     COVERAGE_LATE Counter "tracehop_coverage_late_total" [] "Rows of the coverage ledger that came when the books of their minute were closed, and were not taken.";
     SENSOR_LOOKED Gauge "tracehop_sensor_looked_timestamp_seconds" ["sensor"] "Up to when the sensor is known to have looked.";
     CLOCK_SYNCHRONISED Gauge "tracehop_clock_synchronised" [] "1 while something keeps the host's clock in step, 0 while nothing does: then nothing is answered automatically.";

@@ -4,6 +4,7 @@ use super::family as f;
 use super::page::Page;
 use super::snapshot::{Configured, Interface, Snapshot, Stored, Trust};
 use crate::base::Timestamp;
+use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
 
 pub(super) fn put(page: &mut Page, s: &Snapshot) {
@@ -40,6 +41,7 @@ pub(super) fn put(page: &mut Page, s: &Snapshot) {
     if let Some(store) = &s.store {
         put_store(page, store);
     }
+    s.findings.iter().for_each(|sink| put_sink(page, sink));
     page.count(&f::COVERAGE_LATE, &[], s.coverage_late);
     for (sensor, looked) in &s.sensors {
         page.value(&f::SENSOR_LOOKED, &[sensor], seconds(*looked));
@@ -117,6 +119,19 @@ fn put_store(page: &mut Page, s: &Stored) {
         page.value(&f::STORE_LAG, &[], lag.as_secs_f64());
     }
     page.truth(&f::STORE_WRITABLE, &[], s.writable);
+}
+
+fn put_sink(page: &mut Page, s: &SinkCounts) {
+    for (kind, outcome, n) in &s.outcomes {
+        let labels = [&*s.name, kind.label(), outcome.label()];
+        page.count(&f::FINDINGS, &labels, *n);
+    }
+    page.count(&f::FINDINGS_TOLD, &[&s.name], s.told);
+    page.count(&f::FINDINGS_RETRIES, &[&s.name], s.retries);
+    page.count(&f::FINDINGS_PANICS, &[&s.name], s.panics);
+    page.truth(&f::FINDINGS_WORKS, &[&s.name], s.works);
+    page.size(&f::FINDINGS_WAITING, &[&s.name], s.waiting);
+    page.size(&f::FINDINGS_ROOM, &[&s.name], s.capacity);
 }
 
 fn put_config(page: &mut Page, c: &Configured) {

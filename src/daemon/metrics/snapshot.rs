@@ -7,6 +7,7 @@ use crate::base::Timestamp;
 use crate::call::record::ClockState;
 use crate::capture::live::LiveCounters;
 use crate::daemon::pipeline::Report;
+use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
 use crate::store::embedded::StoreCounters;
 use crate::web::WebCounters;
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub trust: Option<Trust>,
     /// The store.
     pub store: Option<Stored>,
+    /// Sinks of findings.
+    pub findings: Vec<SinkCounts>,
     /// The host's clock, and how often it was set.
     pub clock: (Option<ClockState>, u64),
     /// Up to when each sensor looked.

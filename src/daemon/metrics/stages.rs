@@ -4,6 +4,7 @@ use super::family as f;
 use super::page::Page;
 use crate::call::classify::Flag;
 use crate::call::classify::skew::CLASSES;
+use crate::call::leg::Pairing;
 use crate::daemon::pipeline::Report;
 use crate::engine::collect::{Tally, TallyKey};
 use crate::fetch::FetchReport;
@@ -14,13 +15,32 @@ pub(super) fn put(page: &mut Page, report: &Report) {
     page.list(&f::MESSAGES, &[], report.collect.iter());
     let records = [("begin", report.begins), ("end", report.ends)];
     page.list(&f::RECORDS, &[], records);
-    let lost = &report.attempts;
+    let a = &report.attempts;
     let lost = [
-        ("evicted", lost.evicted),
-        ("headless", lost.headless),
-        ("orphan", lost.orphans),
+        ("evicted", a.evicted),
+        ("headless", a.headless),
+        ("orphan", a.orphans),
+        ("stray_cancel", a.stray_cancels),
+        ("not_resumed", a.not_resumed),
     ];
     page.list(&f::ATTEMPTS_LOST, &[], lost);
+    let events = [
+        ("cancel", a.cancels),
+        ("further_answer", a.further_answers),
+        ("further_bye", a.further_byes),
+        ("collision", a.collisions),
+        ("resumed", a.resumed),
+    ];
+    page.list(&f::ATTEMPT_EVENTS, &[], events);
+    let legs = &report.legs;
+    let alone = [
+        ("none", legs.alone),
+        ("ambiguous", legs.ambiguous),
+        ("crowded", legs.crowded),
+    ];
+    let paired = Pairing::ALL.iter().map(|p| p.label()).zip(legs.paired);
+    page.list(&f::EGRESS_LEGS, &[], paired.chain(alone));
+    page.count(&f::LEGS_FORGOTTEN, &[], legs.evicted);
     page.list(&f::PASSPORTS, &[], report.replays.iter());
     page.count(&f::PASSPORTS_FORGOTTEN, &[], report.replays.evicted);
     page.count(&f::EVIDENCE, &[], report.evidence);

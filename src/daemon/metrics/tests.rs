@@ -14,6 +14,8 @@ use crate::capture::live::LiveCounters;
 use crate::engine::collect::{DirectionKey, Tally};
 use crate::engine::shed::ShedCounters;
 use crate::fetch::FetchReport;
+use crate::findings::EventKind;
+use crate::findings::counters::{Outcome, SinkCounts};
 use crate::host::process::Process;
 use crate::stir::verify::{Attestation, Rule};
 use crate::web::WebCounters;
@@ -29,6 +31,16 @@ pub(crate) fn full() -> Snapshot {
     tally.verdicts.insert(failed, 2);
     let at = Some(Timestamp::from_secs(1_795_512_600));
     Snapshot {
+        findings: vec![SinkCounts {
+            name: "file-1".into(),
+            told: 1,
+            outcomes: vec![(EventKind::Call, Outcome::Delivered, 1)],
+            retries: 0,
+            panics: 0,
+            works: true,
+            waiting: 0,
+            capacity: 10,
+        }],
         stages: Report {
             tallies: [((DirectionKey::Ingress, None), tally)].into(),
             fetch: Some(FetchReport::default()),

@@ -1,13 +1,15 @@
 //! How a daemon steers the stages while they run, and what it sees of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Receiver;
 
 use super::Report;
+use crate::call::attempt::Snapshot;
+use crate::call::attempt::snapshot::Refused;
 use crate::call::record::Clock;
 use crate::engine::collect::CollectSettings;
 use crate::stir::credential::Credentials;
@@ -26,6 +28,43 @@ pub struct Live {
     pub board: Arc<Board>,
     /// Set when the end has come: calls that wait for certificates go on at once.
     pub hurry: Arc<AtomicBool>,
+    /// Open calls of before a restart, and those that we leave.
+    pub carried: Arc<Carried>,
+}
+
+/// Open calls over a restart: collect takes what is there when it begins, and leaves what is open when its source has ended.
+#[derive(Debug, Default)]
+pub struct Carried {
+    before: Mutex<Option<Result<Snapshot, Refused>>>,
+    after: Mutex<Option<Snapshot>>,
+}
+
+impl Carried {
+    /// With what an earlier run left.
+    pub fn new(before: Option<Result<Snapshot, Refused>>) -> Self {
+        Self {
+            before: Mutex::new(before),
+            after: Mutex::default(),
+        }
+    }
+
+    /// What an earlier run left, once.
+    pub fn take_before(&self) -> Option<Result<Snapshot, Refused>> {
+        let before = self.before.lock();
+        before.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What this run left, once.
+    pub fn take_after(&self) -> Option<Snapshot> {
+        let after = self.after.lock();
+        after.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Leaves what is open.
+    pub fn leave(&self, snapshot: Snapshot) {
+        let after = self.after.lock();
+        *after.unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+    }
 }
 
 /// What collect is told.

@@ -28,6 +28,7 @@ use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
 use crate::call::classify::replay::ReplayCounters;
 use crate::call::classify::skew::Skews;
+use crate::call::leg::LegCounters;
 use crate::call::peer::unknown::UnknownNeighbour;
 use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Coverage, Sensor};
@@ -38,12 +39,13 @@ use crate::engine::collect::{CollectCounters, CollectSettings, Collector, Tally,
 use crate::engine::judge::{Judge, Judged};
 use crate::engine::park::{ParkCounters, ParkLimits, Parked, Released};
 use crate::fetch::{Client, FetchReport};
+use crate::findings::Tap;
 use crate::stir::credential::Credentials;
 use crate::stir::verify::VerifySettings;
 use crate::store::{Store, StoreError};
 use crate::wire::{Message, Provenance};
 
-pub use live::{Board, Live, Order};
+pub use live::{Board, Carried, Live, Order};
 use stage::WaitingRoom;
 
 /// Messages in a batch: the hand-over between threads costs less than a microsecond, shared by so many.
@@ -69,6 +71,8 @@ pub struct PipelineSettings {
     pub evidence: EvidenceKept,
     /// Where certificates that are not at hand are asked for; without one, calls never wait.
     pub fetch: Option<FetchLink>,
+    /// Whom to tell of what is flagged.
+    pub findings: Option<Tap>,
     /// How a daemon steers and watches the stages while they run.
     pub live: Option<Live>,
 }
@@ -158,6 +162,7 @@ impl PipelineSettings {
             assemble: config.assemble,
             evidence: config.evidence,
             fetch: None,
+            findings: None,
             live: None,
         }
     }
@@ -172,6 +177,8 @@ pub struct Report {
     pub collect: CollectCounters,
     /// The table of attempts.
     pub attempts: AttemptCounters,
+    /// Legs and their pairs.
+    pub legs: LegCounters,
     /// What became of PASSporTs.
     pub replays: ReplayCounters,
     /// Signers' clocks.
@@ -360,10 +367,11 @@ pub fn run_intake(
             });
         }
         let live = settings.live.as_ref();
+        let findings = settings.findings.as_ref();
         let collect = thread::Builder::new()
             .name("collect".to_owned())
             .spawn_scoped(scope, move || {
-                stage::collect(collector, store, live, &from_judges, waiting)
+                stage::collect(collector, store, live, findings, &from_judges, waiting)
             })?;
 
         take_in(intake, live, &to_judges);

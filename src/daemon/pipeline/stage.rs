@@ -8,10 +8,13 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::live::{Live, Order};
 use super::{Batch, PipelineError, PipelineSettings, Report, WhenFull};
+use crate::call::attempt::Snapshot;
+use crate::call::attempt::snapshot::Refused;
 use crate::call::record::Coverage;
 use crate::engine::collect::{Collector, Output};
 use crate::engine::judge::{Judge, Judged};
 use crate::engine::park::{Parked, Released};
+use crate::findings::Tap;
 use crate::host::clock;
 use crate::store::Store;
 use crate::wire::Message;
@@ -73,12 +76,14 @@ pub(super) fn collect(
     collector: Collector,
     store: &mut (dyn Store + Send),
     live: Option<&Live>,
+    findings: Option<&Tap>,
     input: &Receiver<Batch<Judged>>,
     room: Option<WaitingRoom>,
 ) -> Result<Report, PipelineError> {
     Collect {
         collector,
         store,
+        findings,
         report: Report::default(),
         rows: VecDeque::new(),
     }
@@ -88,6 +93,8 @@ pub(super) fn collect(
 pub(super) struct Collect<'a> {
     pub collector: Collector,
     pub store: &'a mut (dyn Store + Send),
+    /// Whom to tell of what is flagged. Telling never waits.
+    pub findings: Option<&'a Tap>,
     pub report: Report,
     /// Rows of the ledger that must not be written yet.
     pub rows: VecDeque<Coverage>,
@@ -100,6 +107,9 @@ impl Collect<'_> {
         input: &Receiver<Batch<Judged>>,
         room: Option<&WaitingRoom>,
     ) -> Result<Report, PipelineError> {
+        if let Some(before) = live.and_then(|l| l.carried.take_before()) {
+            self.resume(before);
+        }
         let mut early = BTreeMap::new();
         let mut next = 0;
         let (no_call, no_order) = (never(), never());
@@ -150,6 +160,10 @@ impl Collect<'_> {
                 }
             }
         }
+        if let (Some(live), Some(mark)) = (live, live.and_then(|_| clock::mark())) {
+            live.carried
+                .leave(self.collector.snapshot(clock::now(), mark));
+        }
         self.collector.finish();
         self.write()?;
         // The source has ended; who waits still goes on by himself.
@@ -177,6 +191,24 @@ impl Collect<'_> {
             room.take(&mut self.collector)?;
         }
         self.write()
+    }
+
+    /// Takes over what was open before a restart, or says why not.
+    fn resume(&mut self, before: Result<Snapshot, Refused>) {
+        let (now, mark) = (clock::now(), clock::mark());
+        let calls = before.as_ref().map_or(1, Snapshot::len);
+        let resumed = before.and_then(|snapshot| {
+            let mark = mark.ok_or(Refused::OtherClock)?;
+            self.collector.resume(snapshot, now, mark)
+        });
+        match resumed {
+            Ok(resumed) => tracing::info!(calls, resumed, "calls that were open go on"),
+            Err(why) => {
+                let calls = u64::try_from(calls).unwrap_or(u64::MAX);
+                self.collector.count_not_resumed(calls);
+                tracing::warn!("calls that were open at the last end stay unfinished: {why}");
+            }
+        }
     }
 
     pub fn release(&mut self, call: Released) -> Result<(), PipelineError> {
@@ -222,6 +254,7 @@ impl Collect<'_> {
         let (report, collector) = (&mut self.report, &self.collector);
         report.collect = collector.counters();
         report.attempts = collector.attempt_counters();
+        report.legs = collector.leg_counters();
         report.replays = collector.replay_counters();
         report.skews = collector.skews().clone();
         report.unknown = collector.unknown().busiest();
@@ -242,6 +275,9 @@ impl Collect<'_> {
                     if report.begins.is_multiple_of(RECORDS_PER_COMMIT) {
                         store.commit()?;
                     }
+                    if let Some(tap) = self.findings {
+                        tap.tell_call(begin);
+                    }
                 }
                 Output::Evidence(evidence) => {
                     store.append_evidence(&evidence)?;
@@ -251,10 +287,18 @@ impl Collect<'_> {
                     store.append_end(&end)?;
                     report.ends += 1;
                 }
-                Output::Finding(_) => report.findings += 1,
+                Output::Finding(finding) => {
+                    report.findings += 1;
+                    if let Some(tap) = self.findings {
+                        tap.tell_behaviour(finding);
+                    }
+                }
                 Output::Campaign(campaign) => {
                     store.append_campaign(&campaign)?;
                     report.campaigns += 1;
+                    if let Some(tap) = self.findings {
+                        tap.tell_campaign(campaign);
+                    }
                 }
             }
         }

@@ -80,12 +80,14 @@ impl Daemon {
             assemble: AssembleLimits::default(),
             evidence: EvidenceKept::None,
             fetch: None,
+            findings: None,
             live: Some(Live {
                 credentials: Arc::new(ArcSwap::default()),
                 verify: Arc::new(ArcSwap::default()),
                 orders: from,
                 board: board.clone(),
                 hurry: Arc::new(AtomicBool::new(false)),
+                carried: Arc::default(),
             }),
         };
         Self {
@@ -189,6 +191,7 @@ fn no_row_of_the_ledger_goes_before_a_call_that_waits_for_its_certificate() {
     let mut c = stage::Collect {
         collector,
         store: &mut keeper,
+        findings: None,
         report: Report::default(),
         rows: Default::default(),
     };

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Everything that needs a privilege is opened on the first thread before there is another one, and then no privilege is left. Reload takes all of a new
-//! configuration or nothing of it. The end comes in the order in which data flows: sources, judges, collect, store, HTTP.
+//! configuration or nothing of it. The end comes in the order in which data flows: sources, judges, collect, store, findings, HTTP.
 //!
 //! - `open`: with privileges · `start`: threads · `reload`: SIGHUP · `pulse`: the watchdog · `sensors`: who looks, by number
 
@@ -37,6 +37,7 @@ use crate::capture::hep::{HepError, HepHandle};
 use crate::capture::live::LiveError;
 use crate::config::{Config, Problem};
 use crate::daemon::neighbours;
+use crate::findings::{Findings, tap};
 use crate::host::clock::{self, StepWatch};
 use crate::host::log::{self, LogHandle};
 use crate::host::privilege::PrivilegeError;
@@ -158,6 +159,7 @@ struct Daemon {
     readers: Vec<JoinHandle<()>>,
     hep: Option<HepHandle>,
     stages: Option<JoinHandle<Result<(Report, u64), PipelineError>>>,
+    findings: Option<Findings>,
     web: Option<RunningWeb>,
     log: Option<LogHandle>,
     known: Known,
@@ -324,6 +326,15 @@ impl Daemon {
             return Err(RunError::NotDrained { what: "the stages" });
         }
         let (report, lost) = stages.join().map_err(|_| RunError::Died("intake"))??;
+        if let Some(findings) = self.findings.take() {
+            let unsent = findings.stop(until.min(Instant::now() + tap::DRAIN));
+            if unsent > 0 {
+                tracing::warn!(
+                    unsent,
+                    "findings that could not be delivered before the end"
+                );
+            }
+        }
         self.keep_unknown(&report);
         self.trust.stop();
         if let Some(web) = self.web.take() {

@@ -46,9 +46,14 @@ impl Opened {
         for folder in folders(config) {
             prepare(&folder, identity.as_ref())?;
         }
+        // One that is there may be somebody else's, such as /var/log: it is left as it is.
+        for folder in config.findings.folders().iter().filter(|f| !f.exists()) {
+            prepare(folder, identity.as_ref())?;
+        }
         privilege::drop_all(identity.as_ref())?;
         if config.run.sandbox {
-            let confined = privilege::confine(&readable(config), &folders(config))?;
+            let written = [folders(config), config.findings.folders()].concat();
+            let confined = privilege::confine(&readable(config), &written)?;
             if confined != Confined::Fully {
                 tracing::warn!(
                     "this kernel confines the file system {}",
@@ -69,7 +74,7 @@ impl Opened {
     }
 }
 
-/// What the daemon writes into.
+/// What is the daemon's own to write into.
 fn folders(config: &Config) -> Vec<PathBuf> {
     let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
     std::iter::once(config.store.clone()).chain(cache).collect()

@@ -52,6 +52,12 @@ impl Daemon {
         if let Some(log) = &self.log {
             log.set_level(new.log.level);
         }
+        if let Some(findings) = &mut self.findings
+            && let Err(e) = findings.reload(&new.findings)
+        {
+            // No thread to be had: all the rest of the configuration is as good without.
+            tracing::error!("findings go where they went before: {e}");
+        }
         self.steering.verify.store(Arc::new(new.verify_settings()));
         let mut stages = PipelineSettings::new(&new, Default::default(), 0).collect;
         stages.sensors = self.sensors.0.clone();

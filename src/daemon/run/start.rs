@@ -18,7 +18,8 @@ use crate::capture::live::LiveSource;
 use crate::config::Config;
 use crate::daemon::intake::{LiveIntake, Note};
 use crate::daemon::keeper::Keeper;
-use crate::daemon::pipeline::{Live, PipelineError, PipelineSettings, Report, run_intake};
+use crate::daemon::open_calls;
+use crate::daemon::pipeline::{Carried, Live, PipelineError, PipelineSettings, Report, run_intake};
 use crate::daemon::source::{Reader, Reading};
 use crate::daemon::status::{Known, Views};
 use crate::daemon::trust::Trust;
@@ -26,6 +27,7 @@ use crate::engine::Assembler;
 use crate::engine::coverage::Accounts;
 use crate::engine::mirror::Mirror;
 use crate::engine::sequence::Caught;
+use crate::findings::Findings;
 use crate::host::clock;
 use crate::host::log::LogHandle;
 use crate::host::trouble::Trouble;
@@ -66,11 +68,14 @@ impl Daemon {
             orders: from_us,
             board: Arc::default(),
             hurry: Arc::new(AtomicBool::new(false)),
+            carried: Arc::new(Carried::new(open_calls::load(&config.store))),
         };
         let at_hand = trust.held().current().credentials.clone();
         let mut stages = PipelineSettings::new(&config, at_hand, judges(&config));
         stages.collect.sensors = sensors.0.clone();
         stages.fetch = trust.link(&config);
+        let findings = Findings::start(&config.findings)?;
+        stages.findings = Some(findings.tap());
         stages.live = Some(steering.clone());
 
         // HEP is the last of the sources.
@@ -101,14 +106,23 @@ impl Daemon {
             readings,
             hep: hep.as_ref().map(HepHandle::view),
             store: keeper.health(),
+            findings: findings.view(),
             fetch: stages.fetch.as_ref().map(|link| link.client.clone()),
             web: opened.web.as_ref().map(WebServer::view),
             known: known.clone(),
         };
         let lost = notes.clone();
+        let folder = config.store.clone();
         let stages = thread::Builder::new()
             .name("intake".to_owned())
-            .spawn(move || run_stages(&stages, keeper, intake, lost))?;
+            .spawn(move || {
+                let ended = run_stages(&stages, keeper, intake, lost);
+                // Their records are durable now, and say that they are unfinished.
+                if let Some(snapshot) = stages.live.and_then(|l| l.carried.take_after()) {
+                    open_calls::save(&folder, &snapshot);
+                }
+                ended
+            })?;
         let web = opened.web.map(|w| w.start(Arc::new(views))).transpose()?;
         Ok(Self {
             path: path.to_owned(),
@@ -122,6 +136,7 @@ impl Daemon {
             readers,
             hep,
             stages: Some(stages),
+            findings: Some(findings),
             web,
             log,
             known: Known::default(),

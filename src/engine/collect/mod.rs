@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::call::attempt::{
-    AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, RequestKind,
+    AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, Lane,
+    RequestKind, Snapshot, snapshot,
 };
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
 use crate::call::classify::skew::{self, Skews};
-use crate::call::classify::{Campaign, Finding, FlagMemory, FlagSettings};
+use crate::call::classify::{Campaign, Finding, Flag, FlagMemory, FlagSettings};
+use crate::call::leg::{LegCounters, LegFacts, LegLimits, Legs, Pair};
 use crate::call::peer::unknown::{UnknownNeighbour, UnknownNeighbours};
-use crate::call::peer::{PeerTable, Resolved, Seen, Side};
+use crate::call::peer::{PeerTable, Resolved, Seen};
 use crate::call::record::evidence::{Evidence, StoredEvidence};
 use crate::call::record::{Begin, Clock, Direction, End, Sensor};
 use crate::engine::judge::{Judged, Unjudged, Wanting};
@@ -116,6 +118,8 @@ pub enum Output {
 pub struct Collector {
     settings: CollectSettings,
     attempts: Attempts,
+    legs: Legs,
+    now: Timestamp,
     next_uid: u64,
     output: VecDeque<Output>,
     counters: CollectCounters,
@@ -140,9 +144,11 @@ pub struct Collector {
 struct Held {
     at: Timestamp,
     flow: Flow,
-    side: Side,
+    lane: Lane,
     sensor: u16,
     invite: Box<InviteFacts>,
+    pair: Option<Pair>,
+    came_back: Option<Pair>,
     evidence: Option<Box<Evidence>>,
     ends: Vec<End>,
     octets: usize,
@@ -178,6 +184,8 @@ impl Collector {
     pub fn new(settings: CollectSettings, next_uid: u64) -> Self {
         Self {
             attempts: Attempts::new(settings.limits),
+            legs: Legs::new(LegLimits::default()),
+            now: Timestamp::MIN,
             replays: Replays::new(settings.window),
             skews: Skews::default(),
             unknown: UnknownNeighbours::default(),
@@ -217,7 +225,8 @@ impl Collector {
             wanting,
             ..
         } = judged;
-        let side = self.settings.peers.side(&flow);
+        self.now = self.now.max(at);
+        let lane = Lane::new(self.settings.peers.side(&flow), &flow);
         let c = &mut self.counters;
         match facts {
             Err(Unjudged::NotSip) => c.not_sip += 1,
@@ -225,6 +234,7 @@ impl Collector {
             Ok(Facts::Response(response)) => {
                 c.responses += 1;
                 let request = self.settings.peers.side(&flow.reversed());
+                let request = Lane::new(request, &flow);
                 self.attempts.handle_response(at, request, &response);
             }
             Ok(Facts::Request(request)) => {
@@ -235,7 +245,8 @@ impl Collector {
                     }
                 }
                 let reversed = self.settings.peers.side(&flow.reversed());
-                self.attempts.handle_request(at, side, reversed, &request);
+                let reversed = Lane::new(reversed, &flow);
+                self.attempts.handle_request(at, lane, reversed, &request);
             }
             Ok(Facts::Invite(mut invite)) => {
                 let uid = self.next_uid;
@@ -245,7 +256,7 @@ impl Collector {
                 let place = || place_of(settings.resolve(&flow, sensor, &invite), tallies, places);
                 match self
                     .attempts
-                    .handle_invite_at_place(uid, at, side, &invite, place)
+                    .handle_invite_at_place(uid, at, lane, &invite, place)
                 {
                     InviteIs::Retransmission => c.retransmissions += 1,
                     InviteIs::Fork => c.forks += 1,
@@ -255,12 +266,15 @@ impl Collector {
                         c.attempts += 1;
                         self.next_uid += 1;
                         self.memory.note(at, &invite, &self.settings.flags);
+                        let (pair, came_back) = self.tie(uid, at, &flow, sensor, &invite);
                         let call = Held {
                             at,
                             flow,
-                            side,
+                            lane,
                             sensor,
                             invite,
+                            pair,
+                            came_back,
                             evidence,
                             ends: Vec::new(),
                             octets: 0,
@@ -278,6 +292,7 @@ impl Collector {
 
     /// Lets time pass without a message: attempts that nobody answers end.
     pub fn handle_time(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
         self.attempts.handle_time(now);
         self.take_ends();
     }
@@ -305,6 +320,34 @@ impl Collector {
             self.ended(ended);
         }
         self.attempts.count_on(old.counters(), 0);
+        self.legs.begin_anew();
+        self.now = Timestamp::MIN;
+    }
+
+    /// What is open, to be taken over after a restart. To be taken before [`Collector::finish`]: the records of these calls then say how they stand.
+    pub fn snapshot(&self, now: Timestamp, clock: snapshot::ClockMark) -> Snapshot {
+        let peers = self.settings.peers.version;
+        self.attempts.snapshot(now, clock, peers)
+    }
+
+    /// Takes over what was open before a restart. Gives how many calls.
+    ///
+    /// # Errors
+    ///
+    /// [`snapshot::Refused`]: then they stay unfinished.
+    pub fn resume(
+        &mut self,
+        snapshot: Snapshot,
+        now: Timestamp,
+        clock: snapshot::ClockMark,
+    ) -> Result<u64, snapshot::Refused> {
+        let peers = self.settings.peers.version;
+        self.attempts.resume(snapshot, now, clock, peers)
+    }
+
+    /// Calls that were open before a restart and can't be taken over.
+    pub fn count_not_resumed(&mut self, calls: u64) {
+        self.attempts.count_not_resumed(calls);
     }
 
     /// Begins anew after a panic: what may be half done is let go, and counts and calls that wait are kept.
@@ -313,6 +356,7 @@ impl Collector {
         let counters = self.attempts.counters();
         self.attempts = Attempts::new(self.settings.limits);
         self.attempts.count_on(counters, open);
+        self.legs.begin_anew();
         self.replays.begin_anew(self.settings.window);
         self.next_uid = self.next_uid.max(next_uid) + 1;
         self.counters.panicked += 1;
@@ -355,7 +399,7 @@ impl Collector {
         if let Some(mut invite) = facts {
             self.settings
                 .take_off_prefix(&call.flow, call.sensor, &mut invite);
-            self.attempts.handle_verdict(uid, call.side, &invite);
+            self.attempts.handle_verdict(uid, call.lane, &invite);
             if call.hold_against(&invite)
                 && let Some(tally) = self.tally_of(&call)
             {
@@ -396,6 +440,11 @@ impl Collector {
     /// Counts of the table of attempts so far.
     pub fn attempt_counters(&self) -> AttemptCounters {
         self.attempts.counters()
+    }
+
+    /// What became of legs so far.
+    pub fn leg_counters(&self) -> LegCounters {
+        self.legs.counters()
     }
 
     /// Entries kept for attempts now: bounded by a small multiple of [`AttemptLimits`].
@@ -444,7 +493,35 @@ impl Collector {
         }
     }
 
+    /// What ties a new attempt to others at our edge. It is asked when the INVITE has its turn: a call that waits for a certificate is told by the
+    /// PASSporT that it shows, and nobody waits for it.
+    fn tie(
+        &mut self,
+        uid: u64,
+        at: Timestamp,
+        flow: &Flow,
+        sensor: u16,
+        invite: &InviteFacts,
+    ) -> (Option<Pair>, Option<Pair>) {
+        let resolved = self.settings.resolve(flow, sensor, invite);
+        let peer = resolved.peer.map(|(p, _)| p.id.clone());
+        let view = (sensor, self.settings.clock.error_ns);
+        match resolved.direction {
+            Direction::Ingress => {
+                let leg = LegFacts::new(uid, at, view, peer, invite);
+                (None, self.legs.handle_ingress(leg))
+            }
+            Direction::Egress => {
+                let leg = LegFacts::new(uid, at, view, peer, invite);
+                (self.legs.handle_egress(leg), None)
+            }
+            // Between strangers, or between hosts of our own platform.
+            Direction::Unknown => (None, None),
+        }
+    }
+
     fn ended(&mut self, ended: Ended) {
+        self.legs.handle_end(self.now, &ended.end);
         let key = usize::try_from(ended.place)
             .ok()
             .and_then(|p| self.places.get(p));
@@ -494,6 +571,8 @@ impl Collector {
             invite,
             evidence,
             ends,
+            pair,
+            came_back,
             ..
         } = call;
         let invite = *invite;
@@ -503,7 +582,16 @@ impl Collector {
         let attribution = s.peers.attribution(resolved, seen, invite.words());
         let sensor = seen.sensor;
         let flagged = self.memory.flag(at, &invite, &resolved, &s.flags);
-        let (mut flags, notes) = (flagged.flags, flagged.notes);
+        let (mut flags, mut notes) = (flagged.flags, flagged.notes);
+        if let Some(out) = came_back {
+            let note = format!(
+                "record {} went out with the same {}",
+                out.uid,
+                out.how.label()
+            );
+            flags.insert(Flag::Loop);
+            notes.insert(Flag::Loop, &note);
+        }
         let direction = resolved.direction;
         // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
         let inside = direction == Direction::Unknown && resolved.peer.is_some();
@@ -528,7 +616,7 @@ impl Collector {
             peer: resolved.peer.map(|(p, _)| p.id.clone()),
             peer_rule: resolved.peer.map(|(_, r)| r.name.clone()),
             attribution,
-            pair: None,
+            pair,
             transport: flow.transport,
             source: flow.source,
             destination: flow.destination,

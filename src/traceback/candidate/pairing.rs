@@ -8,18 +8,9 @@ use std::time::Duration;
 
 use super::{Attempt, Egress, calling_numbers, ended_at, settled_at};
 use crate::base::Timestamp;
-use crate::call::leg::Pairing;
+use crate::call::leg::{BY_NUMBERS, Pairing, SAME_SENSOR, SUFFIX, TWO_SENSORS};
 use crate::call::record::{Direction, StoredCall};
 use crate::traceback::window::PAIRING_REACH;
-
-/// How long after its ingress INVITE an egress INVITE may come when only the numbers tie them together.
-const BY_NUMBERS: Duration = Duration::from_secs(2);
-/// How many last digits of a called number tell it apart: the longest national numbers without their first digit.
-const SUFFIX: usize = 9;
-/// How far an egress INVITE may seem to precede its ingress INVITE within one sensor: two interfaces, one clock.
-const SAME_SENSOR: Duration = Duration::from_millis(5);
-/// Most that two sensors' clocks are believed to differ; a clock that may be off by more is not healthy anyway.
-const TWO_SENSORS: Duration = Duration::from_secs(2);
 
 /// Whether `key` ties the two legs.
 fn fits(key: Pairing, attempt: &Attempt<'_>, ingress: &StoredCall, egress: &StoredCall) -> bool {
