@@ -516,6 +516,7 @@ impl<'a> Bridge<'a> {
             Kind::Trouble(t) if t.is_of_the_tap() => Kind::Valid(plan.attest),
             kind => own_signature(plan).map_or(kind, Kind::Valid),
         };
+        let late = matches!(plan.kind, Kind::Trouble(t) if t.defect == Defect::LostFragment);
         let out = |leg: &Leg, to: &Neighbour, (state, code): (State, u16)| {
             let verdict = kind.verdict(own_signature(plan).unwrap_or(plan.attest));
             Truth {
@@ -545,15 +546,23 @@ impl<'a> Bridge<'a> {
                 one_way: leg.one_way,
                 counts: [0; 3],
                 signed_number: None,
-                pair: (!plan.extras.headless).then(|| (ingress.call_id.clone(), tie(plan, leg))),
+                // An INVITE that lost a fragment is given out when the rest is overdue: too late for the leg that went out.
+                pair: (!plan.extras.headless && !late)
+                    .then(|| (ingress.call_id.clone(), tie(plan, leg))),
                 upstream: id(upstream),
                 identity: leg.identity.first().map(|(_, v)| v.clone()),
                 ..base.clone()
             }
         };
         let of_try = tried.as_ref().map(|leg| match plan.tried {
-            Tried::Other(to) => out(leg, to, (State::Failed, NO_CIRCUIT)),
-            _ => out(leg, plan.downstream, (State::Redirected, MOVED)),
+            Tried::Other(to) => Truth {
+                cause: Some(34),
+                ..out(leg, to, (State::Failed, NO_CIRCUIT))
+            },
+            _ => Truth {
+                cause: None,
+                ..out(leg, plan.downstream, (State::Redirected, MOVED))
+            },
         });
         let of_egress = egress.as_ref().map(|leg| {
             let end = if leg.one_way {

@@ -75,11 +75,10 @@ pub fn differences(row: &Value, call: &StoredCall, pair: Option<IdDigest>) -> Ve
     if want != got && !near && row["one_way"] == false {
         out.push(format!("duration_ms: truth {want:?}, record {got:?}"));
     }
-    let counts = |f: &Flag| COUNTING.contains(f) || AWAITED_FLAGS.contains(f);
+    let counts = |f: &Flag| COUNTING.contains(f);
     let flags = b.flags.iter().filter(|f| !counts(f));
     let flags: BTreeSet<&str> = flags.map(Flag::label).collect();
-    let mut want = labels(&row["flags"]);
-    want.retain(|l| !AWAITED_FLAGS.iter().any(|f| f.label() == *l));
+    let want = labels(&row["flags"]);
     if flags != want {
         out.push(format!("flags: truth {want:?}, record {flags:?}"));
     }
@@ -91,24 +90,8 @@ pub fn differences(row: &Value, call: &StoredCall, pair: Option<IdDigest>) -> Ve
     if !missing.is_empty() {
         out.push(format!("failed: {missing:?} are missing in {failed:?}"));
     }
-    out.retain(|d| !AWAITED.iter().any(|a| d.starts_with(a)));
     out
 }
-
-/// What the engine does not do yet.
-const AWAITED: [&str; 8] = [
-    "state:",
-    "cause:",
-    "released_by:",
-    "one_way:",
-    "pair:",
-    "pair_by:",
-    "duration_ms:",
-    "code:",
-];
-
-/// Flags that the engine does not set yet.
-const AWAITED_FLAGS: &[Flag] = &[Flag::Loop];
 
 fn json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
