@@ -98,9 +98,7 @@ impl<'a> Bridge<'a> {
             n,
             (first != n && !plan.memory.set_apart).then_some(first),
             plan,
-            ingress,
-            tried,
-            egress,
+            (ingress, tried, egress),
             signer,
         );
         self.dialog(plan, &course);
@@ -437,9 +435,7 @@ impl<'a> Bridge<'a> {
         n: usize,
         attempt_of: Option<usize>,
         plan: &Plan,
-        ingress: Leg,
-        tried: Option<Leg>,
-        egress: Option<Leg>,
+        (ingress, tried, egress): (Leg, Option<Leg>, Option<Leg>),
         signer: &str,
     ) -> Course {
         if plan.at < self.start {
