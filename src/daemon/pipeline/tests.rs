@@ -111,7 +111,7 @@ impl Daemon {
         let before = open_calls::load(self.folder.path());
         let live = self.settings.live.as_mut().unwrap();
         live.orders = from;
-        live.carried = Arc::new(Carried::new(before));
+        live.carried = Arc::new(Carried::new(before, Default::default()));
         Self { orders, ..self }
     }
 
