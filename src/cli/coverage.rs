@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load};
+use super::{Failure, Outcome, load, time};
 use crate::base::Timestamp;
 use crate::call::record::{Coverage, Down};
 use crate::host::clock;
@@ -42,11 +42,6 @@ pub struct Show {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse_rfc3339(text)
-        .ok_or_else(|| "not an RFC 3339 time such as 2026-11-24T09:30:00Z".to_owned())
 }
 
 impl Show {

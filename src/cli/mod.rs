@@ -1,7 +1,9 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
+mod campaigns;
 mod capture;
 mod check;
+mod classify;
 mod coverage;
 mod demo;
 mod flags;
@@ -25,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::Timestamp;
 use crate::config::{Config, Problem};
 
 /// Watches a provider's SIP edge: who signed each call, which neighbour handed it over, and the answer to a traceback.
@@ -44,6 +47,8 @@ enum Command {
     Verify(verify::Verify),
     Trace(trace::Trace),
     Coverage(coverage::Show),
+    Campaigns(campaigns::Show),
+    Classify(classify::Classify),
     Check(check::Check),
     #[command(subcommand)]
     Peers(peers::Peers),
@@ -121,6 +126,8 @@ pub fn run() -> ExitCode {
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
         Command::Coverage(c) => c.run(),
+        Command::Campaigns(c) => c.run(),
+        Command::Classify(c) => c.run(),
         Command::Check(c) => c.run(),
         Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
@@ -132,6 +139,12 @@ pub fn run() -> ExitCode {
         output::complain(format_args!("{}", failure.what));
         ExitCode::from(failure.code)
     })
+}
+
+/// Reads a time on the command line.
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text)
+        .ok_or_else(|| "not an RFC 3339 time such as 2026-11-24T09:30:00Z".to_owned())
 }
 
 /// Loads the configuration or fails with every problem in it.

@@ -87,6 +87,7 @@ impl Done {
         self.print_replays();
         self.print_skews();
         self.print_disagreements(config);
+        self.print_found(config);
         self.print_fetches();
         say!("\nrecords are in {}", config.store.display());
     }
@@ -181,6 +182,21 @@ impl Done {
         }
     }
 
+    /// Behaviours above their thresholds, and campaigns: at the end of a replay all are closed.
+    fn print_found(&self, config: &Config) {
+        let r = &self.report;
+        let findings: Vec<_> = r.findings_closed.iter().map(|f| (**f).clone()).collect();
+        if !findings.is_empty() {
+            say!("\nBehaviour above its threshold");
+            super::classify::print_findings(config, &findings, WORST);
+        }
+        let campaigns: Vec<_> = r.campaigns_closed.iter().map(|c| (**c).clone()).collect();
+        if !campaigns.is_empty() {
+            say!("\nCampaigns; `tracehop campaigns` lists them");
+            super::campaigns::print(config, &campaigns, WORST);
+        }
+    }
+
     /// What was asked for over HTTPS, and how calls that lacked a certificate went on.
     fn print_fetches(&self) {
         let Some(fetch) = &self.report.fetch else {
@@ -247,6 +263,8 @@ impl Done {
                 "calls": counts(r.parked.iter().collect()),
             })),
             "records": r.begins,
+            "findings": r.findings_closed,
+            "campaigns": r.campaigns_closed,
             "unknown_neighbours": r.unknown,
             "evidence": r.evidence,
             "passports": counts(r.replays.iter().collect()),
@@ -291,7 +309,12 @@ fn heading(direction: DirectionKey) -> &'static str {
 }
 
 fn name(config: &Config, key: &TallyKey) -> String {
-    match &key.1 {
+    peer_name(config, key.1.as_deref())
+}
+
+/// A neighbour's legal name.
+pub(super) fn peer_name(config: &Config, peer: Option<&str>) -> String {
+    match peer {
         Some(id) => config
             .peers
             .peer(id)

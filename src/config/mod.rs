@@ -2,6 +2,7 @@
 //!
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
+mod behaviour;
 mod capture;
 mod fetch;
 mod findings;
@@ -24,6 +25,8 @@ pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
 
+use crate::call::classify::behaviour::BehaviourSettings;
+use crate::call::classify::campaign::CampaignSettings;
 use crate::call::classify::{FlagSettings, OwnNumbers};
 use crate::call::peer::{PeerKind, PeerTable};
 use crate::call::record::evidence::EvidenceKept;
@@ -55,6 +58,10 @@ pub struct Config {
     pub clock: Clock,
     /// Neighbours.
     pub peers: Arc<PeerTable>,
+    /// Where behaviours begin.
+    pub behaviour: BehaviourSettings,
+    /// What makes a campaign.
+    pub campaign: CampaignSettings,
     /// The text that says who they are.
     pub peers_text: Arc<str>,
     /// Half width of the freshness window.
@@ -176,6 +183,8 @@ impl Config {
         let credentials = credentials(root.section("credentials"));
         let capture = capture::read(root.section("capture"));
         let (fetch_enabled, fetch) = fetch::read(root.section("fetch"), &credentials);
+        let (behaviour, own_thresholds) = behaviour::read(root.section("behaviour"));
+        let campaign = behaviour::campaign(root.section("campaign"));
         let assemble = limits::read(root.section("limits"));
         let hep = hep::read(root.section("hep"), &capture.sensors());
         let store = root.section("store");
@@ -223,6 +232,15 @@ impl Config {
         let version = crc32c::crc32c_append(version, &numbers.version.to_le_bytes());
         peers.version = version;
 
+        for (peer, span) in own_thresholds {
+            if peer_problems.is_empty() && peers.peer(&peer).is_none() {
+                reader.problem(
+                    &span,
+                    format!("no neighbour is called {peer:?}"),
+                    "write the id of a [[peer]] in the peers file",
+                );
+            }
+        }
         for (name, span) in findings::strangers(&named, &peers) {
             reader.problem(
                 span,
@@ -253,6 +271,8 @@ impl Config {
                     error_ns: u32::try_from(error_ms * 1_000_000).unwrap_or(u32::MAX),
                 },
                 peers: Arc::new(peers),
+                behaviour,
+                campaign,
                 peers_text: peers_text.into(),
                 freshness: Duration::from_secs(freshness),
                 profile,

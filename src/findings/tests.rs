@@ -41,7 +41,7 @@ fn at(text: &str) -> Timestamp {
 
 fn finding() -> Finding {
     Finding {
-        id: "high-volume/12025550199/42".into(),
+        id: "42-high-volume-calling-number".into(),
         kind: Flag::HighVolume,
         change: Change::Opened,
         peer: Some("carrier-a".into()),

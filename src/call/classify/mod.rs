@@ -2,10 +2,13 @@
 //!
 //! - [`flagging`]: flags of an attempt for itself, and their evidence · [`note`]: what a flag rests on, where the record does not show it
 //! - [`memory`]: numbers signed before, and callers of emergency numbers · [`about`]: what an operator has to know of each flag
-//! - [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
+//! - [`behaviour`]: what many calls show together · [`finding`]: a behaviour above its threshold, explained · [`campaign`]: flagged calls that belong together
+//! - [`again`]: old records looked at with other settings
 //! - [`replay`]: the same PASSporT again · [`skew`]: signers' clocks · [`disagreement`]: what others' verification says
 
 pub mod about;
+pub mod again;
+pub mod behaviour;
 pub mod campaign;
 pub mod disagreement;
 pub mod finding;

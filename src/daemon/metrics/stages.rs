@@ -54,6 +54,7 @@ pub(super) fn put(page: &mut Page, report: &Report) {
     page.list(&f::FLAG_MEMORY_LOST, &[], lost);
     page.count(&f::EVIDENCE, &[], report.evidence);
     page.size(&f::UNKNOWN_NEIGHBOURS, &[], report.unknown.len());
+    put_behaviour(page, report);
     for (key, tally) in &report.tallies {
         put_tally(page, labels(key), tally);
     }
@@ -84,6 +85,53 @@ fn put_tally(page: &mut Page, neighbour: [&str; 2], tally: &Tally) {
     page.list(&f::STIR_REFUSALS, &neighbour, refusals);
     let classes = CLASSES.iter().map(|(class, _)| *class);
     page.list(&f::SKEW, &neighbour, classes.zip(tally.skew));
+}
+
+fn put_behaviour(page: &mut Page, report: &Report) {
+    for ((kind, peer), n) in &report.findings_open {
+        let target = matches!(kind, Flag::Flood | Flag::ProtectedFlood);
+        let nobody = if target { "none" } else { "unknown" };
+        let labels = [peer.as_deref().unwrap_or(nobody), kind.label()];
+        page.size(
+            &f::FINDINGS_OPEN,
+            &labels,
+            usize::try_from(*n).unwrap_or(usize::MAX),
+        );
+    }
+    let b = &report.behaviour;
+    let looked = [
+        ("call", b.calls),
+        ("outcome", b.outcomes),
+        ("displaced", b.displaced),
+        ("refused", b.refused),
+        ("crowded", b.crowded),
+        ("step", b.steps),
+    ];
+    page.list(&f::BEHAVIOUR, &[], looked);
+    for (peer, n) in &report.campaigns_open {
+        let labels = [peer.as_deref().unwrap_or("unknown")];
+        page.size(
+            &f::CAMPAIGNS_OPEN,
+            &labels,
+            usize::try_from(*n).unwrap_or(usize::MAX),
+        );
+    }
+    for (peer, n) in &report.campaign_calls {
+        page.count(
+            &f::CAMPAIGN_CALLS,
+            &[peer.as_deref().unwrap_or("unknown")],
+            *n,
+        );
+    }
+    let c = &report.campaign;
+    let campaigns = [
+        ("member", c.members),
+        ("opened", c.opened),
+        ("quiet", c.quiet),
+        ("crowded", c.crowded),
+        ("forgotten", c.forgotten),
+    ];
+    page.list(&f::CAMPAIGNS, &[], campaigns);
 }
 
 fn put_fetch(page: &mut Page, fetch: &FetchReport) {

@@ -9,6 +9,7 @@ use super::family::{ALL, Kind};
 use super::snapshot::{Configured, Interface, Queue, Stage, Stored, Trust};
 use super::*;
 use crate::base::Timestamp;
+use crate::call::classify::Flag;
 use crate::call::record::ClockState;
 use crate::capture::live::LiveCounters;
 use crate::engine::collect::{DirectionKey, Tally};
@@ -44,6 +45,9 @@ pub(crate) fn full() -> Snapshot {
         stages: Report {
             tallies: [((DirectionKey::Ingress, None), tally)].into(),
             fetch: Some(FetchReport::default()),
+            findings_open: [((Flag::Flood, None), 1)].into(),
+            campaigns_open: [(None, 2)].into(),
+            campaign_calls: [(None, 3)].into(),
             ..Report::default()
         },
         interfaces: vec![Interface {

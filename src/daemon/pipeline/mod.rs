@@ -26,9 +26,12 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
+use crate::call::classify::behaviour::BehaviourCounters;
+use crate::call::classify::campaign::CampaignCounters;
 use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::ReplayCounters;
 use crate::call::classify::skew::Skews;
+use crate::call::classify::{Campaign, Finding, Flag};
 use crate::call::leg::LegCounters;
 use crate::call::peer::unknown::UnknownNeighbour;
 use crate::call::record::evidence::EvidenceKept;
@@ -158,6 +161,8 @@ impl PipelineSettings {
                 }],
                 clock: config.clock,
                 config: config.version,
+                behaviour: config.behaviour.clone(),
+                campaign: config.campaign,
                 limits: AttemptLimits::default(),
             },
             assemble: config.assemble,
@@ -168,6 +173,9 @@ impl PipelineSettings {
         }
     }
 }
+
+/// Findings, and campaigns, that a report lists for a summary: half a kilobyte each.
+pub const SHOWN: usize = 1_000;
 
 /// What came of a run. Sum of outcomes equals inputs at each stage: see [`Report::imbalances`].
 #[derive(Clone, Debug, Default)]
@@ -202,6 +210,20 @@ pub struct Report {
     pub findings: u64,
     /// Campaigns given out: begun, going on and over.
     pub campaigns: u64,
+    /// What behaviours looked at, and what they could not.
+    pub behaviour: BehaviourCounters,
+    /// Findings that are open, by kind and neighbour.
+    pub findings_open: BTreeMap<(Flag, Option<Arc<str>>), u64>,
+    /// What became of campaigns.
+    pub campaign: CampaignCounters,
+    /// Campaigns that are open, by upstream.
+    pub campaigns_open: BTreeMap<Option<Arc<str>>, u64>,
+    /// Calls in campaigns, by upstream.
+    pub campaign_calls: BTreeMap<Option<Arc<str>>, u64>,
+    /// Findings that are over, the first [`SHOWN`] of them.
+    pub findings_closed: Vec<Arc<Finding>>,
+    /// Campaigns that are over, likewise.
+    pub campaigns_closed: Vec<Arc<Campaign>>,
     /// First and last capture time of a record.
     pub span: Option<(Timestamp, Timestamp)>,
     /// Calls that lacked a certificate, and how each went on.

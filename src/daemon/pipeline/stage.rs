@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::live::{Live, Order};
-use super::{Batch, PipelineError, PipelineSettings, Report, WhenFull};
+use super::{Batch, PipelineError, PipelineSettings, Report, SHOWN, WhenFull};
 use crate::call::attempt::Snapshot;
 use crate::call::attempt::snapshot::Refused;
+use crate::call::classify::campaign::CampaignState;
+use crate::call::classify::finding::Change;
 use crate::call::record::Coverage;
 use crate::engine::collect::{Collector, Output};
 use crate::engine::judge::{Judge, Judged};
@@ -266,6 +269,11 @@ impl Collect<'_> {
         report.unknown_evicted = collector.unknown().evicted();
         report.tallies = collector.tallies().clone();
         report.parked = collector.park_counters();
+        report.behaviour = collector.behaviours().counters();
+        report.findings_open = collector.behaviours().open();
+        report.campaign = collector.campaigns().counters();
+        report.campaigns_open = collector.campaigns().open();
+        report.campaign_calls = collector.campaigns().calls().clone();
     }
 
     fn write(&mut self) -> Result<(), PipelineError> {
@@ -294,6 +302,10 @@ impl Collect<'_> {
                 }
                 Output::Finding(finding) => {
                     report.findings += 1;
+                    let closed = &mut report.findings_closed;
+                    if finding.change == Change::Closed && closed.len() < SHOWN {
+                        closed.push(Arc::new((*finding).clone()));
+                    }
                     if let Some(tap) = self.findings {
                         tap.tell_behaviour(finding);
                     }
@@ -301,6 +313,10 @@ impl Collect<'_> {
                 Output::Campaign(campaign) => {
                     store.append_campaign(&campaign)?;
                     report.campaigns += 1;
+                    let closed = &mut report.campaigns_closed;
+                    if campaign.state == CampaignState::Closed && closed.len() < SHOWN {
+                        closed.push(Arc::new((*campaign).clone()));
+                    }
                     if let Some(tap) = self.findings {
                         tap.tell_campaign(campaign);
                     }

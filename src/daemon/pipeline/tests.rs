@@ -77,6 +77,8 @@ impl Daemon {
                     error_ns: 1,
                 },
                 config: 1,
+                behaviour: Default::default(),
+                campaign: Default::default(),
                 limits: AttemptLimits::default(),
             },
             assemble: AssembleLimits::default(),

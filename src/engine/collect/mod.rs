@@ -13,6 +13,8 @@ use crate::call::attempt::{
     AttemptCounters, AttemptLimits, Attempts, Ended, Facts, InviteFacts, InviteIs, Lane,
     RequestKind, Snapshot, snapshot,
 };
+use crate::call::classify::behaviour::{BehaviourSettings, Behaviours, Call};
+use crate::call::classify::campaign::{CampaignSettings, Campaigns, Member};
 use crate::call::classify::disagreement::refusal_disagrees;
 use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::{ReplayCounters, Replays, Sighting};
@@ -47,6 +49,10 @@ pub struct CollectSettings {
     pub clock: Clock,
     /// Version of the configuration.
     pub config: u32,
+    /// Where behaviours begin.
+    pub behaviour: BehaviourSettings,
+    /// What makes a campaign.
+    pub campaign: CampaignSettings,
     /// Bounds.
     pub limits: AttemptLimits,
 }
@@ -128,6 +134,8 @@ pub struct Collector {
     places: Vec<TallyKey>,
     replays: Replays,
     skews: Skews,
+    behaviours: Behaviours,
+    campaigns: Campaigns,
     unknown: UnknownNeighbours,
     memory: FlagMemory,
     /// Whether calls may wait for certificates, and how many.
@@ -188,6 +196,8 @@ impl Collector {
             now: Timestamp::MIN,
             replays: Replays::new(settings.window),
             skews: Skews::default(),
+            behaviours: behaviours(&settings),
+            campaigns: Campaigns::new(settings.campaign),
             unknown: UnknownNeighbours::default(),
             memory: FlagMemory::default(),
             places: Vec::new(),
@@ -295,6 +305,9 @@ impl Collector {
         self.now = self.now.max(now);
         self.attempts.handle_time(now);
         self.take_ends();
+        self.behaviours.handle_time(now);
+        self.campaigns.handle_time(now);
+        self.take_findings();
     }
 
     /// Other neighbours, numbers and sensors from now on; open attempts keep what they began with. Another freshness window costs what is remembered of
@@ -303,6 +316,10 @@ impl Collector {
         if settings.window != self.settings.window {
             self.replays.begin_anew(settings.window);
         }
+        self.behaviours.handle_settings(settings.behaviour.clone());
+        self.behaviours
+            .handle_protected(settings.flags.protected.clone());
+        self.campaigns.handle_settings(settings.campaign);
         self.memory.handle_peers(&settings.peers);
         self.settings = settings;
     }
@@ -320,6 +337,10 @@ impl Collector {
             self.ended(ended);
         }
         self.attempts.count_on(old.counters(), 0);
+        // Where the new time lies says the next call.
+        self.behaviours.begin_anew(Timestamp::MIN);
+        self.campaigns.begin_anew(Timestamp::MIN);
+        self.take_findings();
         self.legs.begin_anew();
         self.now = Timestamp::MIN;
     }
@@ -360,11 +381,16 @@ impl Collector {
         self.replays.begin_anew(self.settings.window);
         self.next_uid = self.next_uid.max(next_uid) + 1;
         self.counters.panicked += 1;
+        self.behaviours.begin_anew(Timestamp::MIN);
+        self.campaigns.begin_anew(Timestamp::MIN);
     }
 
     /// The source has ended: what is still open is closed as it stands, while [`Collector::poll_output`] is called.
     pub fn finish(&mut self) {
         self.attempts.finish();
+        self.behaviours.finish();
+        self.campaigns.finish();
+        self.take_findings();
     }
 
     /// Records, in the order in which they must be written.
@@ -462,6 +488,16 @@ impl Collector {
         &self.skews
     }
 
+    /// What calls show together.
+    pub fn behaviours(&self) -> &Behaviours {
+        &self.behaviours
+    }
+
+    /// Flagged calls that belong together.
+    pub fn campaigns(&self) -> &Campaigns {
+        &self.campaigns
+    }
+
     /// Addresses that handed calls over and that no rule knows.
     pub fn unknown(&self) -> &UnknownNeighbours {
         &self.unknown
@@ -534,7 +570,20 @@ impl Collector {
         // The second half of a record never goes before the first.
         match self.held.get_mut(&ended.end.uid) {
             Some(held) => held.ends.push(ended.end),
-            None => self.output.push_back(Output::End(ended.end)),
+            None => {
+                self.behaviours.handle_end(&ended.end);
+                self.output.push_back(Output::End(ended.end));
+            }
+        }
+    }
+
+    /// What the behaviours and campaigns have to tell goes out behind the call that told them.
+    fn take_findings(&mut self) {
+        while let Some(finding) = self.behaviours.poll_finding() {
+            self.output.push_back(Output::Finding(Box::new(finding)));
+        }
+        while let Some(campaign) = self.campaigns.poll_campaign() {
+            self.output.push_back(Output::Campaign(Box::new(campaign)));
         }
     }
 
@@ -606,7 +655,7 @@ impl Collector {
             Some(Sighting::First) => self.skews.handle(at, &invite.verdict),
             _ => None,
         };
-        let begin = Box::new(Begin {
+        let mut begin = Box::new(Begin {
             uid,
             at,
             clock: s.clock,
@@ -631,6 +680,16 @@ impl Collector {
             flags: s.flags.keep(flags),
             notes,
         });
+        if let Some(call) = Call::of(&begin, flagged.exempt) {
+            begin.flags.0 |= self
+                .settings
+                .flags
+                .keep(self.behaviours.handle_call(&call))
+                .0;
+        }
+        if let Some(member) = Member::of(&begin, flagged.exempt) {
+            self.campaigns.handle_call(&member);
+        }
         let key = (begin.direction.into(), begin.peer.clone());
         let tally = self.tallies.entry(key).or_default();
         tally.count(&begin);
@@ -646,8 +705,18 @@ impl Collector {
             let stored = StoredEvidence { uid, at, evidence };
             self.output.push_back(Output::Evidence(Box::new(stored)));
         }
-        self.output.extend(ends.into_iter().map(Output::End));
+        for end in ends {
+            self.behaviours.handle_end(&end);
+            self.output.push_back(Output::End(end));
+        }
+        self.take_findings();
     }
+}
+
+fn behaviours(settings: &CollectSettings) -> Behaviours {
+    let mut behaviours = Behaviours::new(settings.behaviour.clone());
+    behaviours.handle_protected(settings.flags.protected.clone());
+    behaviours
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ fn collector() -> Collector {
             error_ns: 0,
         },
         config: 1,
+        behaviour: Default::default(),
+        campaign: Default::default(),
         limits: AttemptLimits::default(),
     };
     Collector::new(settings, 1).parking(ParkLimits::default())

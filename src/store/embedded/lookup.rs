@@ -3,6 +3,8 @@
 //! A look-up takes the lock only to scan memory and to note which files there are, so it holds up an append for a millisecond at
 //! most; it reads files without it. If a seal or retention changed what there is meanwhile, it starts over.
 
+mod scan;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};

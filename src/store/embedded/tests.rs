@@ -556,3 +556,39 @@ fn look_ups_go_on_while_another_thread_writes_and_seals() {
     assert_eq!(called(&store, "12025550100").len(), 6000);
     assert!(store.counters().seals >= 11);
 }
+
+#[test]
+fn a_scan_shows_every_record_once_in_order_of_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EmbeddedStore::open(dir.path(), settings(50)).unwrap();
+    // Called numbers fall while time rises, over three hours a week apart.
+    for uid in 1..=300u64 {
+        let week = Duration::from_secs(uid / 101 * 7 * 86_400 + uid * 20 % 3_000);
+        let mut b = begin(uid);
+        b.at = b.at.plus(week);
+        b.numbers.called = Some(tn(&format!("1202555{:04}", 9_999 - uid)));
+        store.append_begin(&b).unwrap();
+        store.append_end(&end(&b)).unwrap();
+    }
+    store.commit().unwrap();
+    let reader = store.reader();
+    let mut seen = Vec::new();
+    let (from, until) = (at("2026-11-24T13:00:00Z"), at("2026-12-31T00:00:00Z"));
+    reader
+        .scan(from, until, |call| {
+            assert!(call.end.is_some());
+            seen.push((call.begin.at, call.begin.uid));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(seen.len(), 300);
+    assert!(seen.is_sorted());
+    let mut first = 0;
+    reader
+        .scan(from, from, |_| {
+            first += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(first, seen.iter().filter(|(t, _)| *t == from).count());
+}

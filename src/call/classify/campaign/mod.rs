@@ -1,4 +1,15 @@
 //! Campaigns: flagged calls of one upstream that belong together.
+//!
+//! In: flagged calls that neighbours hand to us, in order of capture. Out: a [`Campaign`] when it opens, at most every ten minutes while it grows, and when
+//! it closes.
+//!
+//! - [`member`]: which flags make a call part of one
+//! - [`table`]: which calls belong together, and what is remembered
+
+pub mod member;
+pub mod table;
+
+pub use table::{CampaignCounters, CampaignSettings, Campaigns, Member};
 
 use std::sync::Arc;
 
@@ -88,3 +99,6 @@ pub struct Campaign {
     /// Whether more calls are expected.
     pub state: CampaignState,
 }
+
+#[cfg(test)]
+pub(in crate::call::classify) mod tests;

@@ -1,0 +1,198 @@
+//! One calling number of one neighbour: how many calls, how many are answered, how long they last.
+
+use super::heads::Weight;
+use super::score::{Score, Strictness};
+use super::thresholds::Thresholds;
+use super::window::Windowed;
+use crate::base::Timestamp;
+
+/// What is counted by the hour, of a number or of a whole neighbour.
+pub(super) mod hour {
+    /// Calls.
+    pub const CALLS: usize = 0;
+    /// Of these with a valid attestation A.
+    pub const ATTESTED: usize = 1;
+    /// Calls that came to an end that says something of the caller.
+    pub const FINISHED: usize = 2;
+    /// Of these answered.
+    pub const ANSWERED: usize = 3;
+    /// Answered calls of which the length is known.
+    pub const TIMED: usize = 4;
+    /// Of these short ones.
+    pub const SHORT: usize = 5;
+    /// Their seconds together.
+    pub const SECONDS: usize = 6;
+    /// How many counts.
+    pub const COUNTS: usize = 7;
+}
+
+/// Counts over an hour.
+pub(super) type Hour = Windowed<{ hour::COUNTS }, 3_600>;
+
+/// What became of a call, as far as it says something of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Became {
+    /// It was answered, or was not.
+    Finished { answered: bool },
+    /// It was answered, and lasted so many milliseconds.
+    Lasted { ms: u32 },
+}
+
+/// Counts an outcome.
+pub(super) fn count(counts: &mut Hour, now: Timestamp, became: Became, short_seconds: u32) {
+    match became {
+        Became::Finished { answered } => {
+            counts.add(now, hour::FINISHED, 1);
+            counts.add(now, hour::ANSWERED, u32::from(answered));
+        }
+        Became::Lasted { ms } => {
+            counts.add(now, hour::TIMED, 1);
+            counts.add(
+                now,
+                hour::SHORT,
+                u32::from(ms <= short_seconds.saturating_mul(1_000)),
+            );
+            counts.add(now, hour::SECONDS, ms.div_ceil(1_000));
+        }
+    }
+}
+
+/// Shares of an hour's counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shares {
+    pub calls: f64,
+    pub finished: f64,
+    pub timed: f64,
+    /// Per hundred.
+    pub attested: f64,
+    /// Per hundred.
+    pub answered: f64,
+    /// Per hundred.
+    pub short: f64,
+    /// Seconds.
+    pub mean: f64,
+}
+
+impl Shares {
+    pub fn of(counts: &Hour, now: Timestamp) -> Self {
+        let n = |which| counts.count(now, which);
+        let percent = |part: f64, whole: f64| {
+            if whole > 0.0 {
+                100.0 * part / whole
+            } else {
+                0.0
+            }
+        };
+        let (calls, finished, timed) = (n(hour::CALLS), n(hour::FINISHED), n(hour::TIMED));
+        Self {
+            calls,
+            finished,
+            timed,
+            attested: percent(n(hour::ATTESTED), calls),
+            answered: percent(n(hour::ANSWERED), finished),
+            short: percent(n(hour::SHORT), timed),
+            mean: if timed > 0.0 {
+                n(hour::SECONDS) / timed
+            } else {
+                0.0
+            },
+        }
+    }
+}
+
+/// Outcomes of a busy number before they can excuse it.
+const EXCUSE_LEAST: f64 = 20.0;
+
+/// Of calls in a hundred, how many must be attested A to speak for a number.
+const ATTESTED_PERCENT: f64 = 90.0;
+
+/// One number.
+#[derive(Debug, Default)]
+pub(super) struct Caller {
+    minute: Windowed<1, 60>,
+    hour: Hour,
+    day: Windowed<1, 86_400>,
+}
+
+impl Weight for Caller {
+    fn weight(&self, now: Timestamp) -> f64 {
+        // Of the day only, a number that is quiet now: lighter than one that calls.
+        self.hour.count(now, hour::CALLS) * 8.0 + self.day.count(now, 0)
+    }
+}
+
+impl Caller {
+    pub fn handle_call(&mut self, now: Timestamp, attested: bool) {
+        self.minute.add(now, 0, 1);
+        self.hour.add(now, hour::CALLS, 1);
+        self.hour.add(now, hour::ATTESTED, u32::from(attested));
+        self.day.add(now, 0, 1);
+    }
+
+    pub fn handle_outcome(&mut self, now: Timestamp, became: Became, t: &Thresholds) {
+        count(&mut self.hour, now, became, t.short_seconds);
+    }
+
+    /// More calls than a person makes. Calls that are answered and listened to, and that a provider vouches for, speak for it.
+    pub fn high_volume(&self, now: Timestamp, t: &Thresholds, strictness: Strictness) -> Score {
+        let of = Shares::of(&self.hour, now);
+        let mut score = Score::new(strictness);
+        score
+            .above(
+                "calls-minute",
+                self.minute.count(now, 0),
+                t.high_volume_minute.into(),
+                60,
+            )
+            .above("calls-hour", of.calls, t.high_volume_hour.into(), 60)
+            .above(
+                "calls-day",
+                self.day.count(now, 0),
+                t.high_volume_day.into(),
+                60,
+            )
+            .excuses("attested-a-percent", of.attested, ATTESTED_PERCENT, 20);
+        let heard = of.finished >= EXCUSE_LEAST && of.timed >= EXCUSE_LEAST;
+        let wanted = heard && of.mean >= f64::from(t.good_mean_seconds);
+        // Without enough outcomes nothing excuses.
+        let answered = if wanted { of.answered } else { 0.0 };
+        score.excuses(
+            "answered-and-heard-percent",
+            answered,
+            t.good_answer_percent.into(),
+            60,
+        );
+        score
+    }
+
+    /// Answered calls that end at once.
+    pub fn short_calls(&self, now: Timestamp, t: &Thresholds, strictness: Strictness) -> Score {
+        let of = Shares::of(&self.hour, now);
+        let mut score = Score::new(strictness);
+        score
+            .needs("answered", of.timed, t.short_calls_least.into())
+            .above("short-percent", of.short, t.short_calls_percent.into(), 60)
+            .below(
+                "mean-seconds",
+                of.mean,
+                t.short_calls_mean_seconds.into(),
+                40,
+            );
+        score
+    }
+
+    /// Calls that nobody takes.
+    pub fn low_answer(&self, now: Timestamp, t: &Thresholds, strictness: Strictness) -> Score {
+        let of = Shares::of(&self.hour, now);
+        let mut score = Score::new(strictness);
+        score
+            .needs("finished", of.finished, t.low_answer_least.into())
+            .below(
+                "answered-percent",
+                of.answered,
+                t.low_answer_percent.into(),
+                100,
+            );
+        score
+    }
+}

@@ -1,0 +1,117 @@
+//! `tracehop campaigns`: flagged calls of one upstream that belong together, as the store keeps them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{self, say};
+use super::{Failure, Outcome, load, time};
+use crate::base::Timestamp;
+use crate::call::classify::Campaign;
+use crate::call::classify::campaign::CampaignState;
+use crate::config::Config;
+use crate::host::clock;
+use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
+
+/// What is shown when nobody says since when: a week, as the quiet time of a campaign is a day.
+const SPAN: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Lists campaigns: flagged calls of one upstream that belong together
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Configuration
+    #[arg(long, value_name = "FILE", default_value = "tracehop.toml")]
+    config: PathBuf,
+    /// Only those with a call since then, RFC 3339 [default: a week before the end]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Only those with a call until then, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// Only those of this upstream: its id in the peers file, or "unknown"
+    #[arg(long, value_name = "ID")]
+    peer: Option<String>,
+    /// Only those that go on
+    #[arg(long)]
+    open: bool,
+    /// Print JSON: an object a campaign, as docs/FORMATS.md has it
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    pub(super) fn run(self) -> Outcome {
+        let config = load(&self.config)?;
+        let until = self.until.unwrap_or_else(clock::now);
+        let since = self.since.unwrap_or_else(|| until.minus(SPAN));
+        if since >= until {
+            return Err(Failure::usage(format!(
+                "--since {since} is not before --until {until}"
+            )));
+        }
+        let (store, _) = EmbeddedStore::open_read_only(&config.store).map_err(Failure::no_input)?;
+        let damaged = store
+            .unreadable_campaigns(since, until)
+            .map_err(Failure::io)?;
+        if damaged > 0 {
+            output::complain(format_args!(
+                "{}: {damaged} campaigns can't be read: damage",
+                config.store.display()
+            ));
+        }
+        let mut all = store.campaigns(since, until).map_err(Failure::io)?;
+        all.retain(|c| self.wants(c));
+        if self.json {
+            output::json(&json!({ "since": since, "until": until, "campaigns": all }))?;
+        } else if all.is_empty() {
+            say!("no campaign had a call from {since} to {until}");
+        } else {
+            print(&config, &all, usize::MAX);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn wants(&self, campaign: &Campaign) -> bool {
+        let peer = campaign.peer.as_deref().unwrap_or("unknown");
+        self.peer.as_deref().is_none_or(|p| p == peer)
+            && (!self.open || campaign.state == CampaignState::Open)
+    }
+}
+
+/// Prints the largest as a table.
+pub(super) fn print(config: &Config, campaigns: &[Campaign], most: usize) {
+    let mut sorted: Vec<&Campaign> = campaigns.iter().collect();
+    sorted.sort_by(|a, b| (b.volume, a.first, &a.id).cmp(&(a.volume, b.first, &b.id)));
+    let rows = sorted.into_iter().take(most).map(|c| {
+        let flags: Vec<String> = c.flags.iter().map(|(f, n)| format!("{f} {n}")).collect();
+        let examples: Vec<String> = c.examples.iter().map(|e| e.uid.to_string()).collect();
+        vec![
+            super::summary::peer_name(config, c.peer.as_deref()),
+            c.key.label().to_owned(),
+            c.key.value().to_owned(),
+            second(c.first),
+            second(c.last),
+            c.state.label().to_owned(),
+            flags.join(", "),
+            c.signers.join(", "),
+            examples.join(", "),
+            c.volume.to_string(),
+        ]
+    });
+    let header = [
+        "upstream", "by", "", "first", "last", "", "flags", "signers", "records", "calls",
+    ];
+    say!(
+        "{}",
+        output::table(&header, rows.collect(), header.len() - 1)
+    );
+}
+
+/// A time to the second, which is enough to look at.
+fn second(at: Timestamp) -> String {
+    Timestamp::from_secs(at.secs()).to_string()
+}
