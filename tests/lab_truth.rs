@@ -2,12 +2,13 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 use support::{Lab, Recorder};
 use tracehop::base::digest::IdDigest;
 use tracehop::call::record::{Direction, StoredCall};
+use tracehop::lab::check::compare::differences;
 
 fn truth(lab: &Lab) -> Vec<Value> {
     std::fs::read_to_string(lab.path("truth.jsonl"))
@@ -35,6 +36,12 @@ fn every_call_is_judged_as_its_truth_says() {
             .or_default()
             .push(call);
     }
+    let call_ids: HashMap<_, _> = store
+        .begins
+        .iter()
+        .map(|b| (b.uid, b.ids.call_id))
+        .collect();
+    let paired = |call: &StoredCall| Some(call_ids[&call.begin.pair?.uid]);
     let mut wrong = Vec::new();
     let mut kinds = BTreeMap::new();
     for row in &truth {
@@ -49,7 +56,7 @@ fn every_call_is_judged_as_its_truth_says() {
             .and_then(|calls| (!calls.is_empty()).then(|| calls.remove(0)));
         match found {
             Some(call) => wrong.extend(
-                differences(row, &call)
+                differences(row, &call, paired(&call))
                     .into_iter()
                     .map(|d| format!("{kind} {}: {d}", row["call_id"])),
             ),
@@ -73,93 +80,21 @@ fn every_call_is_judged_as_its_truth_says() {
     assert!(kinds.len() >= 30, "{kinds:?}");
 }
 
-fn differences(row: &Value, call: &StoredCall) -> Vec<String> {
-    let mut out = Vec::new();
-    let b = &call.begin;
-    let mut same = |what: &str, want: &Value, got: Value| {
-        if *want != got {
-            out.push(format!("{what}: truth {want}, record {got}"));
-        }
+/// The million of calls is `tracehop lab DIR --check --calls 1000000`, whose figures are in docs/BENCHMARKS.md.
+#[test]
+fn calls_straight_through_the_engine_are_as_their_truth_says() {
+    use tracehop::lab::check::{CheckOptions, check};
+    let dir = tempfile::tempdir().unwrap();
+    tracehop::lab::write_settings(dir.path(), 3).unwrap();
+    let config = tracehop::config::Config::load(&dir.path().join("tracehop.toml")).unwrap();
+    let settings = support::settings(&config, 2);
+    let options = CheckOptions {
+        calls: 20_000,
+        seed: 3,
     };
-    same(
-        "validation",
-        &row["validation"],
-        serde_json::to_value(b.verdict.validation).unwrap(),
-    );
-    if b.verdict.validation != tracehop::stir::verify::Validation::Passed {
-        same(
-            "rule",
-            &row["rule"],
-            serde_json::to_value(b.verdict.decided_by).unwrap(),
-        );
-    }
-    // A token that breaks the form may still be readable; then the truth does not say what it claims.
-    if !row["attest"].is_null() {
-        same(
-            "attest",
-            &row["attest"],
-            serde_json::to_value(b.verdict.attest).unwrap(),
-        );
-    }
-    same("peer", &row["peer"], serde_json::to_value(&b.peer).unwrap());
-    same(
-        "called",
-        &row["called"],
-        serde_json::to_value(b.numbers.called).unwrap(),
-    );
-    same(
-        "calling",
-        &row["calling"],
-        serde_json::to_value(b.numbers.from).unwrap(),
-    );
-    same(
-        "transport",
-        &row["transport"],
-        serde_json::to_value(b.transport).unwrap(),
-    );
-    let end = call.end.as_ref();
-    same(
-        "state",
-        &row["state"],
-        serde_json::to_value(end.map(|e| e.state)).unwrap(),
-    );
-    same(
-        "code",
-        &row["code"],
-        serde_json::to_value(end.map(|e| e.code)).unwrap(),
-    );
-    same(
-        "verstat",
-        &row["verstat"],
-        serde_json::to_value(b.verstat).unwrap(),
-    );
-    same(
-        "stir_cause",
-        &row["stir_cause"],
-        serde_json::to_value(end.and_then(|e| e.stir_cause)).unwrap(),
-    );
-    same(
-        "disagrees",
-        &row["disagrees"],
-        end.is_some_and(|e| e.disagrees).into(),
-    );
-    let flags: BTreeSet<&str> = b.flags.iter().map(|f| f.label()).collect();
-    let want: BTreeSet<&str> = row["flags"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| f.as_str().unwrap())
-        .collect();
-    if flags != want {
-        out.push(format!("flags: truth {want:?}, record {flags:?}"));
-    }
-    let failed: BTreeSet<&str> = b.verdict.failed.iter().map(|r| r.id()).collect();
-    for rule in row["failed"].as_array().unwrap() {
-        if !failed.contains(rule.as_str().unwrap()) {
-            out.push(format!("failed: {rule} is missing in {failed:?}"));
-        }
-    }
-    out
+    let report = check(&settings, options).unwrap();
+    assert_eq!(report.wrong, 0, "{report}");
+    assert!(report.legs > 30_000 && report.kinds >= 30, "{report}");
 }
 
 #[test]

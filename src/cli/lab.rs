@@ -7,6 +7,9 @@ use clap::Args;
 
 use super::output::{self, say};
 use super::{Failure, Outcome};
+use crate::daemon::pipeline::PipelineSettings;
+use crate::fetch::directory;
+use crate::lab::check::{CheckOptions, check};
 use crate::lab::{self, Encapsulation, LabOptions};
 
 /// Makes keys, certificates, captures of signed calls, and the truth about them
@@ -27,6 +30,9 @@ pub struct Lab {
     /// The largest IP packet on the link that carries the tunnel; what exceeds it goes in fragments
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u16).range(100..))]
     outer_mtu: u16,
+    /// Write configuration and certificates alone; the calls go straight through the engine, and each record is held against its truth
+    #[arg(long, conflicts_with_all = ["encapsulation", "outer_mtu"])]
+    check: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -44,6 +50,9 @@ impl Lab {
                 self.out.display()
             )));
         }
+        if self.check {
+            return self.checked();
+        }
         let options = LabOptions {
             seed: self.seed,
             calls: self.calls,
@@ -58,5 +67,25 @@ impl Lab {
             say!("{summary}");
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn checked(&self) -> Outcome {
+        lab::write_settings(&self.out, self.seed).map_err(Failure::io)?;
+        let config = super::load(&self.out.join("tracehop.toml"))?;
+        let loaded =
+            directory::load(&config.credentials, lab::DEFAULT_BASE).map_err(Failure::io)?;
+        let judges = std::thread::available_parallelism().map_or(1, usize::from);
+        let settings = PipelineSettings::new(&config, loaded.credentials, judges);
+        let options = CheckOptions {
+            calls: self.calls,
+            seed: self.seed,
+        };
+        let report = check(&settings, options).map_err(Failure::io)?;
+        if self.json {
+            output::json(&report)?;
+        } else {
+            say!("{report}");
+        }
+        Ok(ExitCode::from(u8::from(report.wrong > 0)))
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn read(numbers: Section<'_, '_>, flags: Section<'_, '_>, own: OwnNum
     });
     let emergency = NumberSet::of(codes.flatten());
     let hours = flags.integer("callback_hours", 2, 0..25);
-    let days = flags.integer("learning_days", 7, 1..91);
+    let days = flags.integer("learning_days", 7, 0..91);
     let settings = FlagSettings {
         disabled: disabled(&flags),
         own,

@@ -406,3 +406,6 @@ fn bad_network(s: &Section<'_, '_>, text: &str, span: &Range<usize>) {
         "write an address or a prefix, such as \"198.51.100.0/28\" or \"2001:db8:1::/48\"",
     );
 }
+
+#[cfg(test)]
+mod tests;

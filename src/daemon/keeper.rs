@@ -535,6 +535,36 @@ mod tests {
     }
 
     #[test]
+    fn campaigns_are_held_as_they_last_stood_while_the_store_takes_nothing() {
+        use crate::call::classify::campaign::{CampaignState, Key};
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, _) = keeper(dir.path());
+        refuse(&mut keeper);
+        let at = Timestamp::from_secs(1_795_512_600);
+        for volume in 1..=100 {
+            let campaign = Campaign {
+                id: "1-calling-number".into(),
+                peer: None,
+                key: Key::CallingNumber("12025550199".into()),
+                first: at,
+                last: at,
+                volume,
+                flags: Vec::new(),
+                signers: Vec::new(),
+                examples: Vec::new(),
+                state: CampaignState::Open,
+            };
+            keeper.append_campaign(&campaign).unwrap();
+        }
+        assert_eq!(keeper.campaigns.len(), 1);
+        keeper.next_try = Instant::now();
+        keeper.commit().unwrap();
+        assert!(keeper.campaigns.is_empty());
+        let found = keeper.campaigns(at, at).unwrap();
+        assert_eq!(found.iter().map(|c| c.volume).collect::<Vec<_>>(), [100]);
+    }
+
+    #[test]
     fn an_end_on_a_store_that_takes_nothing_says_how_many_records_are_lost() {
         let dir = tempfile::tempdir().unwrap();
         let (mut keeper, lost) = keeper(dir.path());

@@ -9,11 +9,12 @@
 //! - [`intake`]: what live sources caught, in order, without what is let go
 //! - [`keeper`]: a store that goes on when the disk does not
 //! - [`neighbours`]: what is kept of neighbours beside the records
-//! - [`trust`]: credentials over reloads · `open_calls`: calls over a restart
+//! - [`trust`]: credentials over reloads · `open_calls`, `flag_memory`: what is carried over a restart, in a `state_file`
 //! - [`run`]: the daemon's life · `source`: a thread that reads an interface
 //! - [`status`]: what is shown over HTTP
 //! - [`metrics`]: what a run counted, as Prometheus reads it
 
+mod flag_memory;
 pub mod intake;
 pub mod keeper;
 pub mod metrics;
@@ -22,5 +23,6 @@ mod open_calls;
 pub mod pipeline;
 pub mod run;
 pub mod source;
+mod state_file;
 pub mod status;
 pub mod trust;

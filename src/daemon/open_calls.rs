@@ -1,9 +1,8 @@
 //! The file in the store's folder that holds what was open at a clean stop. It is taken away when it is read: what a kill -9 leaves is unfinished.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use super::state_file;
 use crate::call::attempt::Snapshot;
 use crate::call::attempt::snapshot::Refused;
 
@@ -15,17 +14,13 @@ const LARGEST: u64 = 256 << 20;
 
 /// Reads what an earlier run left, and takes it away. `None` where there is nothing.
 pub(super) fn load(folder: &Path) -> Option<Result<Snapshot, Refused>> {
-    let path = folder.join(NAME);
-    let file = File::open(&path).ok()?;
-    let mut bytes = Vec::new();
-    let read = file.take(LARGEST).read_to_end(&mut bytes);
-    // What can't be taken away would come back after a kill -9, when it is no longer true.
-    let gone = fs::remove_file(&path).and_then(|()| sync(folder));
-    if let Err(e) = read.map(drop).and(gone) {
-        tracing::warn!("{}: {e}", path.display());
-        return Some(Err(Refused::Broken));
+    match state_file::take(folder, NAME, LARGEST) {
+        Ok(bytes) => bytes.map(|b| Snapshot::decode(&b)),
+        Err(e) => {
+            tracing::warn!("{}: {e}", folder.join(NAME).display());
+            Some(Err(Refused::Broken))
+        }
     }
-    Some(Snapshot::decode(&bytes))
 }
 
 /// Leaves what is open. Trouble is said and costs how these calls end, nothing else.
@@ -34,7 +29,7 @@ pub(super) fn save(folder: &Path, snapshot: &Snapshot) {
         return;
     }
     let path = folder.join(NAME);
-    match write(folder, &path, &snapshot.encode()) {
+    match state_file::leave(folder, NAME, &snapshot.encode()) {
         Ok(()) => tracing::info!(calls = snapshot.len(), "calls that are open can go on"),
         Err(e) => tracing::warn!(
             "{}: {e}; calls that are open stay unfinished",
@@ -43,25 +38,13 @@ pub(super) fn save(folder: &Path, snapshot: &Snapshot) {
     }
 }
 
-fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = folder.join(format!("{NAME}.new"));
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync(folder)
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::Timestamp;
     use crate::call::attempt::snapshot::ClockMark;
     use crate::call::attempt::{AttemptLimits, Attempts};
+    use std::fs;
 
     #[test]
     fn what_is_read_is_gone_and_what_is_broken_is_said() {
@@ -76,7 +59,7 @@ mod tests {
         save(dir.path(), &snapshot);
         assert!(load(dir.path()).is_none(), "nothing open, nothing to leave");
         let path = dir.path().join(NAME);
-        write(dir.path(), &path, &snapshot.encode()).unwrap();
+        state_file::leave(dir.path(), NAME, &snapshot.encode()).unwrap();
         assert_eq!(load(dir.path()), Some(Ok(snapshot)));
         assert!(load(dir.path()).is_none());
         fs::write(&path, b"THCALLS").unwrap();

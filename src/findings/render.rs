@@ -9,7 +9,7 @@ use crate::base::Timestamp;
 use crate::base::digest::{Digest128, IdDigest};
 use crate::call::classify::campaign::{CampaignState, Key};
 use crate::call::classify::finding::{Change, Example, Subject, Term};
-use crate::call::classify::{Campaign, Finding, Flag, Flags, Verstat};
+use crate::call::classify::{Campaign, Finding, Flag, Flags, Notes, Verstat};
 use crate::call::peer::PeerKeys;
 use crate::call::record::{Begin, Direction};
 use crate::number::Tn;
@@ -132,6 +132,7 @@ struct CallEvidence<'a> {
     x5u_host: Option<&'a str>,
     passport: Option<Digest128>,
     verstat: Option<Verstat>,
+    notes: Notes,
 }
 
 #[derive(Serialize)]
@@ -220,6 +221,11 @@ impl Renderer {
                 // A digest over numbers of which all but four digits are known tells those.
                 passport: v.passport.filter(|_| !masked),
                 verstat: b.verstat,
+                // They are words, and may have a number in them.
+                notes: match self.masking {
+                    Masking::Full => b.notes.clone(),
+                    Masking::Masked => Notes::default(),
+                },
             },
         };
         let number = |n: Option<String>| n.unwrap_or_else(|| "no number".to_owned());

@@ -199,6 +199,8 @@ fn capture(plan: &Plan, seed: u64) -> Result<Vec<u8>, LabError> {
                 String::new()
             },
             style: Default::default(),
+            one_way: false,
+            reason: false,
         };
         leg.send_invite(&mut tape, at, None, Loss::None);
         if plan.dialogs {

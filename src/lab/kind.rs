@@ -321,9 +321,13 @@ impl Kind {
         }
     }
 
-    /// Whether a neighbour's way of writing leaves the call what it is: a chain of diversions ends at the very Request-URI.
+    /// Whether a neighbour's way of writing leaves the call what it is: a chain of diversions ends at the very Request-URI, and so does a
+    /// PASSporT for a number that To does not show.
     pub fn fits(self, from: Option<&Neighbour>) -> bool {
-        !self.is_sent_on() || from.is_none_or(|n| n.writing != Writing::TechPrefix)
+        let by_request_uri =
+            matches!(self, Self::Trouble(t) if t.defect == Defect::DestByRequestUri);
+        !(self.is_sent_on() || by_request_uri)
+            || from.is_none_or(|n| n.writing != Writing::TechPrefix)
     }
 
     /// Whether the call asks for priority.

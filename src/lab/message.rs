@@ -159,6 +159,7 @@ pub fn reason(code: u16) -> &'static str {
         180 => "Ringing",
         183 => "Session Progress",
         200 => "OK",
+        302 => "Moved Temporarily",
         403 => "Forbidden",
         404 => "Not Found",
         407 => "Proxy Authentication Required",

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! OUT/tracehop.toml, peers.toml     configuration
+//! OUT/numbering.csv, do-not-originate.txt, protected.txt
 //! OUT/certs/                        CA list, revocation list, certificates by x5u
 //! OUT/calls.pcap                    both legs of every call at our edge
 //! OUT/truth.jsonl                   one line for each leg, in order of capture
@@ -16,18 +17,21 @@
 //! - [`pki`]: certificates, CA list, revocation list
 //! - [`kind`]: kinds of calls, and what a verifier must say
 //! - [`passport`]: Identity headers
-//! - [`network`]: the neighbours
+//! - [`network`]: the neighbours; [`lists`]: of numbers
 //! - [`call`]: the calls
 //! - [`message`]: SIP messages as octets
 //! - [`pcap`]: frames and files
 //! - [`truth`], [`request`]: what is true
+//! - [`check`]: any number of calls through the engine, held against their truth
 //! - [`fuzz`]: what every parser must keep to, whatever it is fed
 
 pub(crate) mod call;
+pub mod check;
 // A broken promise is a panic: that is how a target says so.
 #[allow(clippy::panic, clippy::expect_used)]
 pub mod fuzz;
 pub mod kind;
+pub(crate) mod lists;
 pub(crate) mod message;
 pub mod network;
 pub mod passport;
@@ -53,7 +57,7 @@ use call::bridge::Bridge;
 use call::dialog::{Loss, Sent};
 use call::plan::{SECOND, Scope};
 use pki::Pki;
-use truth::{Side, Truth};
+use truth::{Side, SignedNumbers, Truth};
 
 /// 2026-11-24T15:00:00Z, a Tuesday: when the capture begins unless told otherwise.
 pub const DEFAULT_BASE: Timestamp = Timestamp::from_secs(1_795_532_400);
@@ -175,6 +179,35 @@ fn write(path: &Path, content: &[u8]) -> Result<(), LabError> {
     std::fs::write(path, content).map_err(io)
 }
 
+/// Writes configuration and credentials alone: for [`check::check`].
+///
+/// # Errors
+///
+/// [`LabError`], as for [`generate`].
+pub fn write_settings(out: &Path, seed: u64) -> Result<(), LabError> {
+    for (name, content) in settings() {
+        write(&out.join(name), &content)?;
+    }
+    write_credentials(out, seed)
+}
+
+/// The configuration.
+fn settings() -> Files {
+    vec![
+        (
+            "tracehop.toml".to_owned(),
+            network::tracehop_toml().into_bytes(),
+        ),
+        ("peers.toml".to_owned(), network::peers_toml().into_bytes()),
+        ("numbering.csv".to_owned(), lists::NUMBERING.into()),
+        (
+            "do-not-originate.txt".to_owned(),
+            lists::DO_NOT_ORIGINATE.into(),
+        ),
+        ("protected.txt".to_owned(), lists::PROTECTED.into()),
+    ]
+}
+
 /// Files by name.
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -187,6 +220,7 @@ fn build(options: &LabOptions) -> Result<(Files, LabSummary), LabError> {
     let scope = Scope {
         start,
         span,
+        run: start,
         calls,
         lossy: options.lossy,
     };
@@ -213,20 +247,16 @@ fn build(options: &LabOptions) -> Result<(Files, LabSummary), LabError> {
             |(f, id)| pcap::encapsulation::wrap(f, options.encapsulation, id, options.outer_mtu);
         laid.frames = frames.flat_map(wrap).collect();
     }
+    truth.iter_mut().for_each(|t| t.cut(start + span));
     truth.sort_by_key(|t| t.at);
+    SignedNumbers::default().flag(truth.iter_mut());
     let cases = request::requests(
         &truth,
         options.base,
         Duration::from_nanos(span.unsigned_abs()),
     );
 
-    let mut files: Files = vec![
-        (
-            "tracehop.toml".to_owned(),
-            network::tracehop_toml().into_bytes(),
-        ),
-        ("peers.toml".to_owned(), network::peers_toml().into_bytes()),
-    ];
+    let mut files = settings();
     files.extend(
         pki.files
             .iter()

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::wire::Transport;
+use crate::wire::{Flow, Mac, Macs, Transport};
 
 /// How a neighbour writes numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,10 @@ pub struct Neighbour {
     pub transport: Transport,
     /// Its trunk group.
     pub trunk_group: Option<&'static str>,
-    /// Whether the trunk group is needed to tell it from another one at the same address.
-    pub by_trunk_group: bool,
+    /// What tells it from others, besides network and outer VLAN id.
+    pub told: Told,
+    /// Hardware address of its router; `None` for one made from its IP address.
+    pub mac: Option<Mac>,
     /// How it writes numbers.
     pub writing: Writing,
     /// Its part of the calls that we receive, 0 for none.
@@ -64,6 +66,40 @@ pub struct Neighbour {
     /// Its part of the calls that we hand on, 0 for none.
     pub down: u32,
 }
+
+/// The key of a neighbour's rule that matters: one for each that rules may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Network and VLAN alone.
+    Address,
+    /// Its trunk group.
+    TrunkGroup,
+    /// `trunk-context`.
+    TrunkContext,
+    /// `otg` of From.
+    Otg(&'static str),
+    /// `orig-ioi`.
+    OrigIoi,
+    /// [`TECH_PREFIX`], which is taken off.
+    TechPrefix,
+    /// Value of [`TRUNK_HEADER`].
+    Header(&'static str),
+    /// The router's hardware address.
+    Mac,
+    /// The second VLAN id.
+    InnerVlan,
+    /// Our second address.
+    OwnAddress,
+    /// Our port.
+    OwnPort(u16),
+    /// Its port.
+    Port(u16),
+    /// What carries it.
+    Transport,
+}
+
+/// A header by which one neighbour is told.
+pub const TRUNK_HEADER: &str = "X-Trunk";
 
 const NOBODY: Neighbour = Neighbour {
     id: "",
@@ -77,10 +113,29 @@ const NOBODY: Neighbour = Neighbour {
     hosts: &[],
     transport: Transport::Udp,
     trunk_group: None,
-    by_trunk_group: false,
+    told: Told::Address,
+    mac: None,
     writing: Writing::Plus,
     up: 0,
     down: 0,
+};
+
+/// Six providers share its address.
+const EXCHANGE: Neighbour = Neighbour {
+    vlans: &[108],
+    networks: &["198.51.100.112/28"],
+    hosts: &["198.51.100.114"],
+    up: 1,
+    ..NOBODY
+};
+
+/// Four more share this one.
+const HOTEL: Neighbour = Neighbour {
+    vlans: &[109],
+    networks: &["198.51.100.160/28"],
+    hosts: &["198.51.100.162"],
+    up: 1,
+    ..NOBODY
 };
 
 /// Everybody. The reseller stands before the neighbour whose address it shares, because the first rule that matches wins.
@@ -94,7 +149,7 @@ pub const NEIGHBOURS: &[Neighbour] = &[
         networks: &["198.51.100.0/28"],
         hosts: &["198.51.100.2", "198.51.100.3"],
         trunk_group: Some("BG-07"),
-        by_trunk_group: true,
+        told: Told::TrunkGroup,
         up: 8,
         ..NOBODY
     },
@@ -230,6 +285,106 @@ pub const NEIGHBOURS: &[Neighbour] = &[
         down: 15,
         ..NOBODY
     },
+    // Six behind one exchange's address, which only what their messages say tells apart.
+    Neighbour {
+        id: "orion",
+        name: "Orion Wholesale Inc",
+        trunk_group: Some("OR-1"),
+        told: Told::TrunkContext,
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "pioneer",
+        name: "Pioneer Voice Corp",
+        told: Told::Otg("PIO-9"),
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "quarry",
+        name: "Quarry Networks LLC",
+        told: Told::OrigIoi,
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "redwood",
+        name: "Redwood Termination LLC",
+        told: Told::TechPrefix,
+        writing: Writing::TechPrefix,
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "sierra",
+        name: "Sierra Long Distance",
+        told: Told::Header("SIERRA-1"),
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "tango",
+        name: "Tango Exchange Point",
+        ..EXCHANGE
+    },
+    // Those that packets tell apart at one address.
+    Neighbour {
+        id: "ursa",
+        name: "Ursa Telecom",
+        networks: &["198.51.100.128/28"],
+        hosts: &["198.51.100.130"],
+        told: Told::Mac,
+        mac: Some([0x00, 0x00, 0x5e, 0x00, 0x53, 0x10]),
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "vista",
+        name: "Vista Telecom",
+        networks: &["198.51.100.128/28"],
+        hosts: &["198.51.100.130"],
+        told: Told::Mac,
+        mac: Some([0x00, 0x00, 0x5e, 0x00, 0x53, 0x11]),
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "xenia",
+        name: "Xenia Carrier Services",
+        networks: &["198.51.100.144/28"],
+        hosts: &["198.51.100.146"],
+        vlans: &[210, 41],
+        told: Told::InnerVlan,
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "yarrow",
+        name: "Yarrow Carrier Services",
+        networks: &["198.51.100.144/28"],
+        hosts: &["198.51.100.146"],
+        vlans: &[210, 42],
+        told: Told::InnerVlan,
+        ..EXCHANGE
+    },
+    Neighbour {
+        id: "birch",
+        name: "Birch Communications",
+        told: Told::Transport,
+        transport: Transport::Tcp,
+        ..HOTEL
+    },
+    Neighbour {
+        id: "yukon",
+        name: "Yukon Voice",
+        told: Told::OwnPort(5080),
+        ..HOTEL
+    },
+    Neighbour {
+        id: "zephyr",
+        name: "Zephyr Voice",
+        told: Told::Port(5066),
+        ..HOTEL
+    },
+    Neighbour {
+        id: "walnut",
+        name: "Walnut Voice",
+        told: Told::OwnAddress,
+        ..HOTEL
+    },
 ];
 
 /// Somebody whom no rule knows.
@@ -247,7 +402,7 @@ pub const OWN_V6: [&str; 2] = ["2001:db8:ee::1", "2001:db8:ee::2"];
 /// Our domain.
 pub const OWN_DOMAIN: &str = "sbc.example-voice.example";
 /// Prefixes of our own numbers.
-pub const OWN_NUMBERS: [&str; 2] = ["1202555014", "12025550150"];
+pub const OWN_NUMBERS: [&str; 3] = ["1202555014", "12025550150", "170355501"];
 
 /// Where a message runs: one of the neighbour's sockets and one of ours. `Copy`, because every message has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -260,6 +415,31 @@ pub struct Path {
     pub transport: Transport,
     /// VLAN ids, outermost first.
     pub vlans: &'static [u16],
+    /// Hardware address of the neighbour's router, where it is no common one.
+    pub mac: Option<Mac>,
+}
+
+impl Path {
+    /// As the engine sees it, in one direction.
+    pub fn flow(&self, to_us: bool) -> Flow {
+        let (source, destination) = if to_us {
+            (self.theirs, self.ours)
+        } else {
+            (self.ours, self.theirs)
+        };
+        let macs = Macs {
+            source: self.mac,
+            destination: None,
+        };
+        Flow {
+            source,
+            destination,
+            transport: self.transport,
+            vlans: self.vlans.iter().copied().collect(),
+            path: Default::default(),
+            macs: if to_us { macs } else { macs.reversed() },
+        }
+    }
 }
 
 impl Neighbour {
@@ -275,6 +455,8 @@ impl Neighbour {
             .and_then(|h| h.parse().ok())
             .unwrap_or(IpAddr::from([203, 0, 113, 255]));
         let own = if theirs.is_ipv6() { OWN_V6 } else { OWN_V4 };
+        // Who is told by our second address always comes there.
+        let j = if self.told == Told::OwnAddress { 1 } else { j };
         let ours = own[j % 2].parse().unwrap_or(IpAddr::from([192, 0, 2, 1]));
         let (mut at_theirs, mut at_ours) = (5060, 5060);
         if self.transport == Transport::Tcp {
@@ -284,7 +466,13 @@ impl Neighbour {
                 &mut at_ours
             }) = port;
         }
+        match self.told {
+            Told::OwnPort(port) => at_ours = port,
+            Told::Port(port) => at_theirs = port,
+            _ => {}
+        }
         Path {
+            mac: self.mac,
             theirs: SocketAddr::new(theirs, at_theirs),
             ours: SocketAddr::new(ours, at_ours),
             transport: self.transport,
@@ -339,11 +527,44 @@ pub fn peers_toml() -> String {
         if let Some(vlan) = n.vlans.first() {
             let _ = writeln!(text, "vlan = {vlan}");
         }
-        if let Some(group) = n.trunk_group.filter(|_| n.by_trunk_group) {
-            let _ = writeln!(text, "trunk_group = \"{group}\"");
+        let group = n.trunk_group.unwrap_or_default();
+        let _ = match n.told {
+            Told::Address => Ok(()),
+            Told::TrunkGroup => writeln!(text, "trunk_group = \"{group}\""),
+            Told::TrunkContext => writeln!(text, "trunk_context = \"{}\"", n.domain()),
+            Told::Otg(otg) => writeln!(text, "otg = \"{otg}\""),
+            Told::OrigIoi => writeln!(text, "orig_ioi = \"{}\"", n.domain()),
+            Told::TechPrefix => writeln!(text, "tech_prefix = \"{TECH_PREFIX}\""),
+            Told::Header(value) => writeln!(
+                text,
+                "header = {{ name = \"{TRUNK_HEADER}\", value = \"{value}\" }}"
+            ),
+            Told::Mac => writeln!(text, "mac = [\"{}\"]", mac_text(n.mac.unwrap_or_default())),
+            Told::InnerVlan => writeln!(
+                text,
+                "inner_vlan = {}",
+                n.vlans.get(1).copied().unwrap_or_default()
+            ),
+            Told::OwnAddress => writeln!(text, "own_networks = [\"{}/32\"]", OWN_V4[1]),
+            Told::OwnPort(port) => writeln!(text, "own_port = {port}"),
+            Told::Port(port) => writeln!(text, "port = {port}"),
+            Told::Transport => writeln!(text, "transport = \"{}\"", n.transport.label()),
+        };
+        if n.id == KEEPS_TO_ITS_OWN {
+            let _ = writeln!(text, "signers = [\"{}\"]", n.ocn.unwrap_or_default());
         }
     }
     text
+}
+
+/// Calls with valid attestation A of a neighbour before a number can be new.
+pub const LEARNING_CALLS: u64 = 20;
+
+/// The neighbour that is to carry no calls but those that it signs itself.
+pub const KEEPS_TO_ITS_OWN: &str = "keystone";
+
+fn mac_text(mac: Mac) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
 }
 
 /// `tracehop.toml`.
@@ -355,12 +576,20 @@ pub fn tracehop_toml() -> String {
 name = "Example Voice"
 country = "US"
 portal_id = "EV-01"
-own_numbers = [{}]
+own_numbers = [{own}]
 
 [numbers]
 country_code = "1"
 national_length = 10
 international_prefixes = ["011"]
+allocations = "numbering.csv"
+do_not_originate = "do-not-originate.txt"
+protected = "protected.txt"
+
+[flags]
+# A week is more than a capture of the lab.
+learning_days = 0
+learning_calls = {LEARNING_CALLS}
 
 [sensor]
 name = "edge1"
@@ -387,7 +616,7 @@ retention_days = 548
 [traceback]
 threshold = 0.99
 "#,
-        own.join(", ")
+        own = own.join(", ")
     )
 }
 

@@ -1,19 +1,22 @@
 //! What is true of the capture: one line for each leg of each attempt, as the generator decided it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Value, json};
 
 use super::call::plan::Outcome;
 use super::kind::Verdict;
+use super::network::LEARNING_CALLS;
 use crate::base::Timestamp;
 use crate::call::classify::{Flag, Verstat};
-use crate::call::record::State;
+use crate::call::leg::Pairing;
+use crate::call::record::{ReleasedBy, State};
 use crate::stir::verify::Rule;
 use crate::wire::Transport;
 
 /// Which side of our edge a leg is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// A neighbour hands us the call.
     Ingress,
@@ -51,7 +54,7 @@ pub struct Truth {
     pub flags: Vec<Flag>,
     /// The neighbour.
     pub peer: Option<&'static str>,
-    /// Number in the Request-URI.
+    /// Number in the Request-URI; empty where it names a service.
     pub called: String,
     /// Number in From.
     pub calling: Option<String>,
@@ -61,6 +64,16 @@ pub struct Truth {
     pub state: State,
     /// Final code, 0 for none.
     pub code: u16,
+    /// Q.850 cause of the final answer, or else of CANCEL or BYE.
+    pub cause: Option<u8>,
+    /// When BYE is sent, how long after the answer that is in milliseconds, and by whom.
+    pub released: Option<(i64, u32, ReleasedBy)>,
+    /// The tap sees no answer to it.
+    pub one_way: bool,
+    /// How often the INVITE comes again, in how many further branches, and how often with credentials.
+    pub counts: [u8; 3],
+    /// For a leg that goes out: Call-ID of the leg that it continues, and what ties them at best; nothing is said of that where the Identity is in trouble.
+    pub pair: Option<(String, Option<Pairing>)>,
     /// What the INVITE says of an earlier verification.
     pub verstat: Option<Verstat>,
     /// What the other side's verification says against it.
@@ -75,6 +88,43 @@ pub struct Truth {
     pub case: Option<&'static str>,
     /// Its Identity header.
     pub identity: Option<String>,
+    /// What it is a part of.
+    pub behaviour: Option<Behaviour>,
+    /// For a leg that comes in with valid attestation A from a neighbour: the number signed for.
+    pub signed_number: Option<String>,
+}
+
+/// Numbers that each neighbour has signed for with valid attestation A: every one, where the engine may err.
+#[derive(Debug, Default)]
+pub struct SignedNumbers(BTreeMap<&'static str, (u64, BTreeSet<String>)>);
+
+impl SignedNumbers {
+    /// Flags those that are new, in order of capture.
+    pub fn flag<'a>(&mut self, truth: impl Iterator<Item = &'a mut Truth>) {
+        for t in truth {
+            let (Some(peer), Some(number)) = (t.peer, &t.signed_number) else {
+                continue;
+            };
+            let (calls, numbers) = self.0.entry(peer).or_default();
+            if numbers.insert(number.clone()) && *calls >= LEARNING_CALLS {
+                t.flags.push(Flag::NewSignedNumber);
+            }
+            *calls += 1;
+        }
+    }
+}
+
+/// Calls that belong together: of one caller, one neighbour, or to one number or prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behaviour {
+    /// What they are.
+    pub name: &'static str,
+    /// Which of these: a number, a prefix, a neighbour.
+    pub subject: String,
+    /// The flags that count calls and are meant for them; none for what only looks like it.
+    pub flags: &'static [Flag],
+    /// Flags that are not meant for them, and no mistake either.
+    pub also: &'static [Flag],
 }
 
 impl Truth {
@@ -104,17 +154,38 @@ impl Truth {
             "flags": self.flags.iter().map(|f| f.label()).collect::<Vec<_>>(),
             "peer": self.peer,
             "direction": self.side.to_string(),
-            "called": self.called,
+            "called": Some(&self.called).filter(|c| !c.is_empty()),
             "calling": self.calling,
             "transport": self.transport.label(),
             "state": self.state,
             "code": self.code,
+            "cause": self.cause,
+            "released_by": self.released.map(|(_, _, by)| by),
+            "duration_ms": self.released.map(|(_, ms, _)| ms),
+            "one_way": self.one_way,
+            "retransmissions": self.counts[0],
+            "forks": self.counts[1],
+            "auth_retries": self.counts[2],
+            "pair": self.pair.as_ref().map(|(id, _)| id),
+            "pair_by": self.pair.as_ref().and_then(|(_, by)| by.map(Pairing::label)),
             "verstat": self.verstat,
             "stir_cause": self.stir_cause,
             "disagrees": self.disagrees,
             "attempt_of": self.attempt_of,
             "upstream": self.upstream,
+            "behaviour": self.behaviour.as_ref().map(|b| b.name),
+            "subject": self.behaviour.as_ref().map(|b| &b.subject),
+            "counting_flags": self.behaviour.iter().flat_map(|b| b.flags).map(|f| f.label()).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Truth {
+    /// The same where the capture ends: what comes later is not seen.
+    pub fn cut(&mut self, end: i64) {
+        if self.released.take_if(|(at, ..)| *at >= end).is_some() {
+            self.cause = None;
+        }
     }
 }
 
@@ -122,7 +193,8 @@ impl Outcome {
     /// How the leg that comes in ends.
     pub fn end(self) -> (State, u16) {
         match self {
-            Self::Answered { .. } => (State::Answered, 200),
+            Self::Answered { .. } | Self::Glare { .. } => (State::Answered, 200),
+            Self::RefusedHere { code: 302 } => (State::Redirected, 302),
             Self::Final { code, .. } | Self::RefusedHere { code } => (State::Failed, code),
             Self::Cancelled { .. } => (State::Cancelled, 487),
             Self::Silence => (State::Failed, 504),
@@ -134,6 +206,15 @@ impl Outcome {
         match self {
             Self::Silence => (State::Unfinished, 0),
             other => other.end(),
+        }
+    }
+
+    /// How either looks to a tap that sees only what the caller's side sends: ACK and BYE tell of an answer, CANCEL of a caller who gave up.
+    pub fn end_one_way(self) -> (State, u16) {
+        match self {
+            Self::Answered { .. } | Self::Glare { .. } => (State::Answered, 0),
+            Self::Cancelled { .. } => (State::Cancelled, 0),
+            Self::Final { .. } | Self::RefusedHere { .. } | Self::Silence => (State::Unfinished, 0),
         }
     }
 }

@@ -115,6 +115,42 @@ fn peer_daemon_records_every_sipp_call_once_over_udp_tcp_and_ipv6() {
     }
 }
 
+#[test]
+#[ignore = "needs sipp, tcpdump, tshark, ip and root"]
+fn peer_daemon_that_is_restarted_in_mid_call_records_how_the_calls_end() {
+    const COUNT: usize = 10;
+    const CALLED: &str = "12025550124";
+    let edge = Edge::new();
+    edge.configure("[[capture.interface]]\nname = \"vb\"\nthreads = 2\n");
+    let _callee = edge.callee(&edge.b, CALLEE, "u1");
+    let daemon = Daemon::start(&edge);
+    let sipp = edge.place(&Calls {
+        rate: 20,
+        hold_ms: 9_000,
+        ..Calls::to(CALLED, COUNT)
+    });
+    until("answers", || {
+        daemon.metric("tracehop_records_total", "half=\"end\"") >= COUNT as f64
+    });
+    daemon.stop();
+    for call in &calls(&edge, CALLED) {
+        let end = call.end.as_ref().unwrap();
+        assert_eq!((end.state, end.duration_ms), (State::Answered, None));
+    }
+    let daemon = Daemon::start(&edge);
+    sipp.finish();
+    let resumed = daemon.metric("tracehop_attempt_events_total", "event=\"resumed\"");
+    let ended = daemon.stop();
+    assert_eq!(resumed as usize, COUNT, "{}", ended.said);
+    let records = calls(&edge, CALLED);
+    assert_eq!(records.len(), COUNT, "no record twice");
+    for call in &records {
+        let end = call.end.as_ref().unwrap();
+        let duration = end.duration_ms.unwrap_or_else(|| panic!("{call:#?}"));
+        assert!((8_500..12_000).contains(&duration), "{call:#?}");
+    }
+}
+
 /// A mirror port that shows what comes in and nothing of what goes out.
 const SPAN: &str = "table netdev span { chain copy { type filter hook ingress device \"vb\" priority 0; policy accept; dup to \"s0\"; }; }\n";
 

@@ -11,7 +11,7 @@ use crate::number::Tn;
 
 /// The most legs that are listed under one key. A call has one or two ingress legs; a Session-ID or number under which more are open at once
 /// is a flood or a forgery, and searching it would cost more than it tells.
-pub(super) const LISTED: usize = 32;
+pub(super) const LISTED: usize = 16;
 
 /// Kind and value. Identifiers count by their digest, numbers as they are, four bits a digit: the last nine of the called one, and the calling one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

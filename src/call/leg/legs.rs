@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::index::{Index, Keys, keys_of};
-use super::rules::{REACH, TWO_SENSORS, fits, is_open, slack};
+use super::rules::{REACH, TWO_SENSORS, fits, is_open, same_numbers, slack};
 use super::{Ingress, LegFacts, Pair, Pairing};
 use crate::base::Timestamp;
 use crate::base::bounded::BoundedMap;
@@ -13,6 +13,10 @@ use crate::call::record::{End, State};
 
 /// How long an answered egress leg counts as one that may come back: a subscriber's device that forwards does so within the time that a phone rings.
 const COMES_BACK: Duration = Duration::from_secs(60);
+
+/// How soon a call comes back that has kept nothing but its PASSporT and its numbers: a loop through several networks takes milliseconds in each. What
+/// comes later with another's PASSporT is a replay, and flagged as one.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What a call that comes back has kept. Numbers and SDP are none of it: a caller who calls twice has both.
 const LOOPS: [Pairing; 4] = [
@@ -122,7 +126,7 @@ impl Legs {
     ///
     /// It is if an egress leg of ours that has not failed bears the same identifier; answered ones count for a minute. After a failure the same
     /// identifiers come again without any loop: the upstream tries another way. Where it tries two at once, it is the neighbour again of whom we had the
-    /// call before, and our leg went to somebody else.
+    /// call before, and our leg went to somebody else. A PASSporT is copied by who replays it, so it counts only between the same numbers, and at once.
     pub fn handle_ingress(&mut self, leg: LegFacts) -> Option<Pair> {
         self.tick(leg.at);
         let out = LOOPS
@@ -309,7 +313,12 @@ impl Legs {
             let alive = !e.answered || e.leg.at.distance(ingress.at) <= COMES_BACK;
             let from_the_same = e.ingress.as_ref().is_some_and(|(_, p)| *p == ingress.peer);
             let tried_twice = from_the_same && e.leg.peer != ingress.peer;
-            before && alive && !tried_twice
+            let hasty = || {
+                let soon = e.leg.at.distance(ingress.at) <= AT_ONCE;
+                soon && !e.answered && same_numbers(&e.leg, ingress)
+            };
+            let enough = how != Pairing::Passport || hasty();
+            before && alive && !tried_twice && enough
         };
         keys_of(how, ingress).iter().find_map(|key| {
             let (uids, _) = self.by_egress.get(key);
@@ -330,3 +339,6 @@ fn ingress_keys(leg: &LegFacts) -> Keys {
 fn egress_keys(leg: &LegFacts) -> Keys {
     LOOPS.into_iter().flat_map(|k| keys_of(k, leg)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,9 +47,7 @@ pub(super) fn fits(key: Pairing, ingress: &Ingress, egress: &LegFacts) -> bool {
         Pairing::SessionId => same(i.ids.session_id, e.ids.session_id),
         Pairing::Icid => same(i.ids.icid, e.ids.icid),
         Pairing::SdpOrigin => same(i.ids.sdp_origin, e.ids.sdp_origin),
-        Pairing::Numbers => {
-            i.called().any(|n| e.called().any(|m| m == n)) && by_numbers(ingress, egress)
-        }
+        Pairing::Numbers => same_called(i, e) && by_numbers(ingress, egress),
         Pairing::Suffix => {
             let end = |l: &LegFacts| {
                 let called = l.numbers.called?;
@@ -60,22 +58,34 @@ pub(super) fn fits(key: Pairing, ingress: &Ingress, egress: &LegFacts) -> bool {
     }
 }
 
+fn same_called(a: &LegFacts, b: &LegFacts) -> bool {
+    a.called().any(|n| b.called().any(|m| m == n))
+}
+
+fn same_calling(a: &LegFacts, b: &LegFacts) -> bool {
+    let mut theirs = b.calling().peekable();
+    match theirs.peek() {
+        None => a.calling().next().is_none(),
+        Some(_) => theirs.any(|n| a.calling().any(|m| m == n)),
+    }
+}
+
+/// Whether both run between the same numbers.
+pub(super) fn same_numbers(a: &LegFacts, b: &LegFacts) -> bool {
+    same_called(a, b) && same_calling(a, b)
+}
+
 fn by_numbers(ingress: &Ingress, egress: &LegFacts) -> bool {
     let (i, e) = (&ingress.leg, egress);
     let soon = BY_NUMBERS + slack(i, e);
     // Route advance: the next leg follows the failure of the one before.
     let follows = |failed: Timestamp| failed <= e.at && failed.distance(e.at) <= soon;
     let within = i.at.distance(e.at) <= soon || ingress.advanced.is_some_and(follows);
-    let mut theirs = e.calling().peekable();
-    let same_calling = match theirs.peek() {
-        None => i.calling().next().is_none(),
-        Some(_) => theirs.any(|n| i.calling().any(|m| m == n)),
-    };
     // Two PASSporTs that differ are two calls. Where there are several, the one that was kept need not be the same.
     let two_passports = i.identities == 1
         && e.identities == 1
         && i.passport.is_some()
         && e.passport.is_some()
         && i.passport != e.passport;
-    within && same_calling && !two_passports
+    within && same_calling(i, e) && !two_passports
 }

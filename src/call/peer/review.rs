@@ -264,3 +264,73 @@ pub fn shadows(wide: &PeerRule, narrow: &PeerRule) -> bool {
         }
         && no_wider(&wide.header, &narrow.header)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Peer;
+    use super::*;
+
+    fn kinds(rules: Vec<PeerRule>) -> Vec<(RemarkKind, String)> {
+        let peers = vec![
+            Peer::new("us", PeerKind::Own),
+            Peer::new("a", PeerKind::Provider),
+            Peer::new("b", PeerKind::Provider),
+        ];
+        let mut all = vec![rule("us", 0, &["192.0.2.0/28"])];
+        all.extend(rules);
+        let (remarks, more) = review(&PeerTable::new(peers, all, 1));
+        assert_eq!(more, 0);
+        let about = |r: &Remark| r.about.join(" ");
+        remarks.iter().map(|r| (r.kind, about(r))).collect()
+    }
+
+    fn rule(name: &str, peer: usize, nets: &[&str]) -> PeerRule {
+        PeerRule {
+            networks: nets.iter().map(|n| n.parse().unwrap()).collect(),
+            ..PeerRule::new(name, peer)
+        }
+    }
+
+    #[test]
+    fn rules_that_meet_are_told_with_the_one_that_wins() {
+        let narrow = || rule("n", 1, &["198.51.100.4/32"]);
+        let wide = || rule("w", 2, &["198.51.100.0/28"]);
+        let meet = |a, b| kinds(vec![a, b]);
+        assert_eq!(
+            meet(narrow(), wide()),
+            [(RemarkKind::Overlap, "n w".to_owned())]
+        );
+        let shared = PeerRule {
+            trunk_group: Some("t".into()),
+            ..narrow()
+        };
+        assert_eq!(
+            meet(shared, wide()),
+            [(RemarkKind::SharedAddress, "n w".to_owned())]
+        );
+        // Apart by VLAN, way or address they never meet.
+        let vlan = |r, v| PeerRule { vlan: Some(v), ..r };
+        assert_eq!(meet(vlan(narrow(), 1), vlan(wide(), 2)), []);
+        let way = |r, way| PeerRule { way, ..r };
+        assert_eq!(
+            meet(way(narrow(), Way::Ingress), way(wide(), Way::Egress)),
+            []
+        );
+        assert_eq!(meet(narrow(), rule("w", 2, &["198.51.100.16/28"])), []);
+    }
+
+    #[test]
+    fn what_reaches_far_and_who_has_no_rule_is_told() {
+        let vlan = PeerRule {
+            vlan: Some(7),
+            ..PeerRule::new("v", 1)
+        };
+        let all = kinds(vec![vlan, rule("w", 1, &["10.0.0.0/8", "2001:db8::/32"])]);
+        let expected = [
+            (RemarkKind::WideNetwork, "w"),
+            (RemarkKind::AnyAddress, "v"),
+            (RemarkKind::PeerWithoutRule, "b"),
+        ];
+        assert_eq!(all, expected.map(|(k, t)| (k, t.to_owned())));
+    }
+}

@@ -581,3 +581,26 @@ proptest! {
         prop_assert_eq!(numbers.called, Tn::from_canonical(number.as_bytes()));
     }
 }
+
+#[test]
+fn an_explanation_names_the_winner_and_what_the_others_lack() {
+    let t = by_group();
+    let flow = flow(NORTH, US);
+    let seen = Seen {
+        flow: &flow,
+        sensor: None,
+    };
+    let e = t.explain(seen, Words::none());
+    let outcomes: Vec<_> = e.rules.iter().map(|l| l.outcome.label()).collect();
+    assert_eq!(outcomes, ["no match", "no match", "wins", "no match"]);
+    assert_eq!(e.rule.as_deref(), Some("north"));
+    let missing: Vec<_> = e.rules[1].keys.iter().filter(|k| !k.matches).collect();
+    assert_eq!(missing.len(), 1);
+    assert_eq!(
+        (missing[0].key, missing[0].seen.as_deref()),
+        ("trunk_group", None)
+    );
+    let e = t.explain(seen, grouped("RS-1"));
+    assert_eq!(e.rules[1].outcome.label(), "wins");
+    assert_eq!(e.rules[2].outcome.label(), "late");
+}

@@ -85,6 +85,8 @@ families! {
     LEGS_FORGOTTEN Counter "tracehop_legs_forgotten_total" [] "Legs forgotten before their time because memory was full: they are paired with none, and loops of them go unseen.";
     PASSPORTS Counter "tracehop_passports_total" ["sighting"] "Call attempts with a PASSporT whose signature is not known to be wrong, by what the sight of it is; the last three are no normal routing.";
     PASSPORTS_FORGOTTEN Counter "tracehop_passports_forgotten_total" [] "PASSporTs forgotten before their time because memory was full: replays of them go unseen.";
+    FLAG_MEMORY Gauge "tracehop_flag_memory" ["what"] "What flags remember now: callers of emergency numbers, and octets of the filters of signed numbers.";
+    FLAG_MEMORY_LOST Counter "tracehop_flag_memory_lost_total" ["what"] "What flags forgot early, for want of room: such flags are missed.";
     EVIDENCE Counter "tracehop_evidence_total" [] "Calls of which it is kept what it takes to judge them again.";
     CALLS Counter "tracehop_calls_total" ["direction", "peer", "validation"] "Call attempts by neighbour and validation. The sum is the number of records.";
     VERDICTS Counter "tracehop_verdicts_total" ["direction", "peer", "attest", "reason"] "Call attempts by neighbour, claimed attestation and the rule that decided; none where there is no such. The sum is the number of records.";

@@ -43,6 +43,15 @@ pub(super) fn put(page: &mut Page, report: &Report) {
     page.count(&f::LEGS_FORGOTTEN, &[], legs.evicted);
     page.list(&f::PASSPORTS, &[], report.replays.iter());
     page.count(&f::PASSPORTS_FORGOTTEN, &[], report.replays.evicted);
+    let m = report.memory;
+    page.size(&f::FLAG_MEMORY, &["emergency_callers"], m.callers);
+    page.size(&f::FLAG_MEMORY, &["signed_octets"], m.signed_octets);
+    let lost = [
+        ("emergency_caller", m.callers_evicted),
+        ("signed_numbers", m.signed_rotated),
+        ("neighbour", m.signed_others),
+    ];
+    page.list(&f::FLAG_MEMORY_LOST, &[], lost);
     page.count(&f::EVIDENCE, &[], report.evidence);
     page.size(&f::UNKNOWN_NEIGHBOURS, &[], report.unknown.len());
     put_behaviour(page, report);

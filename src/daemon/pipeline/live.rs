@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use super::Report;
 use crate::call::attempt::Snapshot;
 use crate::call::attempt::snapshot::Refused;
+use crate::call::classify::FlagMemory;
 use crate::call::record::Clock;
 use crate::engine::collect::CollectSettings;
 use crate::stir::credential::Credentials;
@@ -37,15 +38,29 @@ pub struct Live {
 pub struct Carried {
     before: Mutex<Option<Result<Snapshot, Refused>>>,
     after: Mutex<Option<Snapshot>>,
+    memory: Mutex<Option<FlagMemory>>,
 }
 
 impl Carried {
     /// With what an earlier run left.
-    pub fn new(before: Option<Result<Snapshot, Refused>>) -> Self {
+    pub fn new(before: Option<Result<Snapshot, Refused>>, memory: FlagMemory) -> Self {
         Self {
             before: Mutex::new(before),
             after: Mutex::default(),
+            memory: Mutex::new(Some(memory)),
         }
+    }
+
+    /// What flags remember: before the stages begin of the run before, after their end of this one. Once each.
+    pub fn take_memory(&self) -> Option<FlagMemory> {
+        let memory = self.memory.lock();
+        memory.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Leaves what flags remember.
+    pub fn leave_memory(&self, left: FlagMemory) {
+        let memory = self.memory.lock();
+        *memory.unwrap_or_else(PoisonError::into_inner) = Some(left);
     }
 
     /// What an earlier run left, once.

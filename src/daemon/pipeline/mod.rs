@@ -28,6 +28,7 @@ use crate::base::Timestamp;
 use crate::call::attempt::{AttemptCounters, AttemptLimits};
 use crate::call::classify::behaviour::BehaviourCounters;
 use crate::call::classify::campaign::CampaignCounters;
+use crate::call::classify::memory::MemoryCounters;
 use crate::call::classify::replay::ReplayCounters;
 use crate::call::classify::skew::Skews;
 use crate::call::classify::{Campaign, Finding, Flag};
@@ -191,6 +192,8 @@ pub struct Report {
     pub replays: ReplayCounters,
     /// Signers' clocks.
     pub skews: Skews,
+    /// What flags remember.
+    pub memory: MemoryCounters,
     /// Calls of which evidence was given to the store.
     pub evidence: u64,
     /// Addresses that handed calls over and that no rule knows, busiest first.

@@ -113,6 +113,9 @@ impl Collect<'_> {
         if let Some(before) = live.and_then(|l| l.carried.take_before()) {
             self.resume(before);
         }
+        if let Some(memory) = live.and_then(|l| l.carried.take_memory()) {
+            self.collector.handle_memory(memory);
+        }
         let mut early = BTreeMap::new();
         let mut next = 0;
         let (no_call, no_order) = (never(), never());
@@ -179,6 +182,7 @@ impl Collect<'_> {
         self.publish();
         if let Some(live) = live {
             live.board.show(self.report.clone());
+            live.carried.leave_memory(self.collector.take_memory());
         }
         Ok(self.report)
     }
@@ -260,6 +264,7 @@ impl Collect<'_> {
         report.legs = collector.leg_counters();
         report.replays = collector.replay_counters();
         report.skews = collector.skews().clone();
+        report.memory = collector.memory_counters();
         report.unknown = collector.unknown().busiest();
         report.unknown_evicted = collector.unknown().evicted();
         report.tallies = collector.tallies().clone();

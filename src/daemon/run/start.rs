@@ -18,11 +18,11 @@ use crate::capture::live::LiveSource;
 use crate::config::Config;
 use crate::daemon::intake::{LiveIntake, Note};
 use crate::daemon::keeper::Keeper;
-use crate::daemon::open_calls;
 use crate::daemon::pipeline::{Carried, Live, PipelineError, PipelineSettings, Report, run_intake};
 use crate::daemon::source::{Reader, Reading};
 use crate::daemon::status::{Known, Views};
 use crate::daemon::trust::Trust;
+use crate::daemon::{flag_memory, open_calls};
 use crate::engine::Assembler;
 use crate::engine::coverage::Accounts;
 use crate::engine::mirror::Mirror;
@@ -68,7 +68,10 @@ impl Daemon {
             orders: from_us,
             board: Arc::default(),
             hurry: Arc::new(AtomicBool::new(false)),
-            carried: Arc::new(Carried::new(open_calls::load(&config.store))),
+            carried: Arc::new(Carried::new(
+                open_calls::load(&config.store),
+                flag_memory::load(&config.store),
+            )),
         };
         let at_hand = trust.held().current().credentials.clone();
         let mut stages = PipelineSettings::new(&config, at_hand, judges(&config));
@@ -118,8 +121,13 @@ impl Daemon {
             .spawn(move || {
                 let ended = run_stages(&stages, keeper, intake, lost);
                 // Their records are durable now, and say that they are unfinished.
-                if let Some(snapshot) = stages.live.and_then(|l| l.carried.take_after()) {
+                let carried = stages.live.map(|l| l.carried);
+                if let Some(snapshot) = carried.as_ref().and_then(|c| c.take_after()) {
                     open_calls::save(&folder, &snapshot);
+                }
+                // A failed run leaves nothing, and learning begins anew.
+                if let Some(memory) = carried.and_then(|c| c.take_memory()) {
+                    flag_memory::save(&folder, memory);
                 }
                 ended
             })?;

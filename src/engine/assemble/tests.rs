@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::net::IpAddr;
 
 mod garbage;
+mod macs;
 mod streams;
 mod tunnels;
 

@@ -504,8 +504,9 @@ impl Collector {
     }
 
     /// Goes on with what another collector has remembered for flags.
-    pub fn remembering(self, memory: FlagMemory) -> Self {
-        Self { memory, ..self }
+    pub fn handle_memory(&mut self, memory: FlagMemory) {
+        self.memory = memory;
+        self.memory.handle_peers(&self.settings.peers);
     }
 
     /// What is remembered for flags, at the end: nothing is left.

@@ -1,10 +1,11 @@
 //! Calls that wait, and what is said of them meanwhile.
 
 use super::*;
+use crate::call::peer::{Peer, PeerKey, PeerKind, PeerRule};
 use crate::call::record::ClockSource;
 use crate::number::NumberPlan;
 use crate::stir::verify::{CallVerdict, Validation, Want};
-use crate::wire::{self, Provenance, Transport, Vlans, sip};
+use crate::wire::{self, Macs, Provenance, Transport, Vlans, sip};
 
 const HEAD: &str = "Via: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bK1\r\nFrom: <sip:+12025550123@example.net>;tag=1\r\n\
                     To: <sip:+12025550142@example.com>\r\nCall-ID: 1@example.net\r\nCSeq: 1 INVITE\r\n\r\n";
@@ -111,4 +112,99 @@ fn m2_what_was_said_of_a_call_while_it_waited_is_held_against_its_later_verdict(
     assert_eq!(waited(Some(Passed)), (Passed, true, 1));
     assert_eq!(waited(Some(Failed)), (Failed, false, 0));
     assert_eq!(waited(None), (Undetermined, false, 0));
+}
+
+/// A collector that knows us and, by a technical prefix at the same address, a reseller and its host.
+fn with_neighbours() -> Collector {
+    let rule = |name: &str, peer, net: &str| PeerRule {
+        networks: vec![net.parse().unwrap()],
+        ..PeerRule::new(name, peer)
+    };
+    let peers = vec![
+        Peer::new("us", PeerKind::Own),
+        Peer::new("host", PeerKind::Provider),
+        Peer::new("reseller", PeerKind::Provider),
+    ];
+    let rules = vec![
+        rule("us", 0, "192.0.2.0/28"),
+        PeerRule {
+            tech_prefix: Some("77#".into()),
+            macs: vec![[2; 6]],
+            ..rule("by-prefix", 2, "198.51.100.0/28")
+        },
+        rule("host", 1, "198.51.100.0/28"),
+    ];
+    let mut c = collector();
+    c.settings.peers = Arc::new(PeerTable::new(peers, rules, 1));
+    c
+}
+
+fn begun(c: &mut Collector, called: &str, flow: Flow) -> Begin {
+    let text = format!("INVITE sip:{called}@192.0.2.1 SIP/2.0\r\n{HEAD}")
+        .replace("Call-ID: 1", &format!("Call-ID: {called}"));
+    let message = sip::Message::scan(text.as_bytes()).unwrap();
+    let plan = NumberPlan::default();
+    let facts = Facts::of_invite(&message, CallVerdict::default(), &plan, &[]);
+    c.handle(judged(flow, facts, None));
+    let begin = std::iter::from_fn(|| c.poll_output()).find_map(|o| match o {
+        Output::Begin(begin) => Some(*begin),
+        _ => None,
+    });
+    begin.unwrap()
+}
+
+#[test]
+fn a_technical_prefix_comes_off_by_the_rule_that_asks_for_it_alone() {
+    let mut c = with_neighbours();
+    let by_reseller = Flow {
+        macs: Macs {
+            source: Some([2; 6]),
+            destination: None,
+        },
+        ..flow()
+    };
+    let called = |b: &Begin| b.numbers.called.map(|t| t.as_str().to_owned());
+    let number = Some("12025550142".to_owned());
+    let b = begun(&mut c, "77%2312025550142", by_reseller.clone());
+    assert_eq!(
+        (b.peer.as_deref(), called(&b)),
+        (Some("reseller"), number.clone())
+    );
+    assert_eq!((b.numbers.to, b.called_text.as_deref()), (None, None));
+    let a = &b.attribution;
+    assert_eq!(
+        (a.tech_prefix.as_deref(), a.mac, a.shared),
+        (Some("77#"), Some([2; 6]), true)
+    );
+    assert!(a.keys.contains(PeerKey::TechPrefix) && a.keys.contains(PeerKey::Networks));
+    // Of anybody else it is what was dialled.
+    let b = begun(&mut c, "77%2312025550143", flow());
+    assert_eq!(b.peer.as_deref(), Some("host"));
+    assert_eq!(called(&b).as_deref(), Some("77#12025550143"));
+    assert_eq!(
+        (b.attribution.tech_prefix, b.attribution.shared),
+        (None, false)
+    );
+    let b = begun(&mut c, "12025550142", by_reseller);
+    assert_eq!((b.peer.as_deref(), called(&b)), (Some("host"), number));
+    assert!(b.attribution.shared);
+    assert!(c.unknown().is_empty());
+}
+
+#[test]
+fn addresses_that_no_rule_knows_are_listed() {
+    let mut c = with_neighbours();
+    let stranger = Flow {
+        source: "203.0.113.9:5071".parse().unwrap(),
+        ..flow()
+    };
+    for called in ["12025550142", "12025550143"] {
+        let b = begun(&mut c, called, stranger.clone());
+        assert_eq!((b.peer, b.attribution), (None, Default::default()));
+    }
+    // What we hand on to a stranger is no stranger's call.
+    begun(&mut c, "12025550144", stranger.reversed());
+    let all = c.unknown().busiest();
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].calls, all[0].socket), (2, stranger.source));
 }

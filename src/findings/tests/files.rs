@@ -91,6 +91,11 @@ fn a_file_that_is_moved_away_or_torn_costs_nothing() {
     fs::remove_file(&path).unwrap();
     tell(3);
     assert_eq!(uids(&fs::read_to_string(&path).unwrap()), [3]);
+    // As logrotate does by default: another file has the name.
+    fs::rename(&path, &moved).unwrap();
+    fs::write(&path, "").unwrap();
+    tell(4);
+    assert_eq!(uids(&fs::read_to_string(&path).unwrap()), [4]);
     findings.stop(soon());
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 
 use base64::Engine;
@@ -38,7 +38,7 @@ impl Server {
             for stream in listener.incoming() {
                 let (seen, answers) = (seen.clone(), answers.clone());
                 std::thread::spawn(move || {
-                    let _ = serve(&stream.unwrap(), &seen, &answers);
+                    let _ = serve(stream.unwrap(), &seen, &answers);
                 });
             }
         });
@@ -62,7 +62,7 @@ impl Server {
 }
 
 fn serve(
-    stream: &TcpStream,
+    stream: impl Read + Write,
     seen: &Mutex<Vec<Got>>,
     answers: &Mutex<Vec<Option<&'static str>>>,
 ) -> std::io::Result<()> {
@@ -99,8 +99,10 @@ fn serve(
         };
         match answer {
             Some(answer) => {
-                let mut stream = stream;
-                write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\nok")?;
+                write!(
+                    reader.get_mut(),
+                    "HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\nok"
+                )?;
             }
             None => std::thread::sleep(Duration::from_secs(2)),
         }
@@ -264,4 +266,74 @@ fn without_tls_only_this_host_is_spoken_to() {
     ] {
         assert!(WebhookUrl::parse(bad).is_none(), "{bad}");
     }
+}
+
+/// A server with a certificate of an authority of its own, by name.
+fn tls_server() -> (Server, Vec<u8>) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let leaf = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&leaf, &issuer).unwrap();
+    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+    let key = PrivateKeyDer::try_from(leaf.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let got = Arc::<Mutex<Vec<Got>>>::default();
+    let seen = got.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (seen, config) = (seen.clone(), config.clone());
+            std::thread::spawn(move || {
+                let tls = ServerConnection::new(config).unwrap();
+                let answers = Mutex::new(vec![Some("200 OK")]);
+                let _ = serve(StreamOwned::new(tls, stream.unwrap()), &seen, &answers);
+            });
+        }
+    });
+    (Server { at, got }, pem.into_bytes())
+}
+
+#[test]
+fn over_tls_only_a_receiver_whose_authority_is_trusted_gets_anything() {
+    let (server, pem) = tls_server();
+    let way = |roots| {
+        let mut way = server.way();
+        let url = format!("https://localhost:{}/hook", server.at.port());
+        way.to = WebhookUrl::parse(&url).unwrap();
+        way.timeout = Duration::from_secs(10);
+        way.tries = 1;
+        way.roots = roots;
+        Way::Webhook(Box::new(way))
+    };
+    let sinks = vec![sink("trusted", way(Some(pem))), sink("stranger", way(None))];
+    let findings = Findings::start(&settings(sinks)).unwrap();
+    let (tap, view) = (findings.tap(), findings.view());
+    (1..=5).for_each(|uid| tap.tell_call(flagged(uid)));
+    wait_for("both", || {
+        counts(&view, "trusted").of(Outcome::Delivered) == 5
+            && counts(&view, "stranger").of(Outcome::Failed) == 5
+    });
+    findings.stop(soon());
+    let got = server.got();
+    got.iter().for_each(check_signature);
+    assert_eq!(
+        got.iter().flat_map(uids).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5]
+    );
 }

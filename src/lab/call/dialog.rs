@@ -79,7 +79,16 @@ pub struct Leg {
     pub answer: String,
     /// How the INVITE is written.
     pub style: Style,
+    /// The tap sees only what the caller's side sends.
+    pub one_way: bool,
+    /// Why a CANCEL or BYE is sent, where it says so.
+    pub reason: bool,
 }
+
+/// Q.850 cause of a CANCEL that says why: normal, unspecified.
+pub const CANCEL_CAUSE: u8 = 31;
+/// Q.850 cause of a BYE that says why: normal call clearing.
+pub const BYE_CAUSE: u8 = 16;
 
 impl Leg {
     /// The INVITE.
@@ -98,7 +107,7 @@ impl Leg {
     /// An INVITE within the dialog; it has no Identity.
     pub fn reinvite(&self) -> Draft {
         let branch = format!("{}r", self.branch);
-        let mut draft = self.request("INVITE", self.uri.clone(), self.cseq + 1, &branch, true);
+        let mut draft = self.request("INVITE", self.uri.clone(), self.cseq + 3, &branch, true);
         draft.headers.push(("Contact", self.contact_of_caller()));
         draft
             .headers
@@ -107,10 +116,45 @@ impl Leg {
         draft
     }
 
+    /// A request of the caller's side in the early dialog, PRACK or UPDATE.
+    pub fn early(&self, method: &'static str) -> Draft {
+        let (cseq, branch) = (
+            self.cseq + u32::from(method == "UPDATE") + 1,
+            format!("{}{method}", self.branch),
+        );
+        let mut draft = self.request(method, self.uri.clone(), cseq, &branch, true);
+        if method == "PRACK" {
+            draft
+                .headers
+                .push(("RAck", format!("1 {} INVITE", self.cseq)));
+        } else {
+            draft.headers.push(("Contact", self.contact_of_caller()));
+            draft
+                .headers
+                .push(("Content-Type", "application/sdp".to_owned()));
+            draft.body.clone_from(&self.offer);
+        }
+        draft
+    }
+
+    /// The answer to [`Leg::early`].
+    pub fn early_ok(&self, method: &'static str) -> Draft {
+        let cseq = self.cseq + u32::from(method == "UPDATE") + 1;
+        self.response(200, method, cseq, &format!("{}{method}", self.branch), true)
+    }
+
+    /// A provisional answer that wants PRACK (RFC 3262).
+    pub fn reliable(&self) -> Draft {
+        let mut draft = self.answer(183);
+        draft.headers.push(("Require", "100rel".to_owned()));
+        draft.headers.push(("RSeq", "1".to_owned()));
+        draft
+    }
+
     /// The answer to [`Leg::reinvite`].
     pub fn reinvite_ok(&self) -> Draft {
         let branch = format!("{}r", self.branch);
-        let mut draft = self.response(200, "INVITE", self.cseq + 1, &branch, true);
+        let mut draft = self.response(200, "INVITE", self.cseq + 3, &branch, true);
         draft.headers.push(("Contact", self.contact_of_called()));
         draft
             .headers
@@ -124,7 +168,7 @@ impl Leg {
         self.request(
             "ACK",
             self.uri.clone(),
-            self.cseq + 1,
+            self.cseq + 3,
             &format!("{}ra", self.branch),
             true,
         )
@@ -143,6 +187,7 @@ impl Leg {
                 "Proxy-Authenticate",
                 format!("Digest realm=\"example-voice.example\", nonce=\"{}\", algorithm=MD5, qop=\"auth\"", self.to_tag),
             )),
+            300..=399 => draft.headers.push(("Contact", format!("<{}>", self.uri))),
             404 => draft.headers.push(("Reason", "Q.850;cause=1;text=\"Unallocated number\"".to_owned())),
             486 => draft.headers.push(("Reason", "Q.850;cause=17;text=\"User busy\"".to_owned())),
             // RFC 9410: one value for each header that failed; here there is one at most.
@@ -172,7 +217,14 @@ impl Leg {
 
     /// The CANCEL.
     pub fn cancel(&self) -> Draft {
-        self.request("CANCEL", self.uri.clone(), self.cseq, &self.branch, false)
+        let mut draft = self.request("CANCEL", self.uri.clone(), self.cseq, &self.branch, false);
+        if self.reason {
+            draft.headers.push((
+                "Reason",
+                format!("Q.850;cause={CANCEL_CAUSE};text=\"Normal, unspecified\""),
+            ));
+        }
+        draft
     }
 
     /// The answer to the CANCEL.
@@ -183,11 +235,20 @@ impl Leg {
     /// The BYE of either side.
     pub fn bye(&self, by_caller: bool) -> Draft {
         let branch = format!("{}b", self.branch);
+        let why = self.reason.then(|| {
+            (
+                "Reason",
+                format!("Q.850;cause={BYE_CAUSE};text=\"Normal call clearing\""),
+            )
+        });
         if by_caller {
-            return self.request("BYE", self.uri.clone(), self.cseq + 2, &branch, true);
+            let mut draft = self.request("BYE", self.uri.clone(), self.cseq + 4, &branch, true);
+            draft.headers.extend(why);
+            return draft;
         }
         let uri = format!("sip:{}@{}", self.contact, self.caller());
         let mut draft = self.request("BYE", uri, 1, &branch, true);
+        draft.headers.extend(why);
         for (name, value) in &mut draft.headers {
             match *name {
                 "Via" => *value = via(&self.path, self.called(), &branch),
@@ -203,12 +264,17 @@ impl Leg {
     pub fn bye_ok(&self, by_caller: bool) -> Draft {
         let mut draft = self.bye(by_caller);
         draft.start = Start::Response { code: 200 };
-        draft.headers.retain(|(name, _)| *name != "Max-Forwards");
+        draft
+            .headers
+            .retain(|(name, _)| !matches!(*name, "Max-Forwards" | "Reason"));
         draft
     }
 
     /// Puts a message on the tape; `by_caller` says which side sends it.
     pub fn send(&self, tape: &mut Tape, at: i64, by_caller: bool, draft: &Draft) {
+        if self.one_way && !by_caller {
+            return;
+        }
         tape.sent.push(Sent {
             at,
             path: self.path,
@@ -305,7 +371,8 @@ impl Leg {
     }
 }
 
-fn via(path: &Path, host: std::net::SocketAddr, branch: &str) -> String {
+/// A Via value.
+pub fn via(path: &Path, host: std::net::SocketAddr, branch: &str) -> String {
     let transport = match path.transport {
         Transport::Udp => "UDP",
         Transport::Tcp => "TCP",

@@ -1,23 +1,18 @@
 //! The course of a call: in which order, and after how long, both legs say what.
 
-use super::bridge::{Bridge, MS};
-use super::dialog::{Leg, Loss};
-use super::plan::{Outcome, Plan};
+use super::bridge::{Bridge, Course, MOVED, MS, Marked, NO_CIRCUIT, UNANSWERED};
+use super::dialog::{BYE_CAUSE, Leg, Loss};
+use super::plan::{Outcome, Plan, Tried};
+use crate::call::record::ReleasedBy;
 use crate::lab::kind::{Defect, Kind, Trouble};
 use crate::lab::network::STRANGER;
 use crate::wire::Transport;
 
 impl Bridge<'_> {
     /// Every message of both legs.
-    pub(super) fn dialog(
-        &mut self,
-        plan: &Plan,
-        ingress: &Leg,
-        egress: Option<&Leg>,
-        [mark_in, mark_out]: [Option<usize>; 2],
-    ) {
+    pub(super) fn dialog(&mut self, plan: &Plan, course: &Course) {
         let mut begun = plan.at;
-        let mut ingress = ingress.clone();
+        let Marked(mut ingress, mark_in) = course.ingress.clone();
         let loss = match plan.kind {
             Kind::Trouble(Trouble {
                 defect: Defect::LostFragment,
@@ -56,13 +51,31 @@ impl Bridge<'_> {
         if plan.extras.forked_in {
             self.merged(plan, &ingress, begun);
         }
-        let egress = egress.map(|leg| {
-            // The delay counts from the INVITE that we accept.
-            let at = begun + self.rng.between(8, 78) * MS + self.rng.between(0, 999_999);
-            leg.send_invite(&mut self.tape, at, mark_out, Loss::None);
+        // The delay counts from the INVITE that we accept.
+        let mut at = begun + self.rng.between(8, 78) * MS + self.rng.between(0, 999_999);
+        if let Some(Marked(leg, mark)) = &course.tried {
+            at = self.in_vain(plan, leg, *mark, at);
+        }
+        let egress = course.egress.as_ref().map(|Marked(leg, mark)| {
+            leg.send_invite(&mut self.tape, at, *mark, Loss::None);
             (leg, at)
         });
-        self.end(plan, &ingress, egress, begun);
+        let marks = [mark_in, course.egress.as_ref().and_then(|m| m.1)];
+        self.end(plan, &ingress, egress, begun, marks);
+    }
+
+    /// A try that is refused, or told where to go instead. Gives when the next may begin.
+    fn in_vain(&mut self, plan: &Plan, leg: &Leg, mark: Option<usize>, at: i64) -> i64 {
+        let code = match plan.tried {
+            Tried::Other(_) => NO_CIRCUIT,
+            _ => MOVED,
+        };
+        let refused = at + self.rng.between(25, 90) * MS;
+        leg.send_invite(&mut self.tape, at, mark, Loss::None);
+        leg.send(&mut self.tape, at + 9 * MS, false, &leg.answer(100));
+        leg.send(&mut self.tape, refused, false, &leg.answer(code));
+        leg.send(&mut self.tape, refused + 2 * MS, true, &leg.ack(code));
+        refused + 5 * MS
     }
 
     /// The upstream's second branch: our other controller sees the same Call-ID, tag and CSeq and says so (RFC 3261 §8.2.2.2).
@@ -80,7 +93,14 @@ impl Bridge<'_> {
         other.send(&mut self.tape, begun + 23 * MS, true, &other.ack(482));
     }
 
-    fn end(&mut self, plan: &Plan, ingress: &Leg, egress: Option<(&Leg, i64)>, begun: i64) {
+    fn end(
+        &mut self,
+        plan: &Plan,
+        ingress: &Leg,
+        egress: Option<(&Leg, i64)>,
+        begun: i64,
+        marks: [Option<usize>; 2],
+    ) {
         // Without a second leg our own platform rings the customer.
         let started = egress.map_or(begun + 20 * MS, |(_, at)| at);
         let rtt = self.rng.between(9, 30) * MS;
@@ -93,7 +113,11 @@ impl Bridge<'_> {
                 talk,
                 by_caller,
             } => {
-                self.ring(ingress, egress, started + rtt + ring / 6);
+                let rings = started + rtt + ring / 6;
+                if plan.extras.early {
+                    self.early(ingress, egress, rings);
+                }
+                self.ring(ingress, egress, rings + 150 * MS);
                 self.final_answer(ingress, egress, started + rtt + ring, 200);
                 let answered = started + rtt + ring;
                 if plan.extras.forked_out {
@@ -102,7 +126,20 @@ impl Bridge<'_> {
                 if plan.extras.reinvited {
                     self.reinvite(ingress, egress, answered + talk / 2);
                 }
-                self.hang_up(ingress, egress, answered + talk, by_caller);
+                self.hang_up(ingress, egress, answered, answered + talk, by_caller, marks);
+            }
+            Outcome::Glare { ring } => {
+                let answered = started + rtt + ring;
+                self.ring(ingress, egress, started + rtt + ring / 4);
+                ingress.send(&mut self.tape, answered + 2 * MS, true, &ingress.cancel());
+                self.final_answer(ingress, egress, answered, 200);
+                ingress.send(
+                    &mut self.tape,
+                    answered + 6 * MS,
+                    false,
+                    &ingress.cancel_ok(),
+                );
+                self.hang_up(ingress, egress, answered, answered + 45 * MS, true, marks);
             }
             Outcome::Final { code, after } => {
                 if after > 700 * MS && code != 486 {
@@ -120,11 +157,26 @@ impl Bridge<'_> {
             Outcome::Silence => {
                 if let Some((leg, at)) = egress.filter(|(l, _)| l.path.transport == Transport::Udp)
                 {
-                    for again in [500, 1_500, 3_500] {
+                    for again in UNANSWERED {
                         leg.send_invite(&mut self.tape, at + again * MS, None, Loss::None);
                     }
                 }
                 self.final_answer(ingress, None, started + 4_200 * MS, 504);
+            }
+        }
+    }
+
+    /// A provisional answer that is acknowledged, and an offer in the early dialog.
+    fn early(&mut self, ingress: &Leg, egress: Option<(&Leg, i64)>, at: i64) {
+        let legs = [
+            Some((ingress, at + 3 * MS)),
+            egress.map(|(leg, _)| (leg, at)),
+        ];
+        for (leg, at) in legs.into_iter().flatten() {
+            leg.send(&mut self.tape, at, false, &leg.reliable());
+            for (method, at) in [("PRACK", at + 20 * MS), ("UPDATE", at + 60 * MS)] {
+                leg.send(&mut self.tape, at, true, &leg.early(method));
+                leg.send(&mut self.tape, at + 18 * MS, false, &leg.early_ok(method));
             }
         }
     }
@@ -174,10 +226,24 @@ impl Bridge<'_> {
             .replace(&leg.path.theirs.to_string(), &other.path.theirs.to_string());
         other.branch += "-2";
         other.to_tag = self.rng.hex(10);
+        other.reason = false;
         other.send_invite(&mut self.tape, at + 2 * MS, None, Loss::None);
         other.send(&mut self.tape, at + 31 * MS, false, &other.answer(100));
         other.send(&mut self.tape, at + 210 * MS, false, &other.answer(180));
-        self.cancel(&other, None, answered + 12 * MS);
+        if !plan.extras.both_answer {
+            self.cancel(&other, None, answered + 12 * MS);
+            return;
+        }
+        // Too late for CANCEL: taken, and let go at once.
+        other.send(&mut self.tape, answered + 9 * MS, false, &other.answer(200));
+        other.send(&mut self.tape, answered + 13 * MS, true, &other.ack(200));
+        other.send(&mut self.tape, answered + 15 * MS, true, &other.bye(true));
+        other.send(
+            &mut self.tape,
+            answered + 30 * MS,
+            false,
+            &other.bye_ok(true),
+        );
     }
 
     fn reinvite(&mut self, ingress: &Leg, egress: Option<(&Leg, i64)>, at: i64) {
@@ -192,15 +258,26 @@ impl Bridge<'_> {
         }
     }
 
-    fn hang_up(&mut self, ingress: &Leg, egress: Option<(&Leg, i64)>, at: i64, by_caller: bool) {
+    fn hang_up(
+        &mut self,
+        ingress: &Leg,
+        egress: Option<(&Leg, i64)>,
+        answered: i64,
+        at: i64,
+        by_caller: bool,
+        [mark_in, mark_out]: [Option<usize>; 2],
+    ) {
         let second = at + 3 * MS;
         let (first, second) = if by_caller {
             (at, second)
         } else {
             (second, at)
         };
-        let legs = [Some((ingress, first)), egress.map(|(leg, _)| (leg, second))];
-        for (leg, at) in legs.into_iter().flatten() {
+        let legs = [
+            Some((ingress, mark_in, answered + 3 * MS, first)),
+            egress.map(|(leg, _)| (leg, mark_out, answered, second)),
+        ];
+        for (leg, mark, answered, at) in legs.into_iter().flatten() {
             leg.send(&mut self.tape, at, by_caller, &leg.bye(by_caller));
             leg.send(
                 &mut self.tape,
@@ -208,6 +285,18 @@ impl Bridge<'_> {
                 !by_caller,
                 &leg.bye_ok(by_caller),
             );
+            let unseen = leg.one_way && !by_caller;
+            let truth = mark.and_then(|m| self.truth.get_mut(m));
+            let Some(truth) = truth.filter(|_| !unseen) else {
+                continue;
+            };
+            let by = if by_caller {
+                ReleasedBy::Caller
+            } else {
+                ReleasedBy::Called
+            };
+            truth.released = Some((at, ((at - answered) / MS) as u32, by));
+            truth.cause = leg.reason.then_some(BYE_CAUSE);
         }
     }
 }

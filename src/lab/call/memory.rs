@@ -28,6 +28,11 @@ fn signed(planner: &mut Planner, at: i64, up: &str) -> Option<Plan> {
     let mut plan = planner.ordinary(at, up, down);
     planner.sign(&mut plan);
     plan.memory.set_apart = true;
+    // Over before its like comes: else that one would be a call of ours which comes back.
+    plan.outcome = Outcome::Final {
+        code: 486,
+        after: 300_000_000,
+    };
     Some(plan)
 }
 

@@ -3,6 +3,7 @@
 use crate::call::classify::{Flag, Verstat};
 use crate::lab::kind::Kind;
 use crate::lab::network::Neighbour;
+use crate::lab::truth::Behaviour;
 use crate::stir::verify::Attestation;
 
 /// One second in nanoseconds.
@@ -36,6 +37,8 @@ pub struct Plan {
     pub called: String,
     /// What happens to it with us.
     pub route: Route,
+    /// What we tried before the downstream that takes it.
+    pub tried: Tried,
     /// How it ends.
     pub outcome: Outcome,
     /// What else happens.
@@ -48,6 +51,14 @@ pub struct Plan {
     pub spoofed: Spoofed,
     /// What other calls have to do with it.
     pub memory: Memory,
+    /// Its headers are those of other neighbours.
+    pub imitates: bool,
+    /// What From holds instead of a number.
+    pub odd: Option<&'static str>,
+    /// The INVITE says that an answering point calls back.
+    pub claims_callback: bool,
+    /// What it is a part of.
+    pub behaviour: Option<Behaviour>,
 }
 
 /// What only a memory of other calls tells; see [`super::memory`].
@@ -63,6 +74,8 @@ pub struct Memory {
     pub verstat: Option<Verstat>,
     /// Signed by the one whose clock is slow.
     pub slow_signer: bool,
+    /// Calls with the same number here have the same Session-ID and charging identifier: it is one call, on its way again.
+    pub session: Option<u64>,
 }
 
 /// What is remarkable about the caller's number.
@@ -90,6 +103,18 @@ pub enum Route {
     Translated(String),
 }
 
+/// What we tried first with a call, in vain: each try is a leg of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Tried {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Another downstream, which had no circuit: route advance.
+    Other(&'static Neighbour),
+    /// Another host of the downstream, which named this one (3xx).
+    Redirected,
+}
+
 /// How an attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -114,6 +139,11 @@ pub enum Outcome {
         /// After how long.
         after: i64,
     },
+    /// The caller gives up in the instant in which the called side answers: the answer wins, and BYE follows (RFC 3261 §15).
+    Glare {
+        /// Ringing.
+        ring: i64,
+    },
     /// We refuse it ourselves.
     RefusedHere {
         /// With which code.
@@ -136,6 +166,20 @@ pub struct Extras {
     pub challenged: bool,
     /// An INVITE within the dialog.
     pub reinvited: bool,
+    /// Both branches of our fork answer, one a little later; we take the first.
+    pub both_answer: bool,
+    /// A provisional answer that is acknowledged (PRACK), and an offer before the answer (UPDATE).
+    pub early: bool,
+    /// CANCEL or BYE says why.
+    pub reason: bool,
+    /// We are a proxy for it: Call-ID, tags and CSeq stay, Via and Record-Route are added.
+    pub proxied: bool,
+    /// What goes out has a session description of its own.
+    pub rewritten: bool,
+    /// The tap sees only what the caller's side sends on the leg that comes in.
+    pub one_way_in: bool,
+    /// The same on the leg that goes out.
+    pub one_way_out: bool,
     /// The tap loses the first fragment of the INVITE, so that nobody can tell what the others belonged to.
     pub headless: bool,
 }
@@ -147,6 +191,8 @@ pub struct Scope {
     pub start: i64,
     /// How long it lasts.
     pub span: i64,
+    /// When the run began that it is a part of.
+    pub run: i64,
     /// About how many calls.
     pub calls: usize,
     /// Whether the tap loses something.

@@ -4,18 +4,19 @@
 //! split between letters is a guess); 0.4 % signed for another called number and 0.1 % for another calling number (published for
 //! June 2021). Every trouble comes up at least twice.
 
-use super::plan::{Extras, Memory, Outcome, Plan, Route, SECOND, Scope, Spoofed};
+use std::collections::BTreeSet;
+
+use super::bridge::MOVED;
+use super::plan::{
+    Extras, Memory, Outcome, Plan, Route, SECOND, Scope, Spoofed, TRACED_AREA, Tried,
+};
 use crate::lab::kind::{Defect, Kind, TROUBLES, Trouble};
+use crate::lab::lists::LISTED_AREAS;
 use crate::lab::network::{NEIGHBOURS, Neighbour, OWN_NUMBERS};
 use crate::lab::random::Random;
 use crate::stir::verify::Attestation;
 use crate::wire::Transport;
 
-/// Area codes of the numbers in use; the line numbers are always 555-01xx.
-const AREAS: [&str; 16] = [
-    "202", "212", "215", "303", "312", "404", "415", "512", "602", "617", "702", "713", "786",
-    "816", "916", "971",
-];
 /// Toll-free area codes.
 const TOLL_FREE: [&str; 5] = ["800", "833", "844", "866", "888"];
 /// Plans everything, in order of time.
@@ -32,6 +33,8 @@ pub fn plan(scope: Scope, seed: u64) -> Vec<Plan> {
     plans.extend(planner.before());
     plans.extend(super::cases::cases(&mut planner));
     plans.extend(super::memory::calls(&mut planner));
+    plans.extend(super::marked::calls(&mut planner));
+    super::behaviour::calls(&mut planner, &mut plans);
     plans.sort_by_key(|p| p.at);
     plans
 }
@@ -75,6 +78,7 @@ impl Planner {
             anonymous: false,
             called: self.number(),
             route: Route::Through,
+            tried: Tried::Nothing,
             outcome: Outcome::Answered {
                 ring: 4 * SECOND,
                 talk: 30 * SECOND,
@@ -88,6 +92,10 @@ impl Planner {
             case: None,
             spoofed: Spoofed::No,
             memory: Memory::default(),
+            imitates: false,
+            odd: None,
+            claims_callback: false,
+            behaviour: None,
         }
     }
 
@@ -101,9 +109,17 @@ impl Planner {
         plan.kind = Kind::Valid(plan.attest);
     }
 
+    /// Some number in use: the line is always 555-01xx, the area code any that can be, so that there are 60,000.
     fn number(&mut self) -> String {
         loop {
-            let number = format!("1{}55501{:02}", self.rng.pick(&AREAS), self.rng.below(100));
+            let area = self.rng.between(200, 989);
+            let (tens, ones) = (area / 10 % 10, area % 10);
+            let special = tens == 9 || tens == 1 && ones == 1 || area >= 800 && tens == ones;
+            let text = area.to_string();
+            if special || text == TRACED_AREA || LISTED_AREAS.contains(&&*text) {
+                continue;
+            }
+            let number = format!("1{area}55501{:02}", self.rng.below(100));
             if !OWN_NUMBERS.iter().any(|own| number.starts_with(own)) {
                 return number;
             }
@@ -122,7 +138,38 @@ impl Planner {
 
     /// One of our own numbers.
     pub fn own_number(&mut self) -> String {
-        format!("1202555014{}", self.rng.below(10))
+        match self.rng.below(11) {
+            0 => format!("1202555014{}", self.rng.below(10)),
+            // The last ten are protected, or flooded.
+            _ => format!("170355501{:02}", self.rng.below(90)),
+        }
+    }
+
+    /// Its like with other numbers.
+    pub fn with(&self, rng: Random) -> Self {
+        Self {
+            rng,
+            scope: self.scope,
+            families: 0,
+        }
+    }
+
+    /// The number of a new call.
+    pub fn family(&mut self) -> usize {
+        self.families += 1;
+        self.families
+    }
+
+    /// A number that a neighbour has signed for before, mostly: a thousand of them are its customers'.
+    fn signed_number(&mut self, of: &Neighbour) -> String {
+        let place = NEIGHBOURS.iter().position(|n| n.id == of.id).unwrap_or(0);
+        format!(
+            "1{}{}{}55501{:02}",
+            2 + place % 6,
+            self.rng.index(9),
+            2 + place % 7,
+            self.rng.below(100)
+        )
     }
 
     fn toll_free(&mut self) -> String {
@@ -137,7 +184,8 @@ impl Planner {
         &NEIGHBOURS[self.rng.weighted(NEIGHBOURS.iter().map(|n| n.up))]
     }
 
-    fn downstream(&mut self) -> &'static Neighbour {
+    /// One that takes calls.
+    pub fn downstream(&mut self) -> &'static Neighbour {
         &NEIGHBOURS[self.rng.weighted(NEIGHBOURS.iter().map(|n| n.down))]
     }
 
@@ -173,10 +221,15 @@ impl Planner {
         plans
     }
 
-    /// What a call from a provider may be like. Half of them are signed, which makes 40 % of all calls.
+    /// What a call from a provider may be like. Nearly half of them are signed, which makes, with those in trouble, 40 % of all calls.
     fn provider_call(&mut self, plan: &mut Plan) {
-        if self.rng.chance(0.49) {
+        if self.rng.chance(0.47) {
             self.sign(plan);
+            if let (Attestation::A, Some(up)) = (plan.attest, plan.upstream)
+                && !self.rng.chance(0.003)
+            {
+                plan.calling = self.signed_number(up);
+            }
             match self.rng.below(100) {
                 0..=5 => plan.kind = Kind::QuotedPpt,
                 6 => plan.kind = Kind::CompactName,
@@ -236,8 +289,13 @@ impl Planner {
                 code: 503,
                 after: ms(&mut self.rng, 25, 120),
             },
-            96 | 97 => Outcome::RefusedHere { code: 503 },
-            98 => Outcome::RefusedHere { code: 403 },
+            96 => Outcome::Glare {
+                ring: ms(&mut self.rng, 1_500, 9_000),
+            },
+            97 => Outcome::RefusedHere { code: 503 },
+            98 => Outcome::RefusedHere {
+                code: if self.rng.chance(0.5) { 403 } else { MOVED },
+            },
             _ => Outcome::Silence,
         }
     }
@@ -250,6 +308,25 @@ impl Planner {
         plan.extras.forked_out =
             answered && plan.downstream.hosts.len() > 1 && self.rng.chance(0.04);
         plan.extras.reinvited = answered && self.rng.chance(0.06);
+        plan.extras.both_answer = plan.extras.forked_out && self.rng.chance(0.3);
+        plan.extras.early = answered && self.rng.chance(0.05);
+        plan.extras.reason = self.rng.chance(0.5);
+        plan.extras.rewritten = self.rng.chance(0.12);
+        plan.extras.proxied = !plan.extras.challenged && self.rng.chance(0.05);
+        if udp && self.rng.chance(0.02) {
+            plan.extras.one_way_in = true;
+            (plan.extras.forked_in, plan.extras.retransmitted) = (false, false);
+        }
+        if plan.downstream.transport == Transport::Udp && self.rng.chance(0.02) {
+            plan.extras.one_way_out = true;
+            plan.extras.forked_out = false;
+        }
+        let other = self.downstream();
+        plan.tried = match self.rng.below(100) {
+            0..=3 if other.id != plan.downstream.id => Tried::Other(other),
+            4..=6 => Tried::Redirected,
+            _ => Tried::Nothing,
+        };
     }
 
     /// Puts every trouble on calls that were in order so far.
@@ -319,8 +396,20 @@ impl Planner {
     /// Calls of which the tap loses all but the end: in the capture they have one leg only.
     fn headless(&mut self, plans: &mut [Plan]) {
         let scope = self.scope;
+        // Attempts of one call have one PASSporT, and this one gets its own.
+        let mut seen = BTreeSet::new();
+        let retried: BTreeSet<_> = plans
+            .iter()
+            .map(|p| p.family)
+            .filter(|f| !seen.insert(*f))
+            .collect();
         for _ in 0..2 {
-            let fits = |p: &Plan| may_lose(p, scope) && p.route == Route::Through;
+            let fits = |p: &Plan| {
+                may_lose(p, scope)
+                    && p.route == Route::Through
+                    && !matches!(p.outcome, Outcome::RefusedHere { .. })
+                    && !retried.contains(&p.family)
+            };
             if let Some(plan) = self.victim(plans, fits).filter(|_| scope.lossy) {
                 plan.kind = Kind::Valid(plan.attest);
                 plan.extras = Extras {
@@ -475,6 +564,7 @@ mod tests {
         let scope = Scope {
             start: 0,
             span: 900 * SECOND,
+            run: 0,
             calls: 3_000,
             lossy: true,
         };
@@ -500,8 +590,11 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_555_01xx_ranges() {
-        for p in plans() {
-            for number in [&p.calling, &p.called] {
+        for p in plans().iter().filter(|p| p.odd.is_none()) {
+            for number in [&p.calling, &p.called]
+                .into_iter()
+                .filter(|n| n.len() == 11)
+            {
                 assert_eq!(number.get(4..9), Some("55501"), "{number}");
             }
         }

@@ -1,5 +1,6 @@
 //! How numbers, addresses and the usual headers are written by the switches on both sides.
 
+use super::marked::SOS;
 use super::plan::Plan;
 use crate::lab::network::{Neighbour, ROUTING_NUMBER, TECH_PREFIX, Writing};
 use crate::lab::random::Random;
@@ -7,6 +8,8 @@ use crate::lab::random::Random;
 /// A number as a user part or `tel:` number.
 fn written(number: &str, writing: Writing) -> String {
     match writing {
+        // Short codes are dialled as they are.
+        _ if number.len() <= 6 => number.to_owned(),
         Writing::Ten => number.strip_prefix('1').unwrap_or(number).to_owned(),
         Writing::Eleven => number.to_owned(),
         _ => format!("+{number}"),
@@ -15,6 +18,9 @@ fn written(number: &str, writing: Writing) -> String {
 
 /// A number as the value of From, To or P-Asserted-Identity.
 pub fn address(number: &str, writing: Writing, host: &str) -> String {
+    if number == SOS {
+        return format!("<{SOS}>");
+    }
     match writing {
         Writing::Tel => format!("<tel:+{number}>"),
         _ => format!("<sip:{}@{host};user=phone>", written(number, writing)),
@@ -23,6 +29,9 @@ pub fn address(number: &str, writing: Writing, host: &str) -> String {
 
 /// A number as a Request-URI.
 pub fn request_uri(number: &str, writing: Writing, host: &str) -> String {
+    if number == SOS {
+        return SOS.to_owned();
+    }
     match writing {
         Writing::Tel => format!("tel:+{number}"),
         Writing::International => format!("sip:011{number}@{host}"),
@@ -34,6 +43,9 @@ pub fn request_uri(number: &str, writing: Writing, host: &str) -> String {
 
 /// The canonical number in an address that we wrote ourselves.
 pub fn number_in(address: &str) -> String {
+    if address.contains(SOS) {
+        return SOS.to_owned();
+    }
     let digits: String = address
         .chars()
         .skip_while(|c| *c != ':')
@@ -52,6 +64,9 @@ pub fn from_value(plan: &Plan, writing: Writing, host: &str) -> String {
     if plan.anonymous {
         return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
     }
+    if let Some(odd) = plan.odd {
+        return format!("<sip:{odd}@{host};user=phone>");
+    }
     address(plan.shown.as_ref().unwrap_or(&plan.calling), writing, host)
 }
 
@@ -63,6 +78,9 @@ pub fn caller_headers(plan: &Plan, writing: Writing, host: &str) -> Vec<(&'stati
     }
     if plan.anonymous {
         headers.push(("Privacy", "id".to_owned()));
+    }
+    if plan.claims_callback {
+        headers.push(("Priority", "psap-callback".to_owned()));
     }
     headers
 }

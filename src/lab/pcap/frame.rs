@@ -246,8 +246,15 @@ fn link(way: &Way, ethertype: EtherType, packet: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; ETHERNET + VLAN * tags.len()];
     bytes.extend_from_slice(packet);
     if let Some(mut p) = MutableEthernetPacket::new(&mut bytes) {
-        p.set_source(mac(way.source().ip()));
-        p.set_destination(mac(way.destination().ip()));
+        let (theirs, ours) = (way.path.theirs.ip(), way.path.ours.ip());
+        let router = way.path.mac.map_or_else(|| mac(theirs), MacAddr::from);
+        let (from, to) = if way.to_us {
+            (router, mac(ours))
+        } else {
+            (mac(ours), router)
+        };
+        p.set_source(from);
+        p.set_destination(to);
         p.set_ethertype(tag_type(0));
     }
     for (i, tag) in tags.iter().enumerate() {

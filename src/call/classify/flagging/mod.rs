@@ -243,8 +243,9 @@ fn flag_signer(call: &Subject<'_>, out: &mut Flagged) {
     let (Validation::Passed, Some(spc)) = (v.validation, &v.spc) else {
         return;
     };
-    let expected = |code: &Box<str>| code.eq_ignore_ascii_case(spc);
-    if !call.signers.is_empty() && !call.signers.iter().any(expected) {
+    let mut codes = call.signers.iter();
+    let expected = codes.any(|code| code.eq_ignore_ascii_case(spc));
+    if !call.signers.is_empty() && !expected {
         let all: Vec<&str> = call.signers.iter().map(|c| &**c).collect();
         let note = format!("signed by {spc}, expected {}", all.join(" "));
         out.add(Flag::SignerUnexpected, &note);

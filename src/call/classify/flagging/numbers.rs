@@ -68,11 +68,13 @@ fn of_block(place: Place, tn: &Tn, settings: &FlagSettings, out: &mut Flagged) {
 
 /// Adds `neighbour-spoof`. Emergency calls, and calls back, are not asked.
 pub(super) fn flag_neighbour(call: &Subject<'_>, out: &mut Flagged) {
-    if call.is_from_outside() && !out.exempt && !verdict::is_validated_a(call.verdict) {
-        if let Some((npa, nxx)) = shared_exchange(call) {
-            let note = format!("both numbers are of {npa}-{nxx:03}");
-            out.add(Flag::NeighbourSpoof, &note);
-        }
+    if call.is_from_outside()
+        && !out.exempt
+        && !verdict::is_validated_a(call.verdict)
+        && let Some((npa, nxx)) = shared_exchange(call)
+    {
+        let note = format!("both numbers are of {npa}-{nxx:03}");
+        out.add(Flag::NeighbourSpoof, &note);
     }
 }
 
