@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::*;
-use crate::call::classify::Flag;
+use crate::call::classify::{Flag, FlagMemory};
 use crate::call::peer::PeerTable;
 use crate::call::record::{Clock, ClockSource, State};
 use crate::daemon::keeper::Keeper;
@@ -113,7 +113,7 @@ impl Daemon {
         let before = open_calls::load(self.folder.path());
         let live = self.settings.live.as_mut().unwrap();
         live.orders = from;
-        live.carried = Arc::new(Carried::new(before));
+        live.carried = Arc::new(Carried::new(before, FlagMemory::default()));
         Self { orders, ..self }
     }
 
