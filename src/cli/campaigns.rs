@@ -77,7 +77,9 @@ impl Show {
 
     fn wants(&self, campaign: &Campaign) -> bool {
         let peer = campaign.peer.as_deref().unwrap_or("unknown");
-        self.peer.as_deref().is_none_or(|p| p == peer)
+        // One whose calls have all gone to campaigns of their numbers is none any more.
+        campaign.volume > 0
+            && self.peer.as_deref().is_none_or(|p| p == peer)
             && (!self.open || campaign.state == CampaignState::Open)
     }
 }

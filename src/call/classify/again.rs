@@ -204,6 +204,10 @@ impl Again {
             if campaign.last < self.since {
                 continue;
             }
+            if campaign.volume == 0 {
+                self.found.remove(&campaign.id);
+                continue;
+            }
             let known = self.found.contains_key(&campaign.id);
             if known || self.found.len() < SHOWN {
                 self.found.insert(campaign.id.clone(), campaign);

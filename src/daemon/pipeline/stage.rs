@@ -314,7 +314,10 @@ impl Collect<'_> {
                     store.append_campaign(&campaign)?;
                     report.campaigns += 1;
                     let closed = &mut report.campaigns_closed;
-                    if campaign.state == CampaignState::Closed && closed.len() < SHOWN {
+                    if campaign.state == CampaignState::Closed
+                        && campaign.volume > 0
+                        && closed.len() < SHOWN
+                    {
                         closed.push(Arc::new((*campaign).clone()));
                     }
                     if let Some(tap) = self.findings {

@@ -353,7 +353,8 @@ impl Campaigns {
             // The last call was never counted here.
             *n = n.saturating_sub(taken - u64::from(taken > 0 && last.contains(*flag)));
         }
-        if group.volume == 0 && group.told.is_none() {
+        // One that was open is told once more, as closed and empty.
+        if group.volume == 0 {
             self.close(key);
         }
     }
