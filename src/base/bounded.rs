@@ -113,6 +113,11 @@ impl<K: Hash + Eq + Clone, V> BoundedMap<K, V> {
         out
     }
 
+    /// When the oldest entry was put in.
+    pub fn oldest_since(&self) -> Option<Timestamp> {
+        self.slab.get(self.oldest as usize).map(|n| n.born)
+    }
+
     /// Takes out one entry older than the age limit; call until it gives `None`.
     pub fn poll_expired(&mut self, now: Timestamp) -> Option<(K, V)> {
         let oldest = self.slab.get(self.oldest as usize)?;

@@ -213,12 +213,13 @@ impl Attempt {
     }
 
     /// An End that goes out.
-    pub fn ended(&mut self, end: End) -> Ended {
+    pub fn ended(&mut self, end: End, at: Timestamp) -> Ended {
         let spoken_against = end.stir_cause.is_some() && !std::mem::replace(&mut self.told, true);
         Ended {
             end,
             place: self.place,
             spoken_against,
+            at,
         }
     }
 

@@ -93,6 +93,8 @@ pub struct Ended {
     pub place: u32,
     /// Whether this is the first of the attempt's ends that has a `stir_cause`.
     pub spoken_against: bool,
+    /// When that was: the time of the message that brought it, or the deadline that passed. Whoever lets time pass, and how often, changes nothing.
+    pub at: Timestamp,
 }
 
 /// What did not go as a call goes.
@@ -130,6 +132,8 @@ pub struct Attempts {
     ends: VecDeque<Ended>,
     limits: AttemptLimits,
     now: Timestamp,
+    /// The time of the last message. It may run back, which `now` does not.
+    at: Timestamp,
     /// What was open when the source ended.
     closing: Option<OldestFirst<Key, Attempt>>,
     /// Attempts whose key is split.
@@ -157,6 +161,17 @@ impl Key {
     fn split(self, by: u64) -> Self {
         Self { split: by, ..self }
     }
+}
+
+/// What may end an attempt by time. At the same moment, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// It was over, and what could come late has come.
+    Lingering,
+    /// Nobody answered.
+    Ringing,
+    /// It was answered long ago.
+    Old,
 }
 
 /// When to look at an attempt again: deadline, key, uid. Deadlines of attempts that are gone are not taken out one by one.
@@ -190,6 +205,7 @@ impl Attempts {
             ends: VecDeque::new(),
             limits,
             now: Timestamp::MIN,
+            at: Timestamp::MIN,
             closing: None,
             split: 0,
             counters: AttemptCounters::default(),
@@ -251,7 +267,7 @@ impl Attempts {
             }
             // What stood under the key is finished: its End has gone out, or goes now.
             if let Some(old) = self.remove(&key) {
-                self.close(old);
+                self.close(old, self.at);
             }
         }
         self.counters.collisions += u64::from(key.split != 0);
@@ -260,7 +276,7 @@ impl Attempts {
         let mut attempt = Attempt::new(uid, at, invite, answers);
         attempt.set_place(place);
         let end = attempt.take_end_if_final();
-        self.ends.extend(end.map(|end| attempt.ended(end)));
+        self.ends.extend(end.map(|end| attempt.ended(end, self.at)));
         self.remember(key, attempt, at);
         InviteIs::New
     }
@@ -305,7 +321,7 @@ impl Attempts {
         if let Some((old_key, old)) = self.open.insert(key, attempt, at) {
             self.split -= usize::from(old_key.split != 0);
             self.counters.evicted += 1;
-            self.close(old);
+            self.close(old, self.at);
         }
         if finished {
             self.linger(key, uid);
@@ -433,7 +449,7 @@ impl Attempts {
                 return Some(end);
             }
             let (_, attempt) = self.closing.as_mut()?.next()?;
-            self.close(attempt);
+            self.close(attempt, self.at);
         }
     }
 
@@ -473,7 +489,7 @@ impl Attempts {
         let over = attempt.is_over();
         if let Some(end) = attempt.take_end_if_final() {
             let uid = end.uid;
-            let ended = attempt.ended(end);
+            let ended = attempt.ended(end, self.at);
             self.ends.push_back(ended);
             if over {
                 self.linger(key, uid);
@@ -508,34 +524,55 @@ impl Attempts {
 
     /// Lets time pass. Capture time that runs back stands still here.
     fn tick(&mut self, at: Timestamp) {
-        self.now = self.now.max(at);
-        let due =
-            |timers: &mut Timers, now| timers.pop_front_if(|(deadline, _, _)| *deadline <= now);
-        while let Some((deadline, key, uid)) = due(&mut self.lingering, self.now) {
-            self.close_if(&key, uid, |a| a.is_over() && a.lingers_until(deadline));
-        }
-        while let Some((_, key, uid)) = due(&mut self.ringing, self.now) {
-            self.close_if(&key, uid, |a| !a.is_answered());
-        }
-        while let Some((key, attempt)) = self.open.poll_expired(self.now) {
-            self.split -= usize::from(key.split != 0);
-            self.close(attempt);
+        (self.at, self.now) = (at, self.now.max(at));
+        // The earliest first, so that it is one order whether time passes in one step or in many.
+        while let Some((due, which)) = self.next_due().filter(|(due, _)| *due <= self.now) {
+            let timer = match which {
+                Due::Lingering => self.lingering.pop_front(),
+                Due::Ringing => self.ringing.pop_front(),
+                Due::Old => None,
+            };
+            match (which, timer) {
+                (Due::Lingering, Some((_, key, uid))) => {
+                    self.close_if(due, &key, uid, |a| a.is_over() && a.lingers_until(due));
+                }
+                (Due::Ringing, Some((_, key, uid))) => {
+                    self.close_if(due, &key, uid, |a| !a.is_answered());
+                }
+                _ => {
+                    if let Some((key, attempt)) = self.open.pop_oldest() {
+                        self.split -= usize::from(key.split != 0);
+                        self.close(attempt, due);
+                    }
+                }
+            }
         }
         while self.headless.poll_expired(self.now).is_some() {
             self.counters.headless += 1;
         }
     }
 
-    fn close_if(&mut self, key: &Key, uid: u64, due: impl Fn(&Attempt) -> bool) {
+    /// What ends next by time, and when.
+    fn next_due(&self) -> Option<(Timestamp, Due)> {
+        let lingering = self.lingering.front().map(|t| (t.0, Due::Lingering));
+        let ringing = self.ringing.front().map(|t| (t.0, Due::Ringing));
+        let old = self.open.oldest_since().map(|since| {
+            let limit = since.plus(self.limits.answered);
+            (limit.plus(Duration::from_nanos(1)), Due::Old)
+        });
+        [lingering, ringing, old].into_iter().flatten().min()
+    }
+
+    fn close_if(&mut self, at: Timestamp, key: &Key, uid: u64, due: impl Fn(&Attempt) -> bool) {
         let due = self.open.get(key).is_some_and(|a| a.uid() == uid && due(a));
         if due && let Some(attempt) = self.remove(key) {
-            self.close(attempt);
+            self.close(attempt, at);
         }
     }
 
-    fn close(&mut self, mut attempt: Attempt) {
+    fn close(&mut self, mut attempt: Attempt, at: Timestamp) {
         let end = attempt.take_end();
-        self.ends.extend(end.map(|end| attempt.ended(end)));
+        self.ends.extend(end.map(|end| attempt.ended(end, at)));
     }
 }
 

@@ -17,7 +17,8 @@ use crate::base::Timestamp;
 use entry::Reader;
 
 const MAGIC: [u8; 8] = *b"THCALLS\0";
-const VERSION: u16 = 1;
+/// Since 2, sides are named by digests of rules' names.
+const VERSION: u16 = 2;
 
 /// How far the time of boot may seem to have moved, by the clock on the wall: it is read with 10 ms, and a clock that is slewed moves by 0.05 %.
 /// What differs by more was set in between, and deadlines mean nothing any more.
@@ -37,7 +38,7 @@ pub struct ClockMark {
 pub struct Snapshot {
     taken_at: Timestamp,
     clock: ClockMark,
-    /// Version of the table of neighbours: sides are numbered by its rules.
+    /// Version of the table of neighbours: sides are told by its rules.
     peers: u32,
     calls: Vec<(Key, Attempt)>,
 }

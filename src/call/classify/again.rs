@@ -94,7 +94,7 @@ impl Again {
         let exempt = is_exempt(&begin);
         let old = begin.flags;
         begin.flags = self.configured(&begin, exempt);
-        if let Some(call) = Call::of(&begin, exempt) {
+        if let Some(call) = Call::of(&begin, begin.flags, exempt) {
             let earned = self.behaviours.handle_call(&call);
             begin.flags.0 |= self.flags.keep(earned).0;
         }
@@ -183,8 +183,7 @@ impl Again {
 
     fn take_end(&mut self) {
         if let Some(((at, _, _), end)) = self.ends.pop_first() {
-            self.behaviours.handle_time(at);
-            self.behaviours.handle_end(&end);
+            self.behaviours.handle_end(at, &end);
         }
     }
 

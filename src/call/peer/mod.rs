@@ -29,6 +29,7 @@ pub use attribution::{Attribution, PeerKey, PeerKeys};
 pub use rule::{HeaderKey, HeaderTest, Pattern, PeerRule, Seen, Way};
 pub use said::{Said, Words};
 
+use crate::base::digest::IdDigest;
 use crate::call::record::Direction;
 use crate::wire::Flow;
 use index::Index;
@@ -97,7 +98,15 @@ pub struct PeerTable {
     /// Version of the configuration: a checksum of its text.
     pub version: u32,
     index: Index,
+    /// For each rule, how a [`Side`] names it, and whether it is for our own platform.
+    marks: Vec<Mark>,
     takes_prefixes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    name: u64,
+    own: bool,
 }
 
 /// A side of our edge, told by addresses alone so that both ways of a dialog give the same one. Groups what belongs to one call
@@ -113,8 +122,9 @@ pub struct Side {
 /// The other end of a [`Side`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Remote {
-    /// The rule, by index, that is the first to name its address, and its port and VLAN where it asks for these.
-    Rule(usize),
+    /// The rule that is the first to name its address, and its port and VLAN where it asks for these: a digest of the rule's name, so that calls stay
+    /// theirs when rules move in the table.
+    Rule(u64),
     /// An address that no rule names.
     Address(IpAddr),
 }
@@ -144,11 +154,17 @@ impl PeerTable {
     pub fn new(peers: Vec<Peer>, rules: Vec<PeerRule>, version: u32) -> Self {
         let index = Index::new(&peers, &rules);
         let takes_prefixes = rules.iter().any(|r| r.tech_prefix.is_some());
+        let mark = |r: &PeerRule| Mark {
+            name: IdDigest::of(r.name.as_bytes()).0,
+            own: peers.get(r.peer).is_some_and(|p| p.kind == PeerKind::Own),
+        };
+        let marks = rules.iter().map(mark).collect();
         Self {
             peers,
             rules,
             version,
             index,
+            marks,
             takes_prefixes,
         }
     }
@@ -221,13 +237,10 @@ impl PeerTable {
                 let rule = self.rules.get(i)?;
                 let fits = rule.port.is_none_or(|p| p == side.port())
                     && rule.vlan.is_none_or(|v| vlan == Some(v));
-                fits.then_some(i)
+                self.marks.get(i).copied().filter(|_| fits)
             })
         };
-        let own = |rule: Option<usize>| {
-            rule.and_then(|r| self.peers.get(self.rules.get(r)?.peer))
-                .is_some_and(|p| p.kind == PeerKind::Own)
-        };
+        let own = |mark: Option<Mark>| mark.is_some_and(|m| m.own);
         let (from, to) = (at(flow.source), at(flow.destination));
         let (direction, rule, address) = match (own(from), own(to)) {
             (false, true) => (Direction::Ingress, from, flow.source),
@@ -235,7 +248,7 @@ impl PeerTable {
             // Between strangers, or inside our platform: the sender tells attempts apart.
             (false, false) | (true, true) => (Direction::Unknown, None, flow.source),
         };
-        let remote = rule.map_or(Remote::Address(address.ip()), Remote::Rule);
+        let remote = rule.map_or(Remote::Address(address.ip()), |m| Remote::Rule(m.name));
         Side { direction, remote }
     }
 

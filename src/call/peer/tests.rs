@@ -400,9 +400,10 @@ fn naive_side(t: &PeerTable, flow: &Flow) -> Remote {
     };
     let own = |r: Option<usize>| r.is_some_and(|r| t.peers[t.rules[r].peer].kind == PeerKind::Own);
     let (from, to) = (at(flow.source), at(flow.destination));
+    let named = |r: usize| Remote::Rule(IdDigest::of(t.rules[r].name.as_bytes()).0);
     match (own(from), own(to)) {
-        (false, true) => from.map_or(Remote::Address(flow.source.ip()), Remote::Rule),
-        (true, false) => to.map_or(Remote::Address(flow.destination.ip()), Remote::Rule),
+        (false, true) => from.map_or(Remote::Address(flow.source.ip()), named),
+        (true, false) => to.map_or(Remote::Address(flow.destination.ip()), named),
         _ => Remote::Address(flow.source.ip()),
     }
 }

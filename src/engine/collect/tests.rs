@@ -1,8 +1,17 @@
-//! Calls that wait, and what is said of them meanwhile.
+//! Calls that wait, and what is said of them meanwhile; neighbours of a call, and their rules.
+//!
+//! - [`time`](self): how time passes changes nothing
+
+mod time;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
-use crate::call::peer::{Peer, PeerKey, PeerKind, PeerRule};
-use crate::call::record::ClockSource;
+use crate::call::attempt::AttemptLimits;
+use crate::call::peer::{Peer, PeerKey, PeerKind, PeerRule, PeerTable};
+use crate::call::record::{Begin, Clock, ClockSource, Sensor};
+use crate::engine::park::{Released, Why};
 use crate::number::NumberPlan;
 use crate::stir::verify::{CallVerdict, Validation, Want};
 use crate::wire::{self, Macs, Provenance, Transport, Vlans, sip};
@@ -207,4 +216,50 @@ fn addresses_that_no_rule_knows_are_listed() {
     let all = c.unknown().busiest();
     assert_eq!(all.len(), 1);
     assert_eq!((all[0].calls, all[0].socket), (2, stranger.source));
+}
+
+/// A call's 200 and BYE still belong to it when the rules have moved meanwhile.
+#[test]
+fn an_open_call_keeps_its_answers_over_a_reload() {
+    for kept in [true, false] {
+        let mut c = with_neighbours();
+        let begin = begun(&mut c, "12025550142", flow());
+        let old = c.settings.peers.clone();
+        let (mut peers, mut rules) = (old.peers.clone(), old.rules.clone());
+        peers.push(Peer::new("new", PeerKind::Provider));
+        let network = vec!["203.0.113.0/28".parse().unwrap()];
+        rules.insert(
+            0,
+            PeerRule {
+                networks: network,
+                ..PeerRule::new("new", 3)
+            },
+        );
+        // The counter-test: under another name it is another rule.
+        if !kept {
+            rules[2].name = "renamed".into();
+        }
+        let peers = Arc::new(PeerTable::new(peers, rules, 2));
+        c.handle_settings(CollectSettings {
+            peers,
+            ..c.settings.clone()
+        });
+        let head = HEAD.replace("Call-ID: 1", "Call-ID: 12025550142");
+        let head = head.replace("@example.com>", "@example.com>;tag=2");
+        let answer = format!("SIP/2.0 200 OK\r\n{head}");
+        let bye = format!("BYE sip:1@192.0.2.1 SIP/2.0\r\n{head}");
+        let bye = bye.replace("CSeq: 1 INVITE", "CSeq: 2 BYE");
+        for (text, flow) in [(answer, flow().reversed()), (bye, flow())] {
+            let facts = Facts::of_other(&sip::Message::scan(text.as_bytes()).unwrap());
+            c.handle(judged(flow, facts, None));
+        }
+        let ends: Vec<_> = std::iter::from_fn(|| c.poll_output())
+            .filter_map(|o| match o {
+                Output::End(end) => Some((end.uid, end.code, end.released_by.is_some())),
+                _ => None,
+            })
+            .collect();
+        let expected = [(begin.uid, 200, false), (begin.uid, 200, true)];
+        assert_eq!(ends, if kept { &expected[..] } else { &[] });
+    }
 }

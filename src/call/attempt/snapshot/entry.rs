@@ -206,8 +206,7 @@ fn write_side(out: &mut Vec<u8>, side: Side) {
     match side.remote {
         Remote::Rule(rule) => {
             out.push(0);
-            // More rules than fit are no table.
-            out.extend_from_slice(&u64::try_from(rule).unwrap_or(u64::MAX).to_le_bytes());
+            out.extend_from_slice(&rule.to_le_bytes());
         }
         Remote::Address(IpAddr::V4(a)) => {
             out.push(4);
@@ -228,7 +227,7 @@ fn read_side(r: &mut Reader<'_>) -> Option<Side> {
         _ => return None,
     };
     let remote = match r.u8()? {
-        0 => Remote::Rule(usize::try_from(r.u64()?).ok()?),
+        0 => Remote::Rule(r.u64()?),
         4 => Remote::Address(IpAddr::from(r.take::<4>()?)),
         6 => Remote::Address(IpAddr::from(r.take::<16>()?)),
         _ => return None,

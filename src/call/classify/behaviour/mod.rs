@@ -26,6 +26,7 @@ pub mod thresholds;
 mod window;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use neighbour::{Neighbour, OFTEN};
 use open::{About, OpenFindings, Seen};
 use outcomes::Outcomes;
 use runs::Runs;
-use sketch::{CountMin, Key, key};
+use sketch::{CountMin, Key, key, stranger};
 pub use thresholds::{BehaviourSettings, Threshold, Thresholds};
 
 use super::finding::{Example, Finding};
@@ -92,6 +93,8 @@ pub struct Call<'a> {
     pub at: Timestamp,
     /// The neighbour that handed it to us; `None` for one that no rule names.
     pub peer: Option<&'a Arc<str>>,
+    /// From which address: strangers are told apart by it.
+    pub source: IpAddr,
     /// From, or the asserted number where From is none.
     pub calling: Option<&'a Tn>,
     /// Whom it is to.
@@ -103,9 +106,9 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// What is looked at of a record; nothing of one that does not count: not handed to us, or `exempt`
+    /// What is looked at of a record and the flags that it has earned; nothing of one that does not count: not handed to us, or `exempt`
     /// ([`Flagged::exempt`](super::flagging::Flagged::exempt)).
-    pub fn of(begin: &'a Begin, exempt: bool) -> Option<Self> {
+    pub fn of(begin: &'a Begin, flags: Flags, exempt: bool) -> Option<Self> {
         if begin.direction != Direction::Ingress || exempt {
             return None;
         }
@@ -114,10 +117,11 @@ impl<'a> Call<'a> {
             uid: begin.uid,
             at: begin.at,
             peer: begin.peer.as_ref(),
+            source: begin.source.ip(),
             calling: n.from.as_ref().or(n.asserted.as_ref()),
             called: n.called.as_ref(),
             attested: v.validation == Validation::Passed && v.attest == Some(Attestation::A),
-            unsigned: begin.flags.contains(Flag::Unsigned),
+            unsigned: flags.contains(Flag::Unsigned),
         })
     }
 }
@@ -153,7 +157,7 @@ pub struct Behaviours {
     numbers: Heads<Called>,
     blocks: Heads<Called>,
     runs: Runs,
-    /// The first is all strangers.
+    /// The first is all strangers: it has thresholds, and no counts of its own.
     neighbours: Vec<Neighbour>,
     places: BTreeMap<Arc<str>, u16>,
     outcomes: Outcomes,
@@ -204,6 +208,7 @@ impl Behaviours {
     /// Takes a call in. Gives the flags that it earns.
     pub fn handle_call(&mut self, call: &Call<'_>) -> Flags {
         self.handle_time(call.at);
+        self.began.get_or_insert(self.now);
         self.counters.calls += 1;
         let mut flags = Flags::default();
         let Some(place) = self.neighbour(call.peer) else {
@@ -218,13 +223,17 @@ impl Behaviours {
             },
             peer: call.peer,
         };
-        let calling = call.calling.map(|tn| key(place.into(), tn.as_bytes()));
+        let room = match call.peer {
+            Some(_) => place.into(),
+            None => stranger(call.source),
+        };
+        let calling = call.calling.map(|tn| key(room, tn.as_bytes()));
         let (caller, times) = self.handle_caller(seen, place, calling, call.attested, &mut flags);
         // What a number has done itself is not held against its neighbour as a whole.
         let mut own = flags.0 != 0;
         let mut caller_and_times = calling.map(|k| (k, times));
         if let Some(called) = call.called {
-            self.handle_run(seen, place, calling, called, &mut flags);
+            self.handle_run(seen, (place, room), calling, called, &mut flags);
             // Calls to a number that many call (a vote, a hot line), or into a flood, say something of that number, and nothing of the neighbour.
             let many = self.handle_called(seen, place, called, &mut flags);
             if many || flags.contains(Flag::Flood) {
@@ -237,8 +246,9 @@ impl Behaviours {
         flags
     }
 
-    /// Takes in how a call ended; of calls that did not count, nothing.
-    pub fn handle_end(&mut self, end: &End) {
+    /// Takes in how a call ended, and when that was known; of calls that did not count, nothing.
+    pub fn handle_end(&mut self, at: Timestamp, end: &End) {
+        self.now = self.now.max(at);
         let Some(awaited) = self.outcomes.find(end.uid) else {
             return;
         };
@@ -272,7 +282,6 @@ impl Behaviours {
             self.begin_anew(now);
         }
         self.now = self.now.max(now);
-        self.began.get_or_insert(now);
         self.open.handle_time(self.now);
     }
 
@@ -377,16 +386,13 @@ impl Behaviours {
     fn handle_run(
         &mut self,
         seen: Seen<'_>,
-        place: u16,
+        (place, room): (u16, u64),
         calling: Option<Key>,
         called: &Tn,
         flags: &mut Flags,
     ) {
         let caller = calling.unwrap_or(0);
-        let Some(run) = self
-            .runs
-            .handle_call(seen.now, place.into(), caller, called)
-        else {
+        let Some(run) = self.runs.handle_call(seen.now, room, caller, called) else {
             return;
         };
         let Some(neighbour) = self.neighbours.get(usize::from(place)) else {

@@ -79,11 +79,19 @@ impl Neighbour {
     /// outcomes there is no finding.
     pub fn snowshoe(&self, now: Timestamp, strictness: Strictness) -> Score {
         let t = &self.thresholds;
-        let of = Shares::of(&self.counts, now);
         let n = &self.numbers;
+        let calls = f64::from(n.calls);
+        let mut score = Score::new(strictness);
+        // Most often there are too few calls, and the rest is dear.
+        if !score
+            .needs("calls", calls, t.snowshoe_least.into())
+            .is_enough()
+        {
+            return score;
+        }
+        let of = Shares::of(&self.counts, now);
         let estimate = |s: &Option<Box<HllSketch>>| s.as_ref().map_or(0.0, |s| s.estimate());
         let (all, often) = (estimate(&n.all), estimate(&n.often));
-        let calls = f64::from(n.calls);
         let rare = if all > 0.0 {
             100.0 * (1.0 - often / all).max(0.0)
         } else {
@@ -104,9 +112,7 @@ impl Neighbour {
         } else {
             0.0
         };
-        let mut score = Score::new(strictness);
         score
-            .needs("calls", calls, t.snowshoe_least.into())
             .above(
                 "rare-numbers-percent",
                 rare,

@@ -178,18 +178,19 @@ impl OpenFindings {
         self.open.contains_key(&(kind, about))
     }
 
-    /// Closes what has been below its threshold long enough; looks once a minute.
+    /// Closes what has been below its threshold long enough, by whole minutes. What is closed, and when, is the same however often this is called.
     pub fn handle_time(&mut self, now: Timestamp) {
-        if now.minute() == self.looked {
+        let now = now.minute();
+        if now == self.looked {
             return;
         }
-        self.looked = now.minute();
-        self.close_if(now, |open| open.last_above.plus(HOLD) <= now);
+        self.looked = now;
+        self.close(|open| Some(open.due()).filter(|due| *due <= now));
     }
 
     /// Closes all.
     pub fn finish(&mut self, now: Timestamp) {
-        self.close_if(now, |_| true);
+        self.close(|open| Some(open.due().min(now)));
     }
 
     pub fn poll(&mut self) -> Option<Finding> {
@@ -205,19 +206,30 @@ impl OpenFindings {
         counts
     }
 
-    fn close_if(&mut self, now: Timestamp, over: impl Fn(&Open) -> bool) {
-        let told = &mut self.told;
+    /// Closes those that have a time for it, the earliest first.
+    fn close(&mut self, when: impl Fn(&Open) -> Option<Timestamp>) {
+        let mut closed = Vec::new();
         self.open.retain(|(kind, about), open| {
-            let over = over(open);
-            if over {
-                told.push_back(open.tell(*kind, *about, Change::Closed, now));
-            }
-            !over
+            let at = when(open);
+            closed.extend(at.map(|at| open.tell(*kind, *about, Change::Closed, at)));
+            at.is_none()
         });
+        closed.sort_by_key(|finding| finding.at);
+        self.told.extend(closed);
     }
 }
 
 impl Open {
+    /// The whole minute at which it closes, if nothing happens before.
+    fn due(&self) -> Timestamp {
+        let over = self.last_above.plus(HOLD);
+        let minute = over.minute();
+        match minute == over {
+            true => minute,
+            false => minute.plus(Duration::from_secs(60)),
+        }
+    }
+
     fn tell(&self, kind: Flag, about: About, change: Change, at: Timestamp) -> Finding {
         Finding {
             id: self.id.clone(),

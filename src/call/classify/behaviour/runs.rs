@@ -65,7 +65,7 @@ impl Runs {
     pub fn handle_call(
         &mut self,
         now: Timestamp,
-        room: u32,
+        room: u64,
         caller: Key,
         called: &Tn,
     ) -> Option<RunIs> {

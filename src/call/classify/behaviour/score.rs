@@ -58,6 +58,11 @@ impl Score {
         self.push(name, value, threshold, 0, met)
     }
 
+    /// Whether nothing is missing that it needs. If something is, no term changes that.
+    pub fn is_enough(&self) -> bool {
+        self.enough
+    }
+
     /// Counts from the threshold on.
     pub fn above(
         &mut self,

@@ -3,7 +3,10 @@
 //! Own code: it is thirty lines, and the libraries' sketches have counters of eight octets and no windows. It only says who is worth an exact count
 //! ([`super::heads`]); nobody is flagged for what it says, because it may say too much.
 
+use std::net::IpAddr;
+
 use crate::base::Timestamp;
+use crate::base::digest::IdDigest;
 use crate::number::Tn;
 
 use super::window::seconds;
@@ -17,8 +20,11 @@ const ROWS: u32 = 4;
 /// The width of its windows.
 const HOUR: u32 = 3_600;
 
-/// A number's key: four bits a character (23 characters are 92 bits), above them `room` (below 2^32).
-pub(super) fn key(room: u32, tn: &[u8]) -> Key {
+/// Where a number's digits end in a key: 23 characters of four bits.
+const ROOM: u32 = 92;
+
+/// A number's key: four bits a character, above them `room` (36 bits).
+pub(super) fn key(room: u64, tn: &[u8]) -> Key {
     let digits = tn.iter().fold(0u128, |key, b| {
         // 0 to 9 as 1 to 10, so that no number is the beginning of another by zeros.
         let nibble = match b {
@@ -28,13 +34,13 @@ pub(super) fn key(room: u32, tn: &[u8]) -> Key {
         };
         (key << 4) | u128::from(nibble + u8::from(b.is_ascii_digit()))
     });
-    (u128::from(room) << 96) | (digits & ((1 << 96) - 1))
+    (u128::from(room) << ROOM) | (digits & ((1 << ROOM) - 1))
 }
 
 /// The number in a key.
 pub(super) fn number(key: Key) -> Option<Tn> {
     let mut text = [0u8; Tn::MAX];
-    let mut rest = key & ((1 << 96) - 1);
+    let mut rest = key & ((1 << ROOM) - 1);
     let mut at = Tn::MAX;
     while rest > 0 {
         at = at.checked_sub(1)?;
@@ -51,8 +57,18 @@ pub(super) fn number(key: Key) -> Option<Tn> {
 
 /// The room of a key.
 #[cfg(test)]
-pub(super) fn room(key: Key) -> u32 {
-    u32::try_from(key >> 96).unwrap_or(u32::MAX)
+pub(super) fn room(key: Key) -> u64 {
+    u64::try_from(key >> ROOM).unwrap_or(u64::MAX)
+}
+
+/// The room of a neighbour that no rule names: no other stranger's numbers meet its own. Neighbours with a place have rooms below 2^16.
+///
+/// An IPv4 address is its room. Of IPv6 a subscriber has a /64 to choose addresses in (RFC 6177), so that counts, by 34 bits of a digest.
+pub(super) fn stranger(from: IpAddr) -> u64 {
+    match from.to_canonical() {
+        IpAddr::V4(a) => 1 << 35 | u64::from(u32::from(a)),
+        IpAddr::V6(a) => 3 << 34 | IdDigest::of(a.octets().get(..8).unwrap_or(&[])).0 >> 30,
+    }
 }
 
 /// Spreads a key: the same on every machine and in every run, because records must not depend on either. Whoever finds keys that
@@ -119,8 +135,9 @@ impl CountMin {
     }
 
     fn cells(&self, key: Key) -> [usize; ROWS as usize] {
-        // Kirsch and Mitzenmacher: two hashes give all rows.
-        let (a, b) = (spread(key), spread(key ^ (1 << 95)) | 1);
+        // Kirsch and Mitzenmacher: two hashes give all rows. A row takes twenty bits at most, so one of 64 is enough for two.
+        let a = spread(key);
+        let b = a.rotate_right(44) | 1;
         [0u64, 1, 2, 3].map(|row| {
             let column = a.wrapping_add(row.wrapping_mul(b)) & (self.width - 1);
             usize::try_from(row * self.width + column).unwrap_or(usize::MAX)
@@ -147,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_its_number(text in "[0-9*#]{1,23}", at in 0u32..u32::MAX) {
+        fn a_key_is_its_number(text in "[0-9*#]{1,23}", at in 0u64..1 << 36) {
             let k = key(at, text.as_bytes());
             let tn = number(k).unwrap();
             prop_assert_eq!(tn.as_str(), text.as_str());
@@ -165,6 +182,19 @@ mod tests {
                 prop_assert!(sketch.add(Timestamp::from_secs(100), k).0 >= *truth);
             }
         }
+    }
+
+    #[test]
+    fn strangers_have_a_room_each() {
+        let of = |a: &str| stranger(a.parse().unwrap());
+        assert_ne!(of("198.51.100.1"), of("198.51.100.2"));
+        assert_eq!(of("198.51.100.1"), of("::ffff:198.51.100.1"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        for a in ["0.0.0.0", "255.255.255.255", "2001:db8::1"] {
+            assert!(of(a) > u16::MAX.into() && of(a) < 1 << 36);
+        }
+        assert_ne!(of("0.0.0.0") >> 34, of("2001:db8::1") >> 34);
     }
 
     #[test]

@@ -58,6 +58,8 @@ fn plan(from: u64, to: u64, outcome: Outcome) -> Planned {
     }
 }
 
+const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9));
+
 /// What ordinary subscribers of a neighbour do in an hour.
 fn ordinary(peer: &'static str, count: i64, seconds: i64, seed: u64) -> Vec<Planned> {
     let mut dice = Dice(seed);
@@ -114,8 +116,7 @@ fn run_with(b: &mut Behaviours, mut plan: Vec<Planned>) -> (Vec<(Planned, Flags)
     for (uid, p) in (1u64..).zip(plan) {
         while let Some(entry) = ends.first_entry().filter(|e| e.key().0 <= p.ms) {
             let ((ms, _), end) = entry.remove_entry();
-            b.handle_time(at(ms));
-            b.handle_end(&end);
+            b.handle_end(at(ms), &end);
         }
         let peer: Arc<str> = p.peer.into();
         let (from, to) = (Tn::from_u64(p.from), Tn::from_u64(p.to));
@@ -123,6 +124,7 @@ fn run_with(b: &mut Behaviours, mut plan: Vec<Planned>) -> (Vec<(Planned, Flags)
             uid,
             at: at(p.ms),
             peer: Some(&peer).filter(|p| !p.is_empty()),
+            source: STRANGER,
             calling: from.as_ref(),
             called: to.as_ref(),
             attested: p.attested,
@@ -563,10 +565,10 @@ fn strangers_are_judged_by_number_and_never_as_a_neighbour() {
 #[test]
 fn emergency_calls_and_what_we_hand_on_do_not_count() {
     let mut begin = crate::call::classify::campaign::tests::begin(1, "12025550123");
-    assert!(Call::of(&begin, false).is_some());
-    assert!(Call::of(&begin, true).is_none());
+    assert!(Call::of(&begin, begin.flags, false).is_some());
+    assert!(Call::of(&begin, begin.flags, true).is_none());
     begin.direction = Direction::Egress;
-    assert!(Call::of(&begin, false).is_none());
+    assert!(Call::of(&begin, begin.flags, false).is_none());
 }
 
 #[test]
@@ -593,17 +595,18 @@ fn ends_count_once_however_often_they_are_told() {
         uid: 7,
         at: Timestamp::from_secs(START),
         peer: Some(&peer),
+        source: STRANGER,
         calling: None,
         called: None,
         attested: false,
         unsigned: true,
     };
     b.handle_call(&call);
-    b.handle_end(&end(7, State::Answered, None));
-    b.handle_end(&end(7, State::Answered, None));
-    b.handle_end(&end(7, State::Answered, Some(5_000)));
-    b.handle_end(&end(7, State::Answered, Some(5_000)));
-    b.handle_end(&end(8, State::Answered, Some(5_000)));
+    b.handle_end(Timestamp::MIN, &end(7, State::Answered, None));
+    b.handle_end(Timestamp::MIN, &end(7, State::Answered, None));
+    b.handle_end(Timestamp::MIN, &end(7, State::Answered, Some(5_000)));
+    b.handle_end(Timestamp::MIN, &end(7, State::Answered, Some(5_000)));
+    b.handle_end(Timestamp::MIN, &end(8, State::Answered, Some(5_000)));
     assert_eq!(b.counters().outcomes, 1);
     let n = &b.neighbours[1];
     let score = n.short_calls(Timestamp::from_secs(START), score::Strictness::Open);
@@ -648,13 +651,14 @@ fn ten_million_numbers_take_no_more_room_than_one_million() {
             uid: n,
             at: Timestamp::from_nanos(START * 1_000_000_000 + i64::try_from(n).unwrap() * 360_000),
             peer: Some(&peer),
+            source: STRANGER,
             calling: from.as_ref(),
             called: to.as_ref(),
             attested: false,
             unsigned: true,
         };
         assert_eq!(b.handle_call(&call), Flags::default());
-        b.handle_end(&end(n, State::Failed, None));
+        b.handle_end(Timestamp::MIN, &end(n, State::Failed, None));
     }
     eprintln!("{:?} a call", began.elapsed() / 10_000_000);
     assert!(b.callers.len() <= 1 << CALLING && b.numbers.len() <= 1 << CALLED);

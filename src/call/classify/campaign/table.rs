@@ -4,6 +4,7 @@
 //! must make room is closed and counted.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Member<'a> {
     pub example: Example,
     /// The upstream.
     pub peer: Option<&'a Arc<str>>,
+    /// From which address: upstreams that no rule names are told apart by it.
+    pub source: IpAddr,
     /// From, or the asserted number where From is none.
     pub calling: Option<&'a Tn>,
     /// The caller asked for privacy.
@@ -88,6 +91,7 @@ impl<'a> Member<'a> {
                 at: begin.at,
             },
             peer: begin.peer.as_ref(),
+            source: begin.source.ip(),
             calling: n.from.as_ref().or(n.asserted.as_ref()),
             private: n.private,
             signer: v.spc.as_deref().filter(|_| passed),
@@ -148,7 +152,34 @@ pub struct CampaignCounters {
     pub forgotten: u64,
 }
 
-type GroupKey = (Option<Arc<str>>, Key);
+type GroupKey = (Upstream, Key);
+
+/// Whose calls belong together. Strangers are many, and share the places of [`CampaignSettings::open`] with all others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Upstream {
+    Known(Arc<str>),
+    /// An address that no rule names; of IPv6 its /64, in which a subscriber chooses freely (RFC 6177).
+    Stranger(IpAddr),
+}
+
+impl Upstream {
+    fn of(member: &Member<'_>) -> Self {
+        match (member.peer, member.source.to_canonical()) {
+            (Some(peer), _) => Self::Known(peer.clone()),
+            (None, IpAddr::V6(a)) => {
+                Self::Stranger(Ipv6Addr::from_bits(a.to_bits() >> 64 << 64).into())
+            }
+            (None, v4) => Self::Stranger(v4),
+        }
+    }
+
+    fn peer(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Known(peer) => Some(peer),
+            Self::Stranger(_) => None,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Group {
@@ -215,9 +246,10 @@ impl Campaigns {
     pub fn handle_call(&mut self, member: &Member<'_>) {
         self.handle_time(member.example.at);
         self.counters.members += 1;
+        let upstream = Upstream::of(member);
         let mut keys = member.keys();
         while let Some(key) = keys.next() {
-            let key = (member.peer.cloned(), key);
+            let key = (upstream.clone(), key);
             let stands = self.count(&key, member);
             if stands == Stands::Candidate {
                 continue;
@@ -228,7 +260,7 @@ impl Campaigns {
             {
                 let (volume, flags) = (opened.volume - 1, opened.flags.clone());
                 for wider in keys {
-                    self.take_off(&(member.peer.cloned(), wider), volume, &flags, member.flags);
+                    self.take_off(&(upstream.clone(), wider), volume, &flags, member.flags);
                 }
             }
             *self.calls.entry(member.peer.cloned()).or_default() += 1;
@@ -274,8 +306,8 @@ impl Campaigns {
     /// How many are open, by upstream.
     pub fn open(&self) -> BTreeMap<Option<Arc<str>>, u64> {
         let mut counts = BTreeMap::new();
-        for (peer, _) in self.open.values() {
-            *counts.entry(peer.clone()).or_default() += 1;
+        for (upstream, _) in self.open.values() {
+            *counts.entry(upstream.peer().cloned()).or_default() += 1;
         }
         counts
     }
@@ -415,13 +447,13 @@ impl Group {
         }
     }
 
-    fn tell(&self, (peer, key): &GroupKey, state: CampaignState) -> Campaign {
+    fn tell(&self, (upstream, key): &GroupKey, state: CampaignState) -> Campaign {
         let mut flags: Vec<(Flag, u64)> =
             self.flags.iter().copied().filter(|(_, n)| *n > 0).collect();
         flags.sort_unstable();
         Campaign {
             id: format!("{}-{}", self.first.uid, key.label()).into(),
-            peer: peer.clone(),
+            peer: upstream.peer().cloned(),
             key: key.clone(),
             first: self.first.at,
             last: self.last,
