@@ -207,3 +207,54 @@ impl Caller {
         score
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seven hundred calls in the hour, of which thirty were taken for so long.
+    fn caller(taken: u32, ms: u32) -> (Caller, Timestamp) {
+        let t = Thresholds::default();
+        let (start, now) = (36_000, Timestamp::from_secs(36_000 + 3_599));
+        let mut caller = Caller::default();
+        for n in 0..700 {
+            caller.handle_call(Timestamp::from_secs(start + n * 5), false);
+        }
+        for _ in 0..taken {
+            caller.handle_outcome(now, Became::Finished { answered: true }, &t);
+            caller.handle_outcome(now, Became::Lasted { ms }, &t);
+        }
+        (caller, now)
+    }
+
+    #[test]
+    fn many_calls_are_excused_only_where_enough_of_them_are_taken_and_heard() {
+        let is_high = |taken, ms| {
+            let (caller, now) = caller(taken, ms);
+            let score = caller.high_volume(now, &Thresholds::default(), Strictness::Open);
+            score.is_met()
+        };
+        assert!(!is_high(30, 20_000));
+        assert!(is_high(30, 19_000), "taken, and not listened to");
+        assert!(is_high(19, 20_000), "too few to know");
+    }
+
+    #[test]
+    fn a_short_call_lasts_up_to_the_seconds_written() {
+        let short = |ms| {
+            let (caller, now) = caller(30, ms);
+            Shares::of(&caller.hour, now).short
+        };
+        assert_eq!((short(6_000), short(6_001)), (100.0, 0.0));
+    }
+
+    #[test]
+    fn few_calls_say_nothing_of_length_or_answers() {
+        let t = Thresholds::default();
+        let is_met = |taken| {
+            let (caller, now) = caller(taken, 1_000);
+            caller.short_calls(now, &t, Strictness::Open).is_met()
+        };
+        assert!(is_met(30) && !is_met(29));
+    }
+}
