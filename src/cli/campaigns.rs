@@ -21,6 +21,8 @@ use crate::store::embedded::EmbeddedStore;
 const SPAN: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Lists campaigns: flagged calls of one upstream that belong together
+///
+/// Shows calling numbers of flagged calls whole, and numbers of records as examples; called numbers never.
 #[derive(Debug, Args)]
 pub struct Show {
     /// Configuration

@@ -24,6 +24,9 @@ use crate::store::embedded::EmbeddedStore;
 const LINES: usize = 100;
 
 /// Shows which flags, findings and campaigns another configuration would give to calls of old
+///
+/// Writes nothing. Looked at again are the flags that follow from lists, numbering data, signers and thresholds. The neighbour of a call stays as its record
+/// has it, whatever the rules of peers.toml say now (`tracehop peers explain` tells what they say); so do verification, replays, loops and emergency calls.
 #[derive(Debug, Args)]
 pub struct Classify {
     /// From when on, RFC 3339
@@ -41,7 +44,7 @@ pub struct Classify {
     /// Hours before the beginning that teach what is usual, and are not counted
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     warm_up: u32,
-    /// Show single numbers, which are people's
+    /// Show whole numbers, which are people's; otherwise they are shown without their last four digits
     #[arg(long)]
     numbers: bool,
     /// Print JSON

@@ -188,6 +188,13 @@ fn next(dir: &Path, config: &Config) {
         "  tracehop rules O                                                              # what each rule checks, and its source"
     );
     say!(
+        "  tracehop flags numbers                                                        # what makes a call remarkable, and when an honest one is"
+    );
+    say!(
+        "  tracehop classify --since {} --config {d}/tracehop.toml   # which flags another configuration would give",
+        lab::DEFAULT_BASE
+    );
+    say!(
         "  less {d}/metrics.prom                                                         # the same counts for Prometheus"
     );
     say!(

@@ -1,6 +1,6 @@
 //! Reading TOML so that every problem is found in one go, each with its line and what to write instead.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,8 @@ pub(super) struct Section<'r, 't> {
     table: Option<&'r DeTable<'t>>,
     span: Range<usize>,
     asked: RefCell<Vec<&'static str>>,
+    /// What it needs is not there, so the rest was perhaps never asked for.
+    cut: Cell<bool>,
 }
 
 impl<'t> Reader<'t> {
@@ -109,6 +111,7 @@ impl<'t> Reader<'t> {
             table: Some(table.get_ref()),
             span: 0..0,
             asked: RefCell::default(),
+            cut: Cell::default(),
         }
     }
 
@@ -144,6 +147,7 @@ impl<'r, 't> Section<'r, 't> {
             table,
             span: found.map_or(self.span.clone(), Spanned::span),
             asked: RefCell::default(),
+            cut: Cell::default(),
         }
     }
 
@@ -167,6 +171,7 @@ impl<'r, 't> Section<'r, 't> {
                 table: Some(table?),
                 span: v.span(),
                 asked: RefCell::default(),
+                cut: Cell::default(),
             })
         });
         tables.collect()
@@ -225,9 +230,10 @@ impl<'r, 't> Section<'r, 't> {
                 format!("{} is missing", self.path(key)),
                 format!("write, for instance: {key} = {example}"),
             );
-            return None;
         }
-        self.text(key)
+        let text = self.text(key);
+        self.cut.set(self.cut.get() || text.is_none());
+        text
     }
 
     pub fn texts(&self, key: &'static str) -> Vec<(&'r str, Range<usize>)> {
@@ -371,7 +377,7 @@ impl<'r, 't> Section<'r, 't> {
         self.value(key).is_some()
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that nobody asked for; where a required one is missing, only those that look like a misspelt one.
     pub fn finish(self) {
         self.finish_ref();
     }
@@ -389,7 +395,10 @@ impl<'r, 't> Section<'r, 't> {
                 .min_by_key(|a| distance(a, name))
                 .filter(|a| distance(a, name) <= 3);
             let remedy = match near {
+                // The key itself may be right, and was only not asked for.
+                Some(near) if self.cut.get() && distance(near, name) * 2 >= name.len() => continue,
                 Some(near) => format!("did you mean {near}?"),
+                None if self.cut.get() => continue,
                 None => format!("take it out; known here: {}", asked.join(", ")),
             };
             self.reader.problem(

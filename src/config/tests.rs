@@ -748,3 +748,49 @@ fn a_sink_that_can_not_be_is_named_with_what_to_write() {
         assert!(said.contains(says), "{more}: {said}");
     }
 }
+
+#[test]
+fn thresholds_of_a_neighbour_that_nobody_knows_are_no_thresholds() {
+    let more = "\n[[behaviour.neighbour]]\npeer = \"nobody\"\nhigh_volume_hour = 5\n";
+    let said = with_findings(more).unwrap_err().join("; ");
+    assert!(said.contains("no neighbour is called \"nobody\""), "{said}");
+    let known = more.replace("nobody", "northstar");
+    let config = with_findings(&known).unwrap();
+    let northstar = config.behaviour.of(Some("northstar"));
+    assert_eq!(northstar.high_volume_hour, 5);
+}
+
+#[test]
+fn a_sink_without_its_kind_is_one_problem() {
+    let said =
+        with_findings("\n[[findings.sink]]\nflags = [\"loop\"]\nmegabytes = 3\n").unwrap_err();
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].contains("kind is missing"), "{said:#?}");
+}
+
+#[test]
+fn strangers_may_be_asked_for_and_sinks_are_bounded() {
+    let sink = "\n[[findings.sink]]\nkind = \"journald\"\n";
+    let strangers = format!("{sink}peers = [\"unknown\"]\n");
+    assert_eq!(with_findings(&strangers).unwrap().findings.sinks.len(), 1);
+    assert_eq!(
+        with_findings(&sink.repeat(16))
+            .unwrap()
+            .findings
+            .sinks
+            .len(),
+        16
+    );
+    let said = with_findings(&sink.repeat(17)).unwrap_err().join("; ");
+    assert!(said.contains("17 sinks / write 16 at most"), "{said}");
+    for (more, says) in [
+        ("queue = 0", "findings.sink.queue"),
+        ("numbers = \"none\"", "\"masked\""),
+        ("flag = [\"loop\"]", "did you mean flags?"),
+    ] {
+        let said = with_findings(&format!("{sink}{more}\n"))
+            .unwrap_err()
+            .join("; ");
+        assert!(said.contains(says), "{more}: {said}");
+    }
+}

@@ -171,3 +171,46 @@ fn a_rule_behind_a_wider_one_is_refused_and_our_platform_is_not_shadowed() {
         "networks = [\"192.0.2.0/24\"]\nvlan = 7"
     ));
 }
+
+#[test]
+fn rules_that_ask_for_headers_are_bounded() {
+    let rules = |count: usize| -> Vec<Problem> {
+        let one = |n: usize| {
+            format!(
+                "[[rule]]\nname = \"h{n}\"\npeer = \"north\"\n{NET}header = {{ name = \"X-Trunk\", value = \"{n}\" }}\n"
+            )
+        };
+        let text: String = (0..count).map(one).collect();
+        read(Path::new("peers.toml"), &format!("{FRONT}{text}")).1
+    };
+    assert_eq!(rules(MAX_HEADER_RULES), []);
+    let problems = rules(MAX_HEADER_RULES + 1);
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0]
+            .what
+            .contains("65 rules ask for headers; 64 may")
+    );
+}
+
+#[test]
+fn a_neighbour_or_rule_without_its_name_is_one_problem() {
+    for (text, says) in [
+        (
+            "[[peer]]\nname = \"West\"\nkind = \"provider\"\n",
+            "peer.id is missing",
+        ),
+        (
+            "[[peer]]\nid = \"west\"\nkind = \"provider\"\n",
+            "peer.name is missing",
+        ),
+        (
+            "[[rule]]\npeer = \"north\"\nnetworks = [\"203.0.113.0/28\"]\n",
+            "rule.name is missing",
+        ),
+    ] {
+        let (_, problems) = read(Path::new("peers.toml"), &format!("{FRONT}{text}"));
+        let said: Vec<_> = problems.iter().map(|p| &*p.what).collect();
+        assert_eq!(said, [says], "{text}");
+    }
+}

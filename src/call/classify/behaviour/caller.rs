@@ -6,7 +6,7 @@ use super::thresholds::Thresholds;
 use super::window::Windowed;
 use crate::base::Timestamp;
 
-/// What is counted by the hour, of a number or of a whole neighbour.
+/// What is counted of a number by the hour, and of a whole neighbour by the quarter of an hour.
 pub(super) mod hour {
     /// Calls.
     pub const CALLS: usize = 0;
@@ -26,8 +26,11 @@ pub(super) mod hour {
     pub const COUNTS: usize = 7;
 }
 
-/// Counts over an hour.
+/// Counts of a number over an hour.
 pub(super) type Hour = Windowed<{ hour::COUNTS }, 3_600>;
+
+/// Counts of a neighbour over a quarter of an hour: its calls are many, and what it sent an hour ago must not hide what it sends now.
+pub(super) type Quarter = Windowed<{ hour::COUNTS }, 900>;
 
 /// What became of a call, as far as it says something of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,12 @@ pub(super) enum Became {
 }
 
 /// Counts an outcome.
-pub(super) fn count(counts: &mut Hour, now: Timestamp, became: Became, short_seconds: u32) {
+pub(super) fn count<const SECONDS: u32>(
+    counts: &mut Windowed<{ hour::COUNTS }, SECONDS>,
+    now: Timestamp,
+    became: Became,
+    short_seconds: u32,
+) {
     match became {
         Became::Finished { answered } => {
             counts.add(now, hour::FINISHED, 1);
@@ -57,7 +65,7 @@ pub(super) fn count(counts: &mut Hour, now: Timestamp, became: Became, short_sec
     }
 }
 
-/// Shares of an hour's counts.
+/// Shares of such counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
     pub calls: f64,
@@ -74,7 +82,10 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    pub fn of(counts: &Hour, now: Timestamp) -> Self {
+    pub fn of<const SECONDS: u32>(
+        counts: &Windowed<{ hour::COUNTS }, SECONDS>,
+        now: Timestamp,
+    ) -> Self {
         let n = |which| counts.count(now, which);
         let percent = |part: f64, whole: f64| {
             if whole > 0.0 {
@@ -194,5 +205,56 @@ impl Caller {
                 100,
             );
         score
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seven hundred calls in the hour, of which thirty were taken for so long.
+    fn caller(taken: u32, ms: u32) -> (Caller, Timestamp) {
+        let t = Thresholds::default();
+        let (start, now) = (36_000, Timestamp::from_secs(36_000 + 3_599));
+        let mut caller = Caller::default();
+        for n in 0..700 {
+            caller.handle_call(Timestamp::from_secs(start + n * 5), false);
+        }
+        for _ in 0..taken {
+            caller.handle_outcome(now, Became::Finished { answered: true }, &t);
+            caller.handle_outcome(now, Became::Lasted { ms }, &t);
+        }
+        (caller, now)
+    }
+
+    #[test]
+    fn many_calls_are_excused_only_where_enough_of_them_are_taken_and_heard() {
+        let is_high = |taken, ms| {
+            let (caller, now) = caller(taken, ms);
+            let score = caller.high_volume(now, &Thresholds::default(), Strictness::Open);
+            score.is_met()
+        };
+        assert!(!is_high(30, 20_000));
+        assert!(is_high(30, 19_000), "taken, and not listened to");
+        assert!(is_high(19, 20_000), "too few to know");
+    }
+
+    #[test]
+    fn a_short_call_lasts_up_to_the_seconds_written() {
+        let short = |ms| {
+            let (caller, now) = caller(30, ms);
+            Shares::of(&caller.hour, now).short
+        };
+        assert_eq!((short(6_000), short(6_001)), (100.0, 0.0));
+    }
+
+    #[test]
+    fn few_calls_say_nothing_of_length_or_answers() {
+        let t = Thresholds::default();
+        let is_met = |taken| {
+            let (caller, now) = caller(taken, 1_000);
+            caller.short_calls(now, &t, Strictness::Open).is_met()
+        };
+        assert!(is_met(30) && !is_met(29));
     }
 }

@@ -291,8 +291,10 @@ fn numbers_that_are_used_up_are_a_snowshoe() {
     }));
     let (flagged, findings) = run(all);
     let opened = opened(&findings);
-    assert_eq!(opened[0].0, "snowshoe", "{opened:?}");
+    assert!(opened.iter().any(|o| o.0 == "snowshoe"), "{opened:?}");
     assert!(findings.iter().all(|f| f.peer.as_deref() == Some("north")));
+    let mut terms = findings.iter().flat_map(|f| &f.terms);
+    assert!(terms.any(|t| &*t.name == "rare-numbers-percent" && t.met));
     assert!(share(&flagged, Flag::Snowshoe, |p| p.peer == "north") > 0.8);
     assert_eq!(share(&flagged, Flag::Snowshoe, |p| p.peer == "south"), 0.0);
 }
@@ -520,6 +522,20 @@ fn a_protected_number_is_flooded_by_little() {
     let burst = |p: &Planned| p.to == 12_025_550_111 && p.ms >= 3_600_000;
     assert!(share(&flagged, Flag::ProtectedFlood, burst) > 0.9);
     assert_eq!(opened(&run(burst_calm()).1), []);
+}
+
+#[test]
+fn a_protected_number_does_not_wait_until_we_know_what_is_usual() {
+    let at_once = |to: u64| {
+        let plan = calls(120, 60, |n| {
+            let from = 13_035_550_000 + u64::try_from(n).unwrap() * 7;
+            plan(from, to, Outcome::NotTaken)
+        });
+        opened(&run(plan).1)
+    };
+    let flood = ("protected-flood", "called-number 12025550111".to_owned());
+    assert_eq!(at_once(12_025_550_111), [flood]);
+    assert_eq!(at_once(12_025_550_112), []);
 }
 
 fn burst_calm() -> Vec<Planned> {

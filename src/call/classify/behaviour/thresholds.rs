@@ -59,25 +59,25 @@ macro_rules! thresholds {
 
 thresholds! {
     high_volume_minute 60 1..=10_000_000 "calls of one number in a minute: one a second, which no person dials";
-    high_volume_hour 600 1..=10_000_000 "calls of one number in an hour: ten a minute for the whole hour, more than the main number of an office of some hundred desks";
+    high_volume_hour 600 1..=10_000_000 "calls of one number in an hour: ten a minute for the whole hour";
     high_volume_day 5_000 1..=100_000_000 "calls of one number in a day: eight busy hours above that";
-    good_answer_percent 50 1..=100 "answered calls in a hundred, from where on a busy number's calls are wanted: consumers answer about half of what they expect, and a quarter of what they don't";
-    good_mean_seconds 20 1..=3_600 "mean length of answered calls from where on they are talked or listened to: a notification read out takes twenty to forty seconds";
-    short_seconds 6 1..=60 "an answered call up to this long is short: who hears a recording hangs up within one billing step of six seconds";
+    good_answer_percent 50 1..=100 "answered calls in a hundred, from where on we take a busy number's calls for wanted";
+    good_mean_seconds 20 1..=3_600 "mean length of answered calls, from where on we take them for listened to";
+    short_seconds 6 1..=60 "an answered call up to this long is short: one billing step of six seconds";
     short_calls_least 30 5..=1_000_000 "answered calls of one number in an hour before their length is judged: thirty give a share to within a fifth";
-    short_calls_percent 50 1..=100 "short ones in a hundred answered calls of one number: one in ten is usual, and one in four in telemarketing";
+    short_calls_percent 50 1..=100 "short ones in a hundred answered calls of one number, from where on we take them for unwanted";
     short_calls_mean_seconds 15 1..=3_600 "mean length in seconds at or below which length alone speaks against a number";
-    neighbour_short_calls_least 500 20..=10_000_000 "answered calls of one neighbour in an hour before their length is judged";
+    neighbour_short_calls_least 150 20..=10_000_000 "answered calls of one neighbour in a quarter of an hour before their length is judged";
     neighbour_short_calls_percent 30 1..=100 "short ones in a hundred answered calls of a whole neighbour, its numbers with a finding of their own left out";
-    neighbour_short_calls_mean_seconds 45 1..=3_600 "mean length in seconds of a whole neighbour's answered calls: ordinary traffic lies at two to four minutes";
+    neighbour_short_calls_mean_seconds 45 1..=3_600 "mean length in seconds of a whole neighbour's answered calls, at or below which it speaks against it";
     low_answer_least 50 10..=1_000_000 "finished calls of one number in an hour before its answers are judged";
-    low_answer_percent 10 1..=100 "answered calls in a hundred at or below which a number's calls are unwanted: predictive diallers of lawful campaigns reach twenty-five and more";
-    neighbour_low_answer_least 1_000 20..=10_000_000 "finished calls of one neighbour in an hour before its answers are judged";
-    neighbour_low_answer_percent 20 1..=100 "answered calls in a hundred of a whole neighbour; ordinary traffic lies between forty and seventy";
+    low_answer_percent 10 1..=100 "answered calls in a hundred at or below which we take a number's calls for unwanted";
+    neighbour_low_answer_least 300 20..=10_000_000 "finished calls of one neighbour in a quarter of an hour before its answers are judged";
+    neighbour_low_answer_percent 20 1..=100 "answered calls in a hundred of a whole neighbour, likewise; higher than for one number, because others' calls are among them";
     snowshoe_least 1_000 50..=10_000_000 "calls of one neighbour in an hour before its numbers are counted: the sketch errs by three in a hundred";
     snowshoe_rare_percent 90 1..=100 "numbers in a hundred that called once or twice in the hour";
     snowshoe_calls_per_ten_numbers 15 10..=1_000 "calls for every ten numbers at or below which numbers are used up rather than used";
-    snowshoe_answer_percent 30 1..=100 "answered calls in a hundred at or below which such numbers are not subscribers calling friends: their calls are answered more often than not";
+    snowshoe_answer_percent 30 1..=100 "answered calls in a hundred at or below which we take such numbers for those of no subscribers";
     snowshoe_short_percent 40 1..=100 "short ones in a hundred answered calls, from where on likewise";
     sequential_run 20 5..=10_000 "calls of one number to called numbers that rise in steps of one to five: by chance the next call into a block of a hundred is such a step once in twenty";
     neighbour_sequential_run 40 5..=10_000 "the same by changing calling numbers of one neighbour";

@@ -118,6 +118,14 @@ fn numbers_of_one_block_that_call_little_are_one_campaign() {
 }
 
 #[test]
+fn short_codes_share_no_pattern() {
+    let mut t = table();
+    let calls = (1..=40).map(|n| begin(n, &format!("5560{:02}", n % 20)));
+    assert_eq!(feed(&mut t, calls), []);
+    assert_eq!(finish(&mut t), []);
+}
+
+#[test]
 fn a_number_that_becomes_a_campaign_leaves_the_pattern() {
     let mut t = table();
     // Eight numbers of the block twice each, one of them ten times more.

@@ -252,6 +252,8 @@ fn neighbour_spoofing_is_the_same_exchange_from_outside_without_valid_a() {
     assert!(of("+12025560123").is_empty(), "the next exchange");
     let customer = flags(&invite(near), INGRESS, Some(PeerKind::Customer));
     assert_eq!(customer, ["unsigned"]);
+    let own = flags(&invite(near), INGRESS, Some(PeerKind::Own));
+    assert_eq!(own, ["unsigned"]);
     let stranger = flags(&invite(near), INGRESS, None);
     assert_eq!(
         stranger,
@@ -264,6 +266,11 @@ fn neighbour_spoofing_is_the_same_exchange_from_outside_without_valid_a() {
         flags(&b, INGRESS, PROVIDER),
         ["attest-b", "neighbour-spoof"]
     );
+    // Anybody can write A: only a valid one speaks for the caller.
+    for validation in [Validation::Failed, Validation::Undetermined] {
+        let claimed = flags(&signed(near, Attestation::A, validation), INGRESS, PROVIDER);
+        assert!(claimed.contains(&"neighbour-spoof"), "{claimed:?}");
+    }
     let asserted = message(
         &format!("sip:{CALLED}@192.0.2.1"),
         "anonymous",
