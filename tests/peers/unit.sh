@@ -56,7 +56,7 @@ inside() {
   ok "started: systemctl waited for READY=1"
   is "state" active/running "$(show ActiveState)/$(show SubState)"
   is "Type" notify "$(show Type)"
-  is "StatusText" "watching lo with 13 neighbours" "$(show StatusText)"
+  is "StatusText" "watching lo with 27 neighbours" "$(show StatusText)"
   pid=$(show MainPID)
   is "user" tracehop "$(stat -c %U "/proc/$pid")"
   for set in CapInh CapPrm CapEff CapAmb; do is $set 0000000000000000 "$(status $set)"; done
