@@ -113,6 +113,9 @@ impl Views {
             store: Some(Stored {
                 counters: store.counters,
                 lost: store.lost,
+                lost_ends: store.lost_ends,
+                lost_evidence: store.lost_evidence,
+                lost_campaigns: store.lost_campaigns,
                 bytes: known.store_bytes,
                 committed: store.committed,
                 lag: report.lag,

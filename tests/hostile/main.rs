@@ -9,6 +9,7 @@ mod command;
 mod credential;
 mod flood;
 mod message;
+mod neighbour;
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -61,7 +61,12 @@ impl Edge {
         );
         fs::write(&file, calls.signed(&self.signer)).unwrap();
         let padding = "x".repeat(calls.padding);
-        fs::write(&scenario, UAC.replace("PADDING", &padding)).unwrap();
+        fs::write(
+            &scenario,
+            UAC.replace("PADDING", &padding)
+                .replace("[next_url]", calls.remote),
+        )
+        .unwrap();
         let to = match calls.to.contains(':') {
             true => format!("[{}]:{}", calls.to, calls.port),
             false => format!("{}:{}", calls.to, calls.port),
@@ -178,6 +183,8 @@ pub struct Calls {
     pub hold_ms: usize,
     /// Octets that make the INVITE larger.
     pub padding: usize,
+    /// Where ACK and BYE go: what sipp reads of Contact, or an address where it can't read it.
+    pub remote: &'static str,
 }
 
 impl Calls {
@@ -194,6 +201,7 @@ impl Calls {
             rate: 40,
             hold_ms: 200,
             padding: 900,
+            remote: "[next_url]",
         }
     }
 

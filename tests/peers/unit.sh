@@ -56,7 +56,7 @@ inside() {
   ok "started: systemctl waited for READY=1"
   is "state" active/running "$(show ActiveState)/$(show SubState)"
   is "Type" notify "$(show Type)"
-  is "StatusText" "watching lo with 13 neighbours" "$(show StatusText)"
+  is "StatusText" "watching lo with 27 neighbours" "$(show StatusText)"
   pid=$(show MainPID)
   is "user" tracehop "$(stat -c %U "/proc/$pid")"
   for set in CapInh CapPrm CapEff CapAmb; do is $set 0000000000000000 "$(status $set)"; done
@@ -71,6 +71,13 @@ inside() {
 
   call one
   within 10 "the record is stored" page_says /metrics '^tracehop_store_appended_total.* 1$'
+  # The call is unsigned, and nobody's that we know: told to the journal with fields of its own.
+  within 10 "a finding is in the journal" eval 'journalctl -o json --no-pager TRACEHOP_FLAGS=unsigned | grep -q "\"TRACEHOP_TYPE\":\"call\""'
+  finding=$(journalctl -o json --no-pager TRACEHOP_FLAGS=unsigned TRACEHOP_TYPE=call | head -n 1)
+  field() { grep -o "\"$1\":\"[^\"]*\"" <<<"$finding" | head -n 1 | cut -d'"' -f4; }
+  is "with priority, unit, user, record" "5 tracehop.service $(id -u tracehop) 1" "$(field PRIORITY) $(field _SYSTEMD_UNIT) $(field _UID) $(field TRACEHOP_UID)"
+  is "once" 1 "$(journalctl -o cat --no-pager TRACEHOP_TYPE=call TRACEHOP_UID=1 | wc -l)"
+  is "told and delivered" yes "$(page_says /metrics '^tracehop_findings_total\{outcome="delivered",sink="journald-1",type="call"\} 1$' && echo yes)"
   within 10 "and found by a member of the group" eval 'member tracehop trace --called +12025550123 --calling +12125550100 \
     --time "$(date -u +%FT%TZ)" --precision 30 --config /etc/tracehop/tracehop.toml | grep -q "never passed on"'
   within 5 "coverage is shown to it too" eval 'member tracehop coverage --config /etc/tracehop/tracehop.toml | grep -q lo'
@@ -176,13 +183,16 @@ install -D -m 644 "$here/systemd/tracehop.sysusers" "$root/etc/sysusers.d/traceh
 install -D -m 644 "$here/systemd/tracehop.tmpfiles" "$root/etc/tmpfiles.d/tracehop.conf"
 "$bin" lab "$work/lab" --calls 400 >/dev/null
 mkdir -p "$root/etc/tracehop"
-cp -r "$work/lab/certs" "$work/lab/peers.toml" "$root/etc/tracehop/"
+cp -r "$work"/lab/{certs,peers.toml,numbering.csv,do-not-originate.txt,protected.txt} "$root/etc/tracehop/"
 sed 's|^path = "store"|path = "/var/lib/tracehop/store"|' "$work/lab/tracehop.toml" >"$root/etc/tracehop/tracehop.toml"
 cat >>"$root/etc/tracehop/tracehop.toml" <<'T'
 [[capture.interface]]
 name = "lo"
 [log]
 level = "info"
+[[findings.sink]]
+kind = "journald"
+kinds = ["call"]
 T
 
 install -m 755 "$0" "$root/unit.sh"

@@ -115,8 +115,8 @@ families! {
     TRUST_LOADED Gauge "tracehop_trust_loaded_timestamp_seconds" [] "When trust was last swapped for what is on disk or was fetched.";
     TRUST_TROUBLE Gauge "tracehop_trust_kept_old" [] "1 while newer lists were refused and older ones are used instead.";
 
-    STORE_APPENDED Counter "tracehop_store_appended_total" ["what"] "What the store took in: begin, end, coverage, evidence.";
-    STORE_REFUSED Counter "tracehop_store_refused_total" ["why"] "What it did not take, or took and can't be looked up: evidence_too_long, too_old, lost (no disk, no record).";
+    STORE_APPENDED Counter "tracehop_store_appended_total" ["what"] "What the store took in: begin, end, coverage, evidence, campaign (a state of one).";
+    STORE_REFUSED Counter "tracehop_store_refused_total" ["why"] "What it did not take, or took and can't be looked up: evidence_too_long, too_old, lost (no disk, no record), lost_end (how a call went on), lost_evidence, lost_campaign (a state of one; a later state makes up for it).";
     STORE_SEALS Counter "tracehop_store_seals_total" ["outcome"] "Segments written from the log: done, failed (and tried again).";
     STORE_SEALED_BYTES Counter "tracehop_store_sealed_bytes_total" [] "Octets of the segments written.";
     STORE_BYTES Gauge "tracehop_store_bytes" [] "Octets of the store on disk, as last measured.";

@@ -98,12 +98,16 @@ fn put_store(page: &mut Page, s: &Stored) {
         ("end", c.ends),
         ("coverage", c.coverage),
         ("evidence", c.evidence),
+        ("campaign", c.campaigns),
     ];
     page.list(&f::STORE_APPENDED, &[], appended);
     let refused = [
         ("evidence_too_long", c.evidence_too_long),
         ("too_old", c.too_old),
         ("lost", s.lost),
+        ("lost_end", s.lost_ends),
+        ("lost_evidence", s.lost_evidence),
+        ("lost_campaign", s.lost_campaigns),
     ];
     page.list(&f::STORE_REFUSED, &[], refused);
     let seals = [("done", c.seals), ("failed", c.seal_failures)];

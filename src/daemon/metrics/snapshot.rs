@@ -145,6 +145,12 @@ pub struct Stored {
     pub counters: StoreCounters,
     /// Records that could not be stored.
     pub lost: u64,
+    /// Second halves that could not be.
+    pub lost_ends: u64,
+    /// Calls whose evidence could not be.
+    pub lost_evidence: u64,
+    /// States of campaigns that could not be.
+    pub lost_campaigns: u64,
     /// Octets on disk, where measured.
     pub bytes: Option<u64>,
     /// When a commit last returned.
