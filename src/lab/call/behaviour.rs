@@ -1,7 +1,7 @@
 //! Calls that only their number makes remarkable: robocallers, floods and their like, each beside lawful traffic that looks nearly the same.
 //!
 //! Two hours of a run are quiet, so that usual is known; then the same day comes round every two hours, with other numbers. What is meant for
-//! whom is said here. No threshold of the engine is known here: rates are those of the field, as far as published, or guesses.
+//! whom is said here. Rates are guesses, made by somebody who had read the engine's thresholds: what is found of them measures delay and confusion, and is no blind test.
 
 use std::collections::BTreeSet;
 

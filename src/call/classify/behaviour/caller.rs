@@ -6,7 +6,7 @@ use super::thresholds::Thresholds;
 use super::window::Windowed;
 use crate::base::Timestamp;
 
-/// What is counted by the hour, of a number or of a whole neighbour.
+/// What is counted of a number by the hour, and of a whole neighbour by the quarter of an hour.
 pub(super) mod hour {
     /// Calls.
     pub const CALLS: usize = 0;
@@ -26,8 +26,11 @@ pub(super) mod hour {
     pub const COUNTS: usize = 7;
 }
 
-/// Counts over an hour.
+/// Counts of a number over an hour.
 pub(super) type Hour = Windowed<{ hour::COUNTS }, 3_600>;
+
+/// Counts of a neighbour over a quarter of an hour: its calls are many, and what it sent an hour ago must not hide what it sends now.
+pub(super) type Quarter = Windowed<{ hour::COUNTS }, 900>;
 
 /// What became of a call, as far as it says something of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,12 @@ pub(super) enum Became {
 }
 
 /// Counts an outcome.
-pub(super) fn count(counts: &mut Hour, now: Timestamp, became: Became, short_seconds: u32) {
+pub(super) fn count<const SECONDS: u32>(
+    counts: &mut Windowed<{ hour::COUNTS }, SECONDS>,
+    now: Timestamp,
+    became: Became,
+    short_seconds: u32,
+) {
     match became {
         Became::Finished { answered } => {
             counts.add(now, hour::FINISHED, 1);
@@ -57,7 +65,7 @@ pub(super) fn count(counts: &mut Hour, now: Timestamp, became: Became, short_sec
     }
 }
 
-/// Shares of an hour's counts.
+/// Shares of such counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
     pub calls: f64,
@@ -74,7 +82,10 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    pub fn of(counts: &Hour, now: Timestamp) -> Self {
+    pub fn of<const SECONDS: u32>(
+        counts: &Windowed<{ hour::COUNTS }, SECONDS>,
+        now: Timestamp,
+    ) -> Self {
         let n = |which| counts.count(now, which);
         let percent = |part: f64, whole: f64| {
             if whole > 0.0 {

@@ -2,7 +2,7 @@
 
 use datasketches::hll::{HllSketch, HllType};
 
-use super::caller::{Became, Hour, Shares, count, hour};
+use super::caller::{Became, Quarter, Shares, count, hour};
 use super::mix::Mix;
 use super::score::{Score, Strictness};
 use super::sketch::Key;
@@ -25,7 +25,7 @@ pub(super) struct Neighbour {
     /// Where its behaviours begin.
     pub thresholds: Thresholds,
     /// Calls of numbers without a finding of their own.
-    counts: Hour,
+    counts: Quarter,
     numbers: Numbers,
     /// Its mix.
     pub mix: Mix,
@@ -44,7 +44,7 @@ impl Neighbour {
     pub fn new(thresholds: Thresholds) -> Self {
         Self {
             thresholds,
-            counts: Hour::default(),
+            counts: Quarter::default(),
             numbers: Numbers::default(),
             mix: Mix::default(),
         }

@@ -291,7 +291,7 @@ fn numbers_that_are_used_up_are_a_snowshoe() {
     }));
     let (flagged, findings) = run(all);
     let opened = opened(&findings);
-    assert_eq!(opened[0].0, "snowshoe", "{opened:?}");
+    assert!(opened.iter().any(|o| o.0 == "snowshoe"), "{opened:?}");
     assert!(findings.iter().all(|f| f.peer.as_deref() == Some("north")));
     let mut terms = findings.iter().flat_map(|f| &f.terms);
     assert!(terms.any(|t| &*t.name == "rare-numbers-percent" && t.met));

@@ -67,12 +67,12 @@ thresholds! {
     short_calls_least 30 5..=1_000_000 "answered calls of one number in an hour before their length is judged: thirty give a share to within a fifth";
     short_calls_percent 50 1..=100 "short ones in a hundred answered calls of one number, from where on we take them for unwanted";
     short_calls_mean_seconds 15 1..=3_600 "mean length in seconds at or below which length alone speaks against a number";
-    neighbour_short_calls_least 500 20..=10_000_000 "answered calls of one neighbour in an hour before their length is judged";
+    neighbour_short_calls_least 150 20..=10_000_000 "answered calls of one neighbour in a quarter of an hour before their length is judged";
     neighbour_short_calls_percent 30 1..=100 "short ones in a hundred answered calls of a whole neighbour, its numbers with a finding of their own left out";
     neighbour_short_calls_mean_seconds 45 1..=3_600 "mean length in seconds of a whole neighbour's answered calls, at or below which it speaks against it";
     low_answer_least 50 10..=1_000_000 "finished calls of one number in an hour before its answers are judged";
     low_answer_percent 10 1..=100 "answered calls in a hundred at or below which we take a number's calls for unwanted";
-    neighbour_low_answer_least 1_000 20..=10_000_000 "finished calls of one neighbour in an hour before its answers are judged";
+    neighbour_low_answer_least 300 20..=10_000_000 "finished calls of one neighbour in a quarter of an hour before its answers are judged";
     neighbour_low_answer_percent 20 1..=100 "answered calls in a hundred of a whole neighbour, likewise; higher than for one number, because others' calls are among them";
     snowshoe_least 1_000 50..=10_000_000 "calls of one neighbour in an hour before its numbers are counted: the sketch errs by three in a hundred";
     snowshoe_rare_percent 90 1..=100 "numbers in a hundred that called once or twice in the hour";
