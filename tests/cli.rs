@@ -241,6 +241,31 @@ fn flags_md_is_what_the_code_says() {
 }
 
 #[test]
+fn every_threshold_stands_in_the_architecture_as_in_the_code() {
+    use tracehop::call::classify::behaviour::Thresholds;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ARCHITECTURE.md");
+    let written = fs::read_to_string(path).unwrap();
+    for row in Thresholds::ALL {
+        let line = format!("| `{}` | {} | {} |\n", row.name, row.default, row.why);
+        assert!(written.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn flags_are_shown_as_a_table_of_groups_and_severities() {
+    let said = stdout(&tracehop(&["flags", "numbers"]));
+    let mut lines = said.lines();
+    let header = lines.next().unwrap_or_default();
+    for part in ["flag", "group", "severity", "what it says"] {
+        assert!(header.contains(part), "{said}");
+    }
+    let rows: Vec<&str> = lines.skip(1).collect();
+    assert_eq!(rows.len(), 7, "{said}");
+    assert!(rows.iter().all(|r| r.contains("numbers")), "{said}");
+    assert!(said.contains("do-not-originate"), "{said}");
+}
+
+#[test]
 fn flags_can_be_asked_for_by_name_and_by_group() {
     let said = json(&tracehop(&["flags", "emergency", "--json"]));
     let names = said["flags"].as_array().unwrap().iter();

@@ -8,12 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load, time};
+use super::{Failure, Outcome, load, span, time};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::classify::campaign::CampaignState;
 use crate::config::Config;
-use crate::host::clock;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 
@@ -48,13 +47,7 @@ pub struct Show {
 impl Show {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
-        let until = self.until.unwrap_or_else(clock::now);
-        let since = self.since.unwrap_or_else(|| until.minus(SPAN));
-        if since >= until {
-            return Err(Failure::usage(format!(
-                "--since {since} is not before --until {until}"
-            )));
-        }
+        let (since, until) = span(self.since, self.until, SPAN)?;
         let (store, _) = EmbeddedStore::open_read_only(&config.store).map_err(Failure::no_input)?;
         let damaged = store
             .unreadable_campaigns(since, until)

@@ -10,14 +10,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load, summary, time};
+use super::{Failure, Outcome, load, span, summary, time};
 use crate::base::Timestamp;
 use crate::call::classify::again::{Again, is_looked_at};
 use crate::call::classify::campaign::Key;
 use crate::call::classify::finding::Subject;
 use crate::call::classify::{Campaign, Finding, Flag};
 use crate::config::Config;
-use crate::host::clock;
 use crate::store::embedded::EmbeddedStore;
 
 /// Lines of a table; JSON has all.
@@ -55,13 +54,7 @@ pub struct Classify {
 impl Classify {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
-        let until = self.until.unwrap_or_else(clock::now);
-        if self.since >= until {
-            return Err(Failure::usage(format!(
-                "--since {} is not before --until {until}",
-                self.since
-            )));
-        }
+        let (_, until) = span(Some(self.since), self.until, Duration::ZERO)?;
         let path = self.store.as_ref().unwrap_or(&config.store);
         let (store, _) = EmbeddedStore::open_read_only(path).map_err(Failure::no_input)?;
         let mut again = Again::new(

@@ -10,10 +10,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load, time};
+use super::{Failure, Outcome, load, span, time};
 use crate::base::Timestamp;
 use crate::call::record::{Coverage, Down};
-use crate::host::clock;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::traceback::coverage::{LEAST_SHARE, Sight, clock_is_healthy};
@@ -47,13 +46,7 @@ pub struct Show {
 impl Show {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
-        let until = self.until.unwrap_or_else(clock::now);
-        let since = self.since.unwrap_or_else(|| until.minus(SPAN));
-        if since >= until {
-            return Err(Failure::usage(format!(
-                "--since {since} is not before --until {until}"
-            )));
-        }
+        let (since, until) = span(self.since, self.until, SPAN)?;
         let (store, report) =
             EmbeddedStore::open_read_only(&config.store).map_err(Failure::no_input)?;
         if report.bad_frames > 0 {

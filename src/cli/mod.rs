@@ -24,11 +24,13 @@ mod verify;
 use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::base::Timestamp;
 use crate::config::{Config, Problem};
+use crate::host::clock;
 
 /// Watches a provider's SIP edge: who signed each call, which neighbour handed it over, and the answer to a traceback.
 #[derive(Debug, Parser)]
@@ -145,6 +147,22 @@ pub fn run() -> ExitCode {
 fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text)
         .ok_or_else(|| "not an RFC 3339 time such as 2026-11-24T09:30:00Z".to_owned())
+}
+
+/// The span of `--since` and `--until`: until now, and so long, where they are left out.
+fn span(
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    long: Duration,
+) -> Result<(Timestamp, Timestamp), Failure> {
+    let until = until.unwrap_or_else(clock::now);
+    let since = since.unwrap_or_else(|| until.minus(long));
+    if since >= until {
+        return Err(Failure::usage(format!(
+            "--since {since} is not before --until {until}"
+        )));
+    }
+    Ok((since, until))
 }
 
 /// Loads the configuration or fails with every problem in it.
