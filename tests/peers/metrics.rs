@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tracehop::base::Timestamp;
+use tracehop::call::classify::Flag;
 use tracehop::call::record::ClockState;
 use tracehop::capture::live::LiveCounters;
 use tracehop::daemon::metrics::snapshot::{
@@ -13,6 +14,8 @@ use tracehop::engine::collect::{DirectionKey, Tally};
 use tracehop::engine::mirror::counters::MirrorCounters;
 use tracehop::engine::shed::ShedCounters;
 use tracehop::fetch::FetchReport;
+use tracehop::findings::EventKind;
+use tracehop::findings::counters::{Outcome, SinkCounts};
 use tracehop::host::process::Process;
 use tracehop::web::WebCounters;
 
@@ -64,10 +67,23 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
         ..Snapshot::default()
     };
     let mut tally = Tally::default();
-    tally.flags[0] = 1;
+    tally.flags = vec![1];
     tally.verdicts.insert((None, None), 1);
     let key = (DirectionKey::Ingress, None);
     snapshot.stages.tallies.insert(key, tally);
+    snapshot.stages.findings_open = [((Flag::Flood, None), 1)].into();
+    snapshot.stages.campaigns_open = [(None, 2)].into();
+    snapshot.stages.campaign_calls = [(None, 3)].into();
+    snapshot.findings = vec![SinkCounts {
+        name: "file-1".into(),
+        told: 1,
+        outcomes: vec![(EventKind::Call, Outcome::Delivered, 1)],
+        retries: 0,
+        panics: 0,
+        works: true,
+        waiting: 0,
+        capacity: 10,
+    }];
     snapshot.stages.fetch = Some(FetchReport::default());
     let page = render_snapshot(&snapshot);
     for f in family::ALL {
