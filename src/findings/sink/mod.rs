@@ -1,6 +1,6 @@
 //! Where findings go.
 //!
-//! - [`file`]: JSON lines, rotated · [`journald`]: structured fields · [`syslog`]: RFC 5424 · [`webhook`]: HTTPS, signed
+//! - [`mod@file`]: JSON lines, rotated · [`journald`]: structured fields · [`syslog`]: RFC 5424 · [`webhook`]: HTTPS, signed
 
 pub mod file;
 pub mod journald;
