@@ -94,7 +94,7 @@ families! {
     FINDINGS_OPEN Gauge "tracehop_findings_open" ["peer", "kind"] "Behaviours above their threshold now, by neighbour and kind; `none` stands for a called number that several neighbours' calls go to, and `unknown` for neighbours that no rule names.";
     BEHAVIOUR Counter "tracehop_behaviour_total" ["what"] "Calls and ends that behaviours looked at; numbers let go for busier ones, findings without room, calls of too many neighbours, and steps of capture time.";
     CAMPAIGNS_OPEN Gauge "tracehop_campaigns_open" ["peer"] "Campaigns that go on, by upstream.";
-    CAMPAIGN_CALLS Counter "tracehop_campaign_calls_total" ["peer"] "Calls that were counted in a campaign, by upstream.";
+    CAMPAIGN_CALLS Counter "tracehop_campaign_calls_total" ["peer"] "Calls that opened a campaign or found it open, by upstream; those before it was one are in its volume alone.";
     CAMPAIGNS Counter "tracehop_campaigns_total" ["what"] "Flagged calls that may belong to a campaign, campaigns opened, closed after their quiet time and closed to make room, and candidates let go to make room.";
     UNKNOWN_NEIGHBOURS Gauge "tracehop_unknown_neighbours" [] "Addresses that handed calls over and that no rule of peers.toml knows, as far as they are remembered: 1,000 at most. `tracehop peers unknown` lists them.";
     STIR_REFUSALS Counter "tracehop_stir_refusals_total" ["direction", "peer", "disagrees"] "Call attempts that the other side's verification spoke against, by neighbour and by whether our verdict is the opposite.";
