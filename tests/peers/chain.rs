@@ -95,7 +95,8 @@ impl Chain {
         .unwrap();
         let count = COUNT.to_string();
         let to = format!("{CALLEE}:5060");
-        let (scenario, numbers) = (text(scenario), text(&numbers));
+        let log = edge.path("plain.err");
+        let (scenario, numbers, errors) = (text(scenario), text(&numbers), text(&log));
         let caller = [
             "sipp",
             &to,
@@ -116,10 +117,15 @@ impl Chain {
             "-timeout",
             "30",
             "-nostdin",
+            "-trace_err",
+            "-error_file",
+            &errors,
         ];
         let mut caller = edge.command(&edge.a, &caller);
         caller.stdout(std::process::Stdio::null());
-        Ends::of(caller).finish();
+        let mut caller = Ends::of(caller);
+        caller.said_in(log);
+        caller.finish();
     }
 }
 
