@@ -8,11 +8,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load, span, time};
+use super::{Failure, Outcome, found, load, span, time};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::classify::campaign::CampaignState;
-use crate::config::Config;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 
@@ -65,7 +64,7 @@ impl Show {
         } else if all.is_empty() {
             say!("no campaign had a call from {since} to {until}");
         } else {
-            print(&config, &all, usize::MAX);
+            found::print_campaigns(&config, &all, usize::MAX);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -77,38 +76,4 @@ impl Show {
             && self.peer.as_deref().is_none_or(|p| p == peer)
             && (!self.open || campaign.state == CampaignState::Open)
     }
-}
-
-/// Prints the largest as a table.
-pub(super) fn print(config: &Config, campaigns: &[Campaign], most: usize) {
-    let mut sorted: Vec<&Campaign> = campaigns.iter().collect();
-    sorted.sort_by(|a, b| (b.volume, a.first, &a.id).cmp(&(a.volume, b.first, &b.id)));
-    let rows = sorted.into_iter().take(most).map(|c| {
-        let flags: Vec<String> = c.flags.iter().map(|(f, n)| format!("{f} {n}")).collect();
-        let examples: Vec<String> = c.examples.iter().map(|e| e.uid.to_string()).collect();
-        vec![
-            super::summary::peer_name(config, c.peer.as_deref()),
-            c.key.label().to_owned(),
-            c.key.value().to_owned(),
-            second(c.first),
-            second(c.last),
-            c.state.label().to_owned(),
-            flags.join(", "),
-            c.signers.join(", "),
-            examples.join(", "),
-            c.volume.to_string(),
-        ]
-    });
-    let header = [
-        "upstream", "by", "", "first", "last", "", "flags", "signers", "records", "calls",
-    ];
-    say!(
-        "{}",
-        output::table(&header, rows.collect(), header.len() - 1)
-    );
-}
-
-/// A time to the second, which is enough to look at.
-fn second(at: Timestamp) -> String {
-    Timestamp::from_secs(at.secs()).to_string()
 }

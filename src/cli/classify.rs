@@ -10,12 +10,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load, span, summary, time};
+use super::{Failure, Outcome, found, load, span, time};
 use crate::base::Timestamp;
 use crate::call::classify::again::{Again, is_looked_at};
 use crate::call::classify::campaign::Key;
 use crate::call::classify::finding::Subject;
-use crate::call::classify::{Campaign, Finding, Flag};
+use crate::call::classify::{Campaign, Finding};
 use crate::config::Config;
 use crate::store::embedded::EmbeddedStore;
 
@@ -89,10 +89,7 @@ impl Classify {
         let looked_at = again.changes.iter().filter(|((_, f), _)| is_looked_at(*f));
         let rows: Vec<_> = looked_at
             .map(|((peer, flag), c)| {
-                let mut row = vec![
-                    summary::peer_name(config, peer.as_deref()),
-                    flag.to_string(),
-                ];
+                let mut row = vec![found::peer_name(config, peer.as_deref()), flag.to_string()];
                 row.extend([c.old, c.new, c.added, c.removed].map(|n| n.to_string()));
                 row
             })
@@ -107,7 +104,7 @@ impl Classify {
         if !again.findings.is_empty() {
             say!("\nFindings that there would be");
             let all: Vec<Finding> = again.findings.values().map(|f| self.veiled(f)).collect();
-            print_findings(config, &all, LINES);
+            found::print_findings(config, &all, LINES);
         }
         if !again.found.is_empty() {
             say!("\nCampaigns that there would be");
@@ -116,7 +113,7 @@ impl Classify {
                 .values()
                 .map(|c| self.veiled_campaign(c))
                 .collect();
-            super::campaigns::print(config, &all, LINES);
+            found::print_campaigns(config, &all, LINES);
         }
         if again.left_out > 0 {
             say!(
@@ -175,43 +172,4 @@ impl Classify {
 fn veil(number: &str) -> Box<str> {
     let kept = number.len().saturating_sub(4);
     format!("{}xxxx", number.get(..kept).unwrap_or_default()).into()
-}
-
-/// Prints findings as a table, the heaviest first.
-pub(super) fn print_findings(config: &Config, findings: &[Finding], most: usize) {
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
-    sorted.sort_by(|a, b| (b.calls, a.since, &a.id).cmp(&(a.calls, b.since, &b.id)));
-    let rows = sorted.into_iter().take(most).map(|f| {
-        let terms = f.terms.iter().filter(|t| t.met);
-        let terms: Vec<String> = terms.map(|t| format!("{} {}", t.name, t.value)).collect();
-        let peer = match (&f.subject, &f.peer) {
-            // Whoever calls it.
-            (Subject::CalledNumber(_) | Subject::CalledPrefix(_), None) => String::new(),
-            (_, peer) => summary::peer_name(config, peer.as_deref()),
-        };
-        vec![
-            Flag::label(f.kind).to_owned(),
-            f.subject.to_string(),
-            peer,
-            Timestamp::from_secs(f.since.secs()).to_string(),
-            Timestamp::from_secs(f.at.secs()).to_string(),
-            terms.join(", "),
-            format!("{:.2}", f.score),
-            f.calls.to_string(),
-        ]
-    });
-    let header = [
-        "finding",
-        "about",
-        "neighbour",
-        "since",
-        "until",
-        "because",
-        "score",
-        "calls",
-    ];
-    say!(
-        "{}",
-        output::table(&header, rows.collect(), header.len() - 2)
-    );
 }

@@ -7,6 +7,7 @@ mod classify;
 mod coverage;
 mod demo;
 mod flags;
+mod found;
 mod lab;
 mod metrics;
 mod output;

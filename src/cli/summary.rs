@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::found;
 use super::output::{self, say};
 use super::peers;
 use super::replay::Done;
@@ -188,12 +189,12 @@ impl Done {
         let findings: Vec<_> = r.findings_closed.iter().map(|f| (**f).clone()).collect();
         if !findings.is_empty() {
             say!("\nBehaviour above its threshold");
-            super::classify::print_findings(config, &findings, WORST);
+            found::print_findings(config, &findings, WORST);
         }
         let campaigns: Vec<_> = r.campaigns_closed.iter().map(|c| (**c).clone()).collect();
         if !campaigns.is_empty() {
             say!("\nCampaigns; `tracehop campaigns` lists them");
-            super::campaigns::print(config, &campaigns, WORST);
+            found::print_campaigns(config, &campaigns, WORST);
         }
     }
 
@@ -309,18 +310,7 @@ fn heading(direction: DirectionKey) -> &'static str {
 }
 
 fn name(config: &Config, key: &TallyKey) -> String {
-    peer_name(config, key.1.as_deref())
-}
-
-/// A neighbour's legal name.
-pub(super) fn peer_name(config: &Config, peer: Option<&str>) -> String {
-    match peer {
-        Some(id) => config
-            .peers
-            .peer(id)
-            .map_or(id.to_string(), |p| p.name.to_string()),
-        None => "(no rule names it)".to_owned(),
-    }
+    found::peer_name(config, key.1.as_deref())
 }
 
 fn row(config: &Config, key: &TallyKey, t: &Tally) -> Vec<String> {

@@ -10,16 +10,7 @@ use crate::call::record::{End, StoredCall};
 use crate::stir::verify::Validation;
 
 /// Flags that count calls: the lab says whose calls they are meant for, and [`super::score`] how many they hit.
-pub const COUNTING: [Flag; 8] = [
-    Flag::HighVolume,
-    Flag::Snowshoe,
-    Flag::ShortCalls,
-    Flag::LowAnswer,
-    Flag::SequentialDialling,
-    Flag::Flood,
-    Flag::ProtectedFlood,
-    Flag::MixChange,
-];
+pub use crate::call::classify::behaviour::KINDS as COUNTING;
 
 /// How far a duration may be off: frames of one message, and the resolution of a capture, in milliseconds.
 const DURATION: i64 = 5;

@@ -111,6 +111,36 @@ impl Shares {
     }
 }
 
+impl Shares {
+    /// Answered calls that end at once: from how many on, and from which share and down to which mean length. Each has its weight.
+    pub fn short_calls(
+        &self,
+        least: u32,
+        (percent, share_weighs): (u32, i32),
+        (mean, mean_weighs): (u32, i32),
+        strictness: Strictness,
+    ) -> Score {
+        let mut score = Score::new(strictness);
+        score
+            .needs("answered", self.timed, least.into())
+            .above("short-percent", self.short, percent.into(), share_weighs)
+            .below("mean-seconds", self.mean, mean.into(), mean_weighs);
+        score
+    }
+
+    /// Calls that nobody takes: from how many on, and up to which share of answers.
+    pub fn low_answer(&self, least: u32, percent: u32, strictness: Strictness) -> Score {
+        let mut score = Score::new(strictness);
+        score.needs("finished", self.finished, least.into()).below(
+            "answered-percent",
+            self.answered,
+            percent.into(),
+            100,
+        );
+        score
+    }
+}
+
 /// Outcomes of a busy number before they can excuse it.
 const EXCUSE_LEAST: f64 = 20.0;
 
@@ -178,33 +208,15 @@ impl Caller {
 
     /// Answered calls that end at once.
     pub fn short_calls(&self, now: Timestamp, t: &Thresholds, strictness: Strictness) -> Score {
+        let (share, mean) = (t.short_calls_percent, t.short_calls_mean_seconds);
         let of = Shares::of(&self.hour, now);
-        let mut score = Score::new(strictness);
-        score
-            .needs("answered", of.timed, t.short_calls_least.into())
-            .above("short-percent", of.short, t.short_calls_percent.into(), 60)
-            .below(
-                "mean-seconds",
-                of.mean,
-                t.short_calls_mean_seconds.into(),
-                40,
-            );
-        score
+        of.short_calls(t.short_calls_least, (share, 60), (mean, 40), strictness)
     }
 
     /// Calls that nobody takes.
     pub fn low_answer(&self, now: Timestamp, t: &Thresholds, strictness: Strictness) -> Score {
         let of = Shares::of(&self.hour, now);
-        let mut score = Score::new(strictness);
-        score
-            .needs("finished", of.finished, t.low_answer_least.into())
-            .below(
-                "answered-percent",
-                of.answered,
-                t.low_answer_percent.into(),
-                100,
-            );
-        score
+        of.low_answer(t.low_answer_least, t.low_answer_percent, strictness)
     }
 }
 

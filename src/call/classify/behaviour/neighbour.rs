@@ -138,39 +138,22 @@ impl Neighbour {
     /// Answered calls that end at once.
     pub fn short_calls(&self, now: Timestamp, strictness: Strictness) -> Score {
         let t = &self.thresholds;
+        let share = t.neighbour_short_calls_percent;
+        let mean = t.neighbour_short_calls_mean_seconds;
         let of = Shares::of(&self.counts, now);
-        let mut score = Score::new(strictness);
-        score
-            .needs("answered", of.timed, t.neighbour_short_calls_least.into())
-            .above(
-                "short-percent",
-                of.short,
-                t.neighbour_short_calls_percent.into(),
-                50,
-            )
-            .below(
-                "mean-seconds",
-                of.mean,
-                t.neighbour_short_calls_mean_seconds.into(),
-                50,
-            );
-        score
+        of.short_calls(
+            t.neighbour_short_calls_least,
+            (share, 50),
+            (mean, 50),
+            strictness,
+        )
     }
 
     /// Calls that nobody takes.
     pub fn low_answer(&self, now: Timestamp, strictness: Strictness) -> Score {
         let t = &self.thresholds;
-        let of = Shares::of(&self.counts, now);
-        let mut score = Score::new(strictness);
-        score
-            .needs("finished", of.finished, t.neighbour_low_answer_least.into())
-            .below(
-                "answered-percent",
-                of.answered,
-                t.neighbour_low_answer_percent.into(),
-                100,
-            );
-        score
+        let (least, percent) = (t.neighbour_low_answer_least, t.neighbour_low_answer_percent);
+        Shares::of(&self.counts, now).low_answer(least, percent, strictness)
     }
 
     /// Octets that its sketches take.
