@@ -140,7 +140,7 @@ const REMEMBERED: &str = "
 
 | for | what | how much | when it is forgotten |
 |---|---|---|---|
-| `new-signed-number` | numbers that a neighbour handed over with valid attestation A, in Bloom filters by neighbour | 24 bits a number; 96 MB for all, and two filters of 12 KB for each of up to 4,096 neighbours beside it | a number after 90 to 180 days without a call. A neighbour whose filters are full forgets its own numbers, nobody else's, and is learnt again: nothing of it is flagged until it has been watched for `learning_days` |
+| `new-signed-number` | numbers that a neighbour handed over with valid attestation A, in Bloom filters by neighbour | 32 bits a number; 128 MB for all, and two filters of 16 KB for each of up to 4,096 neighbours beside it | a number after 90 to 180 days without a call. A neighbour whose filters are full forgets its own numbers, nobody else's, and is learnt again: nothing of it is flagged until it has been watched for `learning_days` |
 | `emergency-callback` | callers of emergency numbers, by P-Asserted-Identity before From | 65,536, some 6 MB | after `callback_hours`; beyond the room, who called longest ago |
 
 A filter takes about one new number in a hundred for a known one when it is full: such a flag is missed, and none is wrong by it. The daemon keeps both over a restart in

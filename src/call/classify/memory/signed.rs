@@ -2,7 +2,7 @@
 //!
 //! A Bloom filter for each neighbour, in two generations: numbers go into the young one, and both are asked. The young one becomes the
 //! old one after 90 days, or when it is full, and the old one is forgotten. A filter that errs takes a new number for a known one, about
-//! one in six thousand when all is full: a flag is missed, and none is wrong by it. What is forgotten would be "new" again; so a neighbour
+//! one in 250,000 when all is full: a flag is missed, and none is wrong by it. What is forgotten would be "new" again; so a neighbour
 //! is judged only while what is remembered of him goes back as far as he has to be watched, whatever the reason why it does not.
 
 use std::collections::BTreeMap;
@@ -19,18 +19,18 @@ use crate::number::Tn;
 const FIRST: u32 = 4_096;
 const GROWTH: u32 = 4;
 
-/// Filters of a generation at most: 5.6 million numbers in 17 MB, more than any neighbour's subscribers who call in 90 days.
+/// Filters of a generation at most: 5.6 million numbers in 22 MB, more than any neighbour's subscribers who call in 90 days.
 pub(super) const LAYERS: usize = 6;
 
-/// Bits a number; with twelve hashes one in 70,000 is mistaken in a full filter, and a generation has six.
-const BITS: usize = 24;
-const HASHES: u32 = 12;
+/// Bits a number; with sixteen hashes one in three million is mistaken in a full filter ((1 - e^-½)^16), and a generation has six.
+const BITS: usize = 32;
+const HASHES: u32 = 16;
 
 /// Octets of all filters at most. Beyond it a neighbour gets no larger filter and forgets his own numbers sooner, nobody else's.
-/// First filters (12 KB) are always given.
-const BUDGET: usize = 96 << 20;
+/// First filters (16 KB) are always given.
+const BUDGET: usize = 128 << 20;
 
-/// Neighbours at most: four times what a large carrier's edge has. With two first filters each they take 96 MB beside the budget.
+/// Neighbours at most: four times what a large carrier's edge has. With two first filters each they take 128 MB beside the budget.
 pub(super) const NEIGHBOURS: usize = 4_096;
 
 /// How long numbers go into one generation.
