@@ -221,6 +221,13 @@ fn headline(a: &HopAnswer) -> String {
         Resolution::NotOurCustomerOfDownstream => "we hand no calls to that downstream",
         Resolution::Ambiguous => "not certain: a person must look",
         Resolution::InsufficientRequest => "the request can't be worked on",
+        Resolution::OriginNonVspPlatform => "made by a platform that we serve",
+        Resolution::BlockedHere => "refused here, and never passed on",
+        Resolution::TestOrInternal => "a test call, or one inside our network",
+        Resolution::LegalRestriction => "the law does not allow us to answer",
+        Resolution::LegalHold => "under legal hold",
+        Resolution::Refused => "we do not answer this",
+        Resolution::Pending => "received, and worked on",
     };
     let by = match a.produced_by {
         ProducedBy::Auto => " [automatic]",

@@ -1,8 +1,26 @@
 //! Floor 5: the provider's side of a traceback. A hop request comes in, the store is asked, an answer goes out.
 //!
+//! ```text
+//! push ─► api ───┐                                        ┌─► review ─► a person decides ─┐
+//! pull, file,    ├─► desk: durable ─► look, match, answer ┴─► certain, and allowed ───────┴─► sign ─► outbox ─► outlet ─► portal
+//! mail ─► inlet ─┘      └ audit: each step, in the same transaction
+//! ```
+//!
 //! - [`look`]: the look-ups, bounded; a window that is too full is named, never cut silently
+//! - [`case`]: the words that the rooms below share
+//! - [`settings`]: what the operator decides
+//! - [`desk`]: requests under way, decisions, the outbox
+//! - [`audit`]: the log that nobody can change
+//! - [`sign`]: the key that answers are signed with
+//! - [`adapter`]: ways from and to portals
 
+pub mod adapter;
+pub mod audit;
+pub mod case;
+pub mod desk;
 pub mod look;
+pub mod settings;
+pub mod sign;
 
 #[cfg(test)]
 mod memory;
@@ -11,6 +29,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Timestamp;
@@ -32,6 +51,8 @@ pub struct Answered {
     pub answer: HopAnswer,
     /// For an engineer of this house only: it names every candidate.
     pub explanation: Explanation,
+    /// Id of the neighbour that the answer names.
+    pub peer: Option<Arc<str>>,
 }
 
 /// Answers a hop request out of the store. `now` is the wall clock's time; it decides what is out of retention and what lies
@@ -68,6 +89,7 @@ pub fn answer(
         return Ok(Answered {
             answer: HopAnswer::unseen(request, resolution),
             explanation: Explanation::unseen(resolution, note),
+            peer: None,
         });
     }
     let seen = look::up(request, store)?;
@@ -84,6 +106,7 @@ pub fn answer(
     );
     Ok(Answered {
         answer: HopAnswer::from_decision(request, &decision, &seen.coverage, settings),
+        peer: decision.named().map(|p| p.id.clone()),
         explanation: Explanation::of(&decision, peers, seen.notes),
     })
 }
@@ -112,5 +135,6 @@ pub fn insufficient(refused: &Insufficient) -> Answered {
     Answered {
         answer: HopAnswer::insufficient(refused),
         explanation: Explanation::unseen(Resolution::InsufficientRequest, refused.to_string()),
+        peer: None,
     }
 }

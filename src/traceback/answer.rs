@@ -36,8 +36,12 @@ pub enum Resolution {
     UpstreamForeign,
     /// A customer of ours made it.
     OriginEndCustomer,
+    /// A customer of ours that is a reseller or a dialling platform, and in no registry of providers.
+    OriginNonVspPlatform,
     /// A subscriber of ours forwarded it; the upstream is that of the call before the forwarding.
     DivertedByOurSubscriber,
+    /// It came in, was refused here, and never went on.
+    BlockedHere,
     /// No such call, and we were looking.
     NotFound,
     /// No such call, but we were not looking all the time.
@@ -50,21 +54,38 @@ pub enum Resolution {
     Ambiguous,
     /// The request can't be worked on.
     InsufficientRequest,
+    /// A test call, or one inside our own house.
+    TestOrInternal,
+    /// The law forbids an answer; a person says so.
+    LegalRestriction,
+    /// What is asked for is under legal hold; a person says so.
+    LegalHold,
+    /// We do not answer; a person says so.
+    Refused,
+    /// Received, and worked on: the receipt.
+    Pending,
 }
 
 impl Resolution {
     /// Every resolution.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::UpstreamDomestic,
         Self::UpstreamForeign,
         Self::OriginEndCustomer,
+        Self::OriginNonVspPlatform,
         Self::DivertedByOurSubscriber,
+        Self::BlockedHere,
         Self::NotFound,
         Self::CaptureGap,
         Self::OutOfRetention,
         Self::NotOurCustomerOfDownstream,
         Self::Ambiguous,
         Self::InsufficientRequest,
+        Self::TestOrInternal,
+        Self::LegalRestriction,
+        Self::LegalHold,
+        Self::Refused,
+        Self::Pending,
     ];
 
     /// Name as in the answer.
@@ -73,13 +94,20 @@ impl Resolution {
             Self::UpstreamDomestic => "UPSTREAM_DOMESTIC",
             Self::UpstreamForeign => "UPSTREAM_FOREIGN",
             Self::OriginEndCustomer => "ORIGIN_END_CUSTOMER",
+            Self::OriginNonVspPlatform => "ORIGIN_NON_VSP_PLATFORM",
             Self::DivertedByOurSubscriber => "DIVERTED_BY_OUR_SUBSCRIBER",
+            Self::BlockedHere => "BLOCKED_HERE",
             Self::NotFound => "NOT_FOUND",
             Self::CaptureGap => "CAPTURE_GAP",
             Self::OutOfRetention => "OUT_OF_RETENTION",
             Self::NotOurCustomerOfDownstream => "NOT_OUR_CUSTOMER_OF_DOWNSTREAM",
             Self::Ambiguous => "AMBIGUOUS",
             Self::InsufficientRequest => "INSUFFICIENT_REQUEST",
+            Self::TestOrInternal => "TEST_OR_INTERNAL",
+            Self::LegalRestriction => "LEGAL_RESTRICTION",
+            Self::LegalHold => "LEGAL_HOLD",
+            Self::Refused => "REFUSED",
+            Self::Pending => "PENDING",
         }
     }
 }
@@ -397,6 +425,13 @@ fn comment(resolution: Resolution) -> Option<String> {
         Resolution::InsufficientRequest => {
             "The request can't be worked on. What is missing is listed."
         }
+        Resolution::OriginNonVspPlatform => "The call began with a platform that we serve.",
+        Resolution::BlockedHere => "The call was refused here and never went on.",
+        Resolution::TestOrInternal => "A test call, or one inside our own network.",
+        Resolution::LegalRestriction => "The law does not allow us to answer.",
+        Resolution::LegalHold => "What is asked for is under legal hold.",
+        Resolution::Refused => "We do not answer this request.",
+        Resolution::Pending => "The request was received and is worked on.",
     };
     Some(text.to_owned())
 }

@@ -14,6 +14,7 @@
 //! - [`condition`]: why an answer is not given
 //! - [`matching`]: the decision
 //! - [`answer`]: the decision as the portal gets it
+//! - [`deadline`]: when it is due
 //! - [`explain`]: the decision as an engineer gets it
 
 pub mod answer;
@@ -21,6 +22,7 @@ pub mod background;
 pub mod candidate;
 pub mod condition;
 pub mod coverage;
+pub mod deadline;
 pub mod explain;
 pub mod matching;
 pub mod request;

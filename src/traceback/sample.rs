@@ -272,6 +272,8 @@ pub(crate) fn request() -> HopRequest {
         id: "HR-1".into(),
         case_id: "C-1".into(),
         hop_no: None,
+        issued_at: None,
+        previous_hop_digest: None,
         due_at: None,
         priority: Priority::Routine,
         downstream: Some(ProviderIds {

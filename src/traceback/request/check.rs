@@ -201,6 +201,16 @@ impl Check {
         self.fits(field, text, most).then_some(text)
     }
 
+    /// A whole SHA-256, in small letters.
+    pub fn sha256(&mut self, field: &'static str, text: Option<&str>) -> Option<Box<str>> {
+        let text = self.text(field, text, 64)?;
+        let good = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !good {
+            self.add(field, "needs 64 hexadecimal digits");
+        }
+        good.then(|| text.to_ascii_lowercase().into())
+    }
+
     fn digest(&mut self, text: Option<&str>) -> Option<Digest128> {
         let text = self.text("call.identity_sha256", text, 64)?;
         let digest = Digest128::from_hex(text);

@@ -59,8 +59,12 @@ pub struct HopRequest {
     pub case_id: Box<str>,
     /// Which hop of the trace this is.
     pub hop_no: Option<u32>,
+    /// When the portal wrote it.
+    pub issued_at: Option<Timestamp>,
     /// When the answer is due.
     pub due_at: Option<Timestamp>,
+    /// SHA-256 of the signed answer of the hop before, 64 hexadecimal digits: the answer repeats it, so that answers chain.
+    pub previous_hop_digest: Option<Box<str>>,
     /// How urgent it is.
     pub priority: Priority,
     /// The provider that says it got the call from us.
@@ -171,6 +175,8 @@ impl HopRequest {
         if let Some(ids) = &raw.downstream {
             check.provider(ids);
         }
+        let previous_hop_digest =
+            check.sha256("previous_hop_digest", raw.previous_hop_digest.as_deref());
         let call = match &raw.call {
             Some(call) => check.call(call, plan),
             None => {
@@ -183,7 +189,9 @@ impl HopRequest {
                 id,
                 case_id,
                 hop_no: raw.hop_no,
+                issued_at: raw.issued_at,
                 due_at: raw.due_at,
+                previous_hop_digest,
                 priority: match raw.priority.as_deref() {
                     Some("tdos") => Priority::Tdos,
                     Some("safety_of_life") => Priority::SafetyOfLife,

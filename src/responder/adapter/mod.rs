@@ -1,0 +1,49 @@
+//! How requests come from a portal and how answers get there. One file a kind; all are configuration, none is a portal that we made up.
+//!
+//! An adapter has two ends, each with a task of its own: an [`Inlet`] that waits for what the portal has, an [`Outlet`] that carries parcels there.
+//! Neither decides anything. What comes is durable before it is settled with the portal; what goes is tried again by the outbox.
+
+use super::case::{Delivered, Incoming, Parcel, Way};
+
+/// Which kind, with its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdapterSettings {
+    /// Nothing is fetched: the portal pushes, and reads its answers from the API.
+    PushOnly,
+}
+
+/// Something that came, and how to settle it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrival {
+    /// What.
+    pub what: Incoming,
+    /// How.
+    pub way: Way,
+    /// By which the adapter knows it again: a file's name, an event's id.
+    pub receipt: Box<str>,
+}
+
+/// Why an adapter can't do its work now; tried again with backoff, said once a change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Trouble(pub String);
+
+/// Where requests come from. Runs on a runtime of one thread.
+#[allow(async_fn_in_trait)]
+pub trait Inlet {
+    /// Waits until there is something, or for a while. What was not settled may come again.
+    async fn poll(&mut self) -> Result<Vec<Arrival>, Trouble>;
+
+    /// Tells the portal that an arrival is durable here: acknowledges it, moves the file.
+    async fn settle(&mut self, arrival: &Arrival) -> Result<(), Trouble>;
+
+    /// Puts away what can't be a request, with the reason, so that a person finds it and it does not come again.
+    async fn reject(&mut self, arrival: &Arrival, why: &str) -> Result<(), Trouble>;
+}
+
+/// Where answers go.
+#[allow(async_fn_in_trait)]
+pub trait Outlet {
+    /// Tries once.
+    async fn deliver(&mut self, parcel: &Parcel) -> Delivered;
+}
