@@ -15,7 +15,9 @@
 //! - [`tls`]: certificates and keys of what listens
 //! - [`server`]: socket and thread of metrics and health
 //! - [`routes`]: what is answered there
+//! - [`client`]: the other direction: to a server that the operator names
 
+pub mod client;
 pub mod listen;
 pub mod routes;
 pub mod server;
