@@ -3,6 +3,11 @@
 //! An adapter has two ends, each with a task of its own: an [`Inlet`] that waits for what the portal has, an [`Outlet`] that carries parcels there.
 //! Neither decides anything. What comes is durable before it is settled with the portal; what goes is tried again by the outbox.
 
+pub mod directory;
+pub mod field;
+pub mod mapping;
+pub mod moment;
+
 use super::case::{Delivered, Incoming, Parcel, Way};
 
 /// Which kind, with its settings.
