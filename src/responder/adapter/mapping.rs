@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::directory::Directory;
 use super::field::Field;
@@ -307,12 +307,6 @@ pub fn is_pointer(text: &str) -> bool {
         rest.all(|after| after.starts_with(['0', '1']))
     };
     text.starts_with('/') && text.split('/').all(good)
-}
-
-/// An object with what a request said, for whoever must find out why it was refused.
-pub(super) fn as_members(found: &Found) -> Map<String, Value> {
-    let member = |(f, t): (&Field, &String)| (f.label().to_owned(), Value::from(t.clone()));
-    found.0.iter().map(member).collect()
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 
 pub mod directory;
 pub mod field;
+pub mod folder;
 pub mod mapping;
 pub mod moment;
+pub mod submission;
+pub mod template;
 
 use super::case::{Delivered, Incoming, Parcel, Way};
 
