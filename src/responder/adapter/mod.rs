@@ -8,16 +8,20 @@ pub mod field;
 pub mod folder;
 pub mod mapping;
 pub mod moment;
+pub mod reference;
 pub mod submission;
 pub mod template;
 
 use super::case::{Delivered, Incoming, Parcel, Way};
+pub use reference::ReferenceSettings;
 
 /// Which kind, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdapterSettings {
     /// Nothing is fetched: the portal pushes, and reads its answers from the API.
     PushOnly,
+    /// The portal speaks our own protocol.
+    Reference(Box<ReferenceSettings>),
 }
 
 /// Something that came, and how to settle it.
