@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::web::client::escaped;
@@ -121,7 +122,7 @@ impl Template {
         let environment = environment(self.escape);
         let template = environment.template_from_str(&self.text)?;
         let mut out = Bounded(Vec::new());
-        template.render_captured_to(Value::serialize(values), &mut out)?;
+        template.render_captured_to(Value::from(Serde(values)), &mut out)?;
         let text = String::from_utf8(out.0).map_err(|e| TemplateError(e.to_string()))?;
         if self.escape == Escape::Json {
             serde_json::from_str::<serde::de::IgnoredAny>(&text)
