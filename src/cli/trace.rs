@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::host::clock;
 use crate::responder::{self, Answered};
 use crate::store::embedded::EmbeddedStore;
-use crate::traceback::TracebackSettings;
 use crate::traceback::answer::{HopAnswer, ProducedBy, Resolution};
 use crate::traceback::request::HopRequest;
 
@@ -120,13 +119,7 @@ pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
             report.bad_bytes
         ));
     }
-    let settings = TracebackSettings {
-        threshold: config.threshold,
-        own_ids: config.provider.portal_id.iter().cloned().collect(),
-        sensors: config.sensors(),
-        retention_days: u32::try_from(config.retention.as_secs() / 86_400).unwrap_or(u32::MAX),
-        ..TracebackSettings::default()
-    };
+    let settings = config.traceback_settings();
     let request = match HopRequest::parse(octets, &config.plan) {
         Ok(request) => request,
         Err(refused) => return Ok(responder::insufficient(&refused)),

@@ -4,6 +4,7 @@
 
 mod behaviour;
 mod capture;
+mod client;
 mod fetch;
 mod findings;
 mod hep;
@@ -13,6 +14,7 @@ mod log;
 mod numbers;
 mod peers;
 mod reader;
+mod responder;
 mod run;
 
 use std::fs;
@@ -39,8 +41,10 @@ use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::findings::FindingsSettings;
 use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
+use crate::responder::settings::ResponderSettings;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
 use crate::store::embedded::StoreSettings;
+use crate::traceback::TracebackSettings;
 use crate::web::WebSettings;
 
 /// A whole configuration, checked.
@@ -110,6 +114,8 @@ pub struct Config {
     pub http: WebSettings,
     /// Where findings go.
     pub findings: FindingsSettings,
+    /// Answers to traceback requests; `None` where they are off.
+    pub responder: Option<ResponderSettings>,
     /// The daemon's log.
     pub log: LogSettings,
     /// Checksum of the texts; records keep it.
@@ -197,6 +203,8 @@ impl Config {
         let http = http::read(root.section("http"));
         let log = log::read(root.section("log"));
         let (findings, named) = findings::read(root.section("findings"));
+        let us = provider.as_ref().and_then(|p| p.portal_id.as_ref());
+        let responder = responder::read(root.section("responder"), us, &store_path);
         let traceback = root.section("traceback");
         let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
         let run = run::read(root.section("run"));
@@ -297,6 +305,7 @@ impl Config {
                 threshold,
                 http,
                 findings,
+                responder,
                 log,
                 version,
             }),
@@ -306,6 +315,17 @@ impl Config {
 }
 
 impl Config {
+    /// What the matcher needs of it.
+    pub fn traceback_settings(&self) -> TracebackSettings {
+        TracebackSettings {
+            threshold: self.threshold,
+            own_ids: self.provider.portal_id.iter().cloned().collect(),
+            sensors: self.sensors(),
+            retention_days: u32::try_from(self.retention.as_secs() / 86_400).unwrap_or(u32::MAX),
+            ..TracebackSettings::default()
+        }
+    }
+
     /// What the store needs of it.
     pub fn store_settings(&self) -> StoreSettings {
         StoreSettings {

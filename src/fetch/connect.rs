@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::address;
@@ -127,6 +127,9 @@ pub enum ConnectorError {
     /// The extra roots are no certificates.
     #[error("extra_roots: {0}")]
     Roots(String),
+    /// Our certificate or its key are none.
+    #[error("client certificate and key: {0}")]
+    Identity(String),
     /// TLS can't be set up.
     #[error("TLS: {0}")]
     Tls(#[from] tokio_rustls::rustls::Error),
@@ -139,6 +142,21 @@ impl Connector {
     ///
     /// [`ConnectorError`].
     pub fn new(
+        resolver: Arc<dyn Resolve>,
+        allow_private: bool,
+        proxy: Option<Proxy>,
+        extra_roots: Option<&[u8]>,
+    ) -> Result<Self, ConnectorError> {
+        Self::new_as(None, resolver, allow_private, proxy, extra_roots)
+    }
+
+    /// The same, showing a certificate of ours to servers that ask for one: its chain, and its key, both PEM.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectorError`].
+    pub fn new_as(
+        identity: Option<(&[u8], &[u8])>,
         resolver: Arc<dyn Resolve>,
         allow_private: bool,
         proxy: Option<Proxy>,
@@ -161,8 +179,17 @@ impl Connector {
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => config.with_no_client_auth(),
+            Some((chain, key)) => {
+                let wrong = |e: &dyn std::fmt::Display| ConnectorError::Identity(e.to_string());
+                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+                let chain = chain.map_err(|e| wrong(&e))?;
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| wrong(&e))?;
+                config.with_client_auth_cert(chain, key)?
+            }
+        };
         Ok(Self {
             resolver,
             allow_private,

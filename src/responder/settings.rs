@@ -93,3 +93,16 @@ pub enum Role {
     /// Read the audit log and its proofs.
     Audit,
 }
+
+impl Role {
+    /// By its word in the configuration.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Some(match label {
+            "read" => Self::Read,
+            "lookup" => Self::Lookup,
+            "decide" => Self::Decide,
+            "audit" => Self::Audit,
+            _ => return None,
+        })
+    }
+}

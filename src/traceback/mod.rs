@@ -16,9 +16,11 @@
 //! - [`matching`]: the decision
 //! - [`answer`]: the decision as the portal gets it
 //! - [`deadline`]: when it is due
+//! - [`audit`]: the tree over the audit log
 //! - [`explain`]: the decision as an engineer gets it
 
 pub mod answer;
+pub mod audit;
 pub mod background;
 pub mod candidate;
 pub mod clock;

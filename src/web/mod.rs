@@ -11,7 +11,9 @@
 //!
 //! - [`server`]: socket, connections, limits, stop
 //! - [`routes`]: what is answered
+//! - [`client`]: the other direction: to a server that the operator names
 
+pub mod client;
 pub mod routes;
 pub mod server;
 

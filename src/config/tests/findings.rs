@@ -27,7 +27,7 @@ fn findings_go_nowhere_by_default() {
 fn the_sinks_in_the_file_that_ships_are_good_when_they_are_taken_out_of_their_comments() {
     let shipped = include_str!("../../../config/tracehop.toml");
     let (_, commented) = shipped.split_once("#[findings]").unwrap();
-    let (commented, _) = commented.split_once("\n[http]").unwrap();
+    let (commented, _) = commented.split_once("\n#[responder]").unwrap();
     let mut live = "\n[findings]".to_owned() + commented;
     live = live.replace("\n#", "\n");
     live = live.replace("flags = []  ", "flags = [\"protected-flood\"]  ");

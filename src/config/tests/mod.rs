@@ -1,6 +1,7 @@
 mod capture;
 mod findings;
 mod hep;
+mod responder;
 
 use std::ffi::OsStr;
 use std::fs;

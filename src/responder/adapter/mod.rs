@@ -3,13 +3,18 @@
 //! An adapter has two ends, each with a task of its own: an [`Inlet`] that waits for what the portal has, an [`Outlet`] that carries parcels there.
 //! Neither decides anything. What comes is durable before it is settled with the portal; what goes is tried again by the outbox.
 
+pub mod reference;
+
 use super::case::{Delivered, Incoming, Parcel, Way};
+pub use reference::ReferenceSettings;
 
 /// Which kind, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdapterSettings {
     /// Nothing is fetched: the portal pushes, and reads its answers from the API.
     PushOnly,
+    /// The portal speaks our own protocol.
+    Reference(Box<ReferenceSettings>),
 }
 
 /// Something that came, and how to settle it.
