@@ -156,7 +156,7 @@ impl Running {
     ) -> Result<Self, ServiceError> {
         world.check()?;
         let settings = &world.settings;
-        let signer = world.desk_signer();
+        let signer = world.signer.clone();
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer)?;
         let shared = Shared {
             desk: Arc::new(desk),
@@ -290,7 +290,7 @@ async fn run(
 /// A new world, where the desk can work by it.
 async fn take(shared: &Shared, world: World) -> Result<(), ServiceError> {
     let settings = DeskSettings::from(&world.settings);
-    let signer = world.desk_signer();
+    let signer = world.signer.clone();
     shared
         .at_desk(move |desk, _| desk.reload(settings, signer))
         .await?;
