@@ -13,8 +13,10 @@
 //! - [`audit`]: the log that nobody can change
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
+//! - [`api`]: our side over HTTP, for portals and for people of this house
 
 pub mod adapter;
+pub mod api;
 pub mod audit;
 pub mod case;
 pub mod desk;
