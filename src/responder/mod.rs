@@ -14,6 +14,7 @@
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
 //! - [`api`]: our side over HTTP, for portals and for people of this house
+//! - [`service`]: all of it on a thread
 
 pub mod adapter;
 pub mod api;
@@ -21,6 +22,7 @@ pub mod audit;
 pub mod case;
 pub mod desk;
 pub mod look;
+pub mod service;
 pub mod settings;
 pub mod sign;
 

@@ -89,11 +89,16 @@ impl Door {
         let mut portals = Vec::new();
         for p in &settings.portals {
             let keys = match &p.webhook_secrets {
-                Some(path) => HookKey::read(path).map_err(|e| format!("{}: {e}", path.display()))?,
+                Some(path) => {
+                    HookKey::read(path).map_err(|e| format!("{}: {e}", path.display()))?
+                }
                 None => Vec::new(),
             };
             if keys.iter().any(|(_, d)| digests.contains(d)) {
-                return Err(format!("portal {}: another portal has the same key", p.name));
+                return Err(format!(
+                    "portal {}: another portal has the same key",
+                    p.name
+                ));
             }
             digests.extend(keys.iter().map(|(_, d)| *d));
             portals.push(Arc::new(Portal {

@@ -58,7 +58,13 @@ impl Limits {
     /// # Errors
     ///
     /// How long until there is one again.
-    pub fn take(&self, what: What, who: &Arc<str>, per_minute: u32, now: Instant) -> Result<(), Duration> {
+    pub fn take(
+        &self,
+        what: What,
+        who: &Arc<str>,
+        per_minute: u32,
+        now: Instant,
+    ) -> Result<(), Duration> {
         let most = f64::from(per_minute.max(1));
         let rate = most / 60.0;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);

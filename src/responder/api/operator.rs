@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, RawQuery, State};
+use axum::extract::{Query, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
@@ -23,7 +23,7 @@ use super::auth::Operator;
 use super::counters::more;
 use super::limits::{LOOKUPS_PER_MINUTE, What};
 use super::problem::{Denied, Kind, Problem, trouble};
-use super::requests::{Of, off};
+use super::requests::{One, off};
 use crate::base::Timestamp;
 use crate::responder::audit::{Entry, head, proof};
 use crate::responder::case::{RequestKey, RequestState, Who};
@@ -156,8 +156,7 @@ pub(super) async fn decide(
     State(api): State<Arc<Api>>,
     Extension(guest): Extension<Guest>,
     headers: HeaderMap,
-    Path(id): Path<String>,
-    Query(of): Query<Of>,
+    One { id, of }: One,
     octets: Bytes,
 ) -> Result<Response, Denied> {
     let operator = api.operator(&headers, &guest, Role::Decide)?;
@@ -274,7 +273,10 @@ pub(super) async fn coverage(
     let Span { from, to } = query(&api, raw)?;
     if to <= from || to.distance(from) > COVERAGE {
         let hours = COVERAGE.as_secs() / 3600;
-        return Err(malformed(&api, format!("from must lie before to, by {hours} hours at most")));
+        return Err(malformed(
+            &api,
+            format!("from must lie before to, by {hours} hours at most"),
+        ));
     }
     let sight = off(move || {
         let rows = api.backend.coverage(from, to).map_err(|e| {
@@ -331,7 +333,10 @@ pub(super) async fn audit_proof(
     let proof = off(move || desk.with(|tx| proof::inclusion(tx, wish.entry, wish.size)));
     match proof.await?? {
         Some(proof) => Ok(shown(proof)),
-        None => Err(malformed(&api, "the log has no such line, or no tree of that size")),
+        None => Err(malformed(
+            &api,
+            "the log has no such line, or no tree of that size",
+        )),
     }
 }
 
@@ -350,7 +355,10 @@ pub(super) async fn halt(
     let operator = api.operator(&headers, &guest, Role::Decide)?;
     let Why { why } = body(&api, &octets)?;
     if why.trim().is_empty() || why.len() > MAX_COMMENT {
-        return Err(malformed(&api, format!("why: 1 to {MAX_COMMENT} octets are wanted")));
+        return Err(malformed(
+            &api,
+            format!("why: 1 to {MAX_COMMENT} octets are wanted"),
+        ));
     }
     let halted = off(move || {
         let who = Who::Operator(operator.name.clone());

@@ -106,7 +106,9 @@ impl IntoResponse for Problem {
         let mut response = (self.kind.status, headers, body.to_string()).into_response();
         if let Some(after) = self.after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, seconds.max(1).into());
         }
         response
     }

@@ -86,6 +86,9 @@ mod tests {
     #[test]
     fn an_id_stays_one_segment_of_a_path() {
         assert_eq!(location("HR-1"), "/v1/hop-requests/HR-1");
-        assert_eq!(location("a/b?c#ä %"), "/v1/hop-requests/a%2Fb%3Fc%23%C3%A4%20%25");
+        assert_eq!(
+            location("a/b?c#ä %"),
+            "/v1/hop-requests/a%2Fb%3Fc%23%C3%A4%20%25"
+        );
     }
 }

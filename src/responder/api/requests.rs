@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -34,6 +35,25 @@ const ASK_AGAIN: u64 = 5;
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Of {
     portal: Option<Box<str>>,
+}
+
+/// A request that is named by a path. What can't be read names none: it is refused like one.
+pub(super) struct One {
+    pub id: String,
+    pub of: Of,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for One {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let of = Query::<Of>::from_request_parts(parts, state).await;
+        match (id, of) {
+            (Ok(Path(id)), Ok(Query(of))) => Ok(Self { id, of }),
+            _ => Err(Refusal::NotThere),
+        }
+    }
 }
 
 /// Runs what waits for the disk where it holds up nobody.
@@ -155,8 +175,7 @@ pub(super) async fn state(
     State(api): State<Arc<Api>>,
     Extension(guest): Extension<Guest>,
     headers: HeaderMap,
-    Path(id): Path<String>,
-    Query(of): Query<Of>,
+    One { id, of }: One,
 ) -> Result<Response, Denied> {
     let caller = api.reader(&headers, &guest)?;
     let shown = off(move || {
@@ -186,8 +205,7 @@ pub(super) async fn answer(
     State(api): State<Arc<Api>>,
     Extension(guest): Extension<Guest>,
     headers: HeaderMap,
-    Path(id): Path<String>,
-    Query(of): Query<Of>,
+    One { id, of }: One,
 ) -> Result<Response, Denied> {
     let caller = api.reader(&headers, &guest)?;
     let found = off(move || {
@@ -214,9 +232,7 @@ impl Api {
     fn answer_for(&self, caller: &Caller, case: &Case) -> Result<Option<Signed>, DeskError> {
         match caller {
             Caller::Operator(_) => self.desk.signed(&case.line.key),
-            Caller::Portal(portal) => {
-                self.for_portal(portal, &case.line.key, case.line.state)
-            }
+            Caller::Portal(portal) => self.for_portal(portal, &case.line.key, case.line.state),
         }
     }
 
@@ -259,8 +275,7 @@ pub(super) async fn evidence(
     State(api): State<Arc<Api>>,
     Extension(guest): Extension<Guest>,
     headers: HeaderMap,
-    Path(id): Path<String>,
-    Query(of): Query<Of>,
+    One { id, of }: One,
 ) -> Result<Response, Denied> {
     let caller = api.reader(&headers, &guest)?;
     let shown = off(move || {
@@ -309,4 +324,3 @@ fn of_answer(desk: &Desk, case: &Case, answer: &Value) -> Result<Value, DeskErro
     }
     Ok(shown)
 }
-

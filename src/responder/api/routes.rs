@@ -5,91 +5,98 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::refusal::{BODY_OCTETS, Refusal, guard};
 use super::{Api, operator, provider, push, requests};
 
-/// A path, and what is done there by method.
+/// A method and a path, and what is done there.
 pub(super) struct Route {
+    pub method: MethodFilter,
     pub path: &'static str,
-    pub methods: &'static [&'static str],
-    to: fn() -> MethodRouter<Arc<Api>>,
+    to: fn(MethodFilter) -> MethodRouter<Arc<Api>>,
 }
 
 /// Every one.
 pub(super) const ROUTES: &[Route] = &[
     Route {
+        method: MethodFilter::GET,
         path: "/v1/hop-requests",
-        methods: &["get", "post"],
-        to: || get(operator::list).post(push::push),
+        to: |m| on(m, operator::list),
     },
     Route {
+        method: MethodFilter::POST,
+        path: "/v1/hop-requests",
+        to: |m| on(m, push::push),
+    },
+    Route {
+        method: MethodFilter::GET,
         path: "/v1/hop-requests/{id}",
-        methods: &["get"],
-        to: || get(requests::state),
+        to: |m| on(m, requests::state),
     },
     Route {
+        method: MethodFilter::GET,
         path: "/v1/hop-requests/{id}/answer",
-        methods: &["get"],
-        to: || get(requests::answer),
+        to: |m| on(m, requests::answer),
     },
     Route {
+        method: MethodFilter::GET,
         path: "/v1/hop-requests/{id}/evidence",
-        methods: &["get"],
-        to: || get(requests::evidence),
+        to: |m| on(m, requests::evidence),
     },
     Route {
+        method: MethodFilter::POST,
         path: "/v1/hop-requests/{id}/decision",
-        methods: &["post"],
-        to: || post(operator::decide),
+        to: |m| on(m, operator::decide),
     },
     Route {
+        method: MethodFilter::POST,
         path: "/v1/lookups",
-        methods: &["post"],
-        to: || post(operator::look_up),
+        to: |m| on(m, operator::look_up),
     },
     Route {
+        method: MethodFilter::GET,
         path: "/v1/coverage",
-        methods: &["get"],
-        to: || get(operator::coverage),
+        to: |m| on(m, operator::coverage),
     },
     Route {
+        method: MethodFilter::GET,
         path: "/v1/audit/head",
-        methods: &["get"],
-        to: || get(operator::audit_head),
+        to: |m| on(m, operator::audit_head),
     },
     Route {
+        method: MethodFilter::GET,
         path: "/v1/audit/proof",
-        methods: &["get"],
-        to: || get(operator::audit_proof),
+        to: |m| on(m, operator::audit_proof),
     },
     Route {
+        method: MethodFilter::POST,
         path: "/v1/halt",
-        methods: &["post"],
-        to: || post(operator::halt),
+        to: |m| on(m, operator::halt),
     },
     Route {
+        method: MethodFilter::POST,
         path: "/v1/resume",
-        methods: &["post"],
-        to: || post(operator::resume),
+        to: |m| on(m, operator::resume),
     },
     Route {
+        method: MethodFilter::GET,
         path: "/.well-known/traceback-provider",
-        methods: &["get"],
-        to: || get(provider::document),
+        to: |m| on(m, provider::document),
     },
     Route {
+        method: MethodFilter::GET,
         path: "/.well-known/jwks.json",
-        methods: &["get"],
-        to: || get(provider::keys),
+        to: |m| on(m, provider::keys),
     },
 ];
 
 /// All of them, behind the guard.
 pub(super) fn router(api: Arc<Api>) -> Router {
     let all = ROUTES.iter();
-    let router = all.fold(Router::new(), |r, route| r.route(route.path, (route.to)()));
+    let router = all.fold(Router::new(), |r, route| {
+        r.route(route.path, (route.to)(route.method))
+    });
     router
         .fallback(|| async { Refusal::NoRoute })
         .method_not_allowed_fallback(|| async { Refusal::NoMethod })

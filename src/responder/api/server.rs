@@ -41,7 +41,9 @@ const SUMMED_UP: Duration = Duration::from_secs(600);
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The address can't be had.
-    #[error("responder.listen {address}: {source}; take another port, or stop what holds it (ss -ltnp says who)")]
+    #[error(
+        "responder.listen {address}: {source}; take another port, or stop what holds it (ss -ltnp says who)"
+    )]
     Bind {
         /// Which.
         address: SocketAddr,

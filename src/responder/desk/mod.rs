@@ -42,12 +42,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use error::DeskError;
 pub use word::{
     Agreement, Alarm, Case, Decision, DeskSettings, Edit, Figures, Filed, Filter, Halted, Heard,
-    Held, Line, Posted, Refusal, Said, Settled, Sign, Signed, Swept, Taken, Waiting,
+    Held, Line, Posted, Refusal, Said, Settled, Signed, Swept, Taken, Waiting,
 };
 
 use super::Answered;
 use super::audit::{self, Entry};
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
+use super::sign::Signer;
 use crate::base::Timestamp;
 use crate::traceback::answer::Resolution;
 use work::{Done, Fault, Rules, Work};
@@ -77,7 +78,7 @@ impl Desk {
     pub fn open(
         folder: &Path,
         settings: DeskSettings,
-        signer: Option<Arc<dyn Sign>>,
+        signer: Option<Arc<Signer>>,
     ) -> Result<Self> {
         let rules = Rules::new(settings, signer)?;
         Ok(Self {
@@ -92,7 +93,7 @@ impl Desk {
     /// # Errors
     ///
     /// A setting that can't be worked with; the old ones stay.
-    pub fn reload(&self, settings: DeskSettings, signer: Option<Arc<dyn Sign>>) -> Result<()> {
+    pub fn reload(&self, settings: DeskSettings, signer: Option<Arc<Signer>>) -> Result<()> {
         let rules = Arc::new(Rules::new(settings, signer)?);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
         Ok(())

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::work::{Done, GIVES_UP, NO_CASE, Work};
 use super::{DeskError, Posted};
 use crate::responder::case::{Mode, ParcelKind, Who};
+use crate::responder::sign::Kind;
 
 /// A day, for `reports_per_day`.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -42,13 +43,7 @@ impl Work<'_> {
             self.tally(portal, "report-over-the-day", 1)?;
             return Ok(Posted::TooMany);
         }
-        self.check_signer()?;
-        let signer = self.rules.signer.as_ref();
-        let signed = match signer.map(|s| s.sign(body)) {
-            Some(Ok(signed)) => signed,
-            Some(Err(why)) => return Err(DeskError::Unsigned(why).into()),
-            None => return Err(DeskError::Unsigned("there is no key".to_owned()).into()),
-        };
+        let signed = self.sign(Kind::Report, body)?;
         let now = self.now.nanos();
         self.change(
             "INSERT INTO report (portal, key, campaign, at) VALUES (?, ?, ?, ?)",

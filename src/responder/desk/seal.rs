@@ -7,6 +7,7 @@ use super::work::{Done, Row, Work};
 use super::{DeskError, Edit};
 use crate::responder::Answered;
 use crate::responder::case::{ParcelKind, RequestKey, Who};
+use crate::responder::sign::{Kind, Signer};
 use crate::traceback::answer::{ProducedBy, Resolution, answer_id};
 use crate::traceback::coverage::LEAST_SHARE;
 use crate::traceback::request::sha256_hex;
@@ -162,14 +163,18 @@ const fn names(resolution: Resolution) -> Option<&'static str> {
 
 impl Work<'_> {
     /// Whether there is a key.
-    pub(super) fn check_signer(&self) -> Done<()> {
-        match self.rules.signer {
-            Some(_) => Ok(()),
-            None => {
-                let why = "there is no key; `tracehop answer key` makes one, `key_file` names it";
-                Err(DeskError::Unsigned(why.to_owned()).into())
-            }
-        }
+    pub(super) fn check_signer(&self) -> Done<&Signer> {
+        let signer = self.rules.signer.as_deref();
+        signer.ok_or_else(|| {
+            let why = "there is no key; `tracehop answer key` makes one, `key_file` names it";
+            DeskError::Unsigned(why.to_owned()).into()
+        })
+    }
+
+    /// Signs an object.
+    pub(super) fn sign<T: serde::Serialize>(&self, kind: Kind, value: &T) -> Done<Vec<u8>> {
+        let signed = self.check_signer()?.sign_value(kind, value);
+        Ok(signed.map_err(|e| DeskError::Unsigned(e.to_string()))?.json)
     }
 
     /// Keeps a draft.
@@ -222,13 +227,7 @@ impl Work<'_> {
         draft
             .answer
             .insert("audit".to_owned(), json!({ "index": index }));
-        let signer = self.rules.signer.as_ref();
-        let signed = signer.map(|s| s.sign(&Value::from(draft.answer.clone())));
-        let body = match signed {
-            Some(Ok(body)) => body,
-            Some(Err(why)) => return Err(DeskError::Unsigned(why).into()),
-            None => return self.check_signer(),
-        };
+        let body = self.sign(Kind::Answer, &draft.answer)?;
         self.keep(&row.key, &draft)?;
         self.drop_parcels(&row.key, "superseded")?;
         self.change(

@@ -112,7 +112,6 @@ impl Work<'_> {
             turns: 0,
             reminders: 0,
             disputed: false,
-            peer: None,
         };
         let alarm = self.next_alarm(&row, row.state);
         self.change(
