@@ -5,7 +5,10 @@
 
 pub mod directory;
 pub mod field;
+pub mod file_drop;
 pub mod folder;
+pub mod http_json;
+pub mod mailbox;
 pub mod mapping;
 pub mod moment;
 pub mod reference;
