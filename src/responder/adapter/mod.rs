@@ -4,6 +4,8 @@
 //! Neither decides anything. What comes is durable before it is settled with the portal; what goes is tried again by the outbox.
 
 pub mod directory;
+pub mod ends;
+pub mod event;
 pub mod field;
 pub mod file_drop;
 pub mod folder;
