@@ -36,7 +36,7 @@ pub(crate) mod sample;
 
 use std::sync::Arc;
 
-use answer::Resolution;
+use answer::{Provider, Resolution};
 
 /// Version of the matcher: rises with every change that can change an answer, and stands in every answer.
 pub const MATCHER_VERSION: &str = "1.0";
@@ -49,6 +49,8 @@ pub struct TracebackSettings {
     /// Resolutions that may leave without a person. By default only [`Resolution::UpstreamDomestic`]: customers, foreign
     /// entry and refusals are a person's business until the operator says otherwise.
     pub automatic: Vec<Resolution>,
+    /// Who we are, as answers say it.
+    pub provider: Option<Provider>,
     /// Ids under which portals know ourselves. A request that names one of them as its downstream asks about calls that ended here.
     pub own_ids: Vec<Arc<str>>,
     /// Sensors that must have been looking. A sensor that the coverage rows show is expected in any case.
@@ -65,6 +67,7 @@ impl Default for TracebackSettings {
         Self {
             threshold: 0.99,
             automatic: vec![Resolution::UpstreamDomestic],
+            provider: None,
             own_ids: Vec::new(),
             sensors: Vec::new(),
             clock_peer_s: score::CLOCK_PEER_S,
