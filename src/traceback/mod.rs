@@ -10,6 +10,7 @@
 //! - [`coverage`]: how much of a window was seen
 //! - [`candidate`]: from records to attempts: collapse, pairing of ingress with egress, calls
 //! - [`background`]: how usual such a call is, measured
+//! - [`clock`]: what a stated time is worth
 //! - [`score`]: log-likelihood of each attempt, every term kept
 //! - [`condition`]: why an answer is not given
 //! - [`matching`]: the decision
@@ -22,6 +23,7 @@ pub mod answer;
 pub mod audit;
 pub mod background;
 pub mod candidate;
+pub mod clock;
 pub mod condition;
 pub mod coverage;
 pub mod deadline;
@@ -56,7 +58,7 @@ pub struct TracebackSettings {
     /// Sensors that must have been looking. A sensor that the coverage rows show is expected in any case.
     pub sensors: Vec<Arc<str>>,
     /// Spread of the difference between our clock and the requester's, in seconds. Learnt from confirmed answers; until then
-    /// [`score::CLOCK_PEER_S`].
+    /// [`clock::CLOCK_PEER_S`].
     pub clock_peer_s: f64,
     /// How many days of records are kept. A request for an older call is out of retention.
     pub retention_days: u32,
@@ -70,7 +72,7 @@ impl Default for TracebackSettings {
             provider: None,
             own_ids: Vec::new(),
             sensors: Vec::new(),
-            clock_peer_s: score::CLOCK_PEER_S,
+            clock_peer_s: clock::CLOCK_PEER_S,
             // 18 months of toll records (47 CFR 42.6).
             retention_days: 548,
         }

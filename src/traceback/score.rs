@@ -4,23 +4,14 @@
 //! The constants are those of the matcher's specification; they were set by judgement and checked on synthetic calls, not
 //! learnt from the field. Where one has another source, it says so.
 
-use std::f64::consts::PI;
-
 use crate::call::record::{State, StoredCall};
 use crate::stir::verify::Validation;
 use crate::traceback::background::Background;
+use crate::traceback::clock::{Clocks, normal};
 use crate::traceback::candidate::{Attempt, CalledAs, CallingAs, Delivery, Downstream};
 use crate::traceback::request::HopRequest;
 use crate::traceback::window::{MAIN_S, Rung, WIDE_S};
 
-/// Spread of the difference between the requester's clock and ours, in seconds, until confirmed answers teach a better one.
-pub const CLOCK_PEER_S: f64 = 1.5;
-/// Spread of a clock that nobody looks after, in seconds.
-const BAD_CLOCK_S: f64 = 15.0;
-/// Least spread in seconds: a millisecond, so that perfect clocks in a configuration divide by no zero.
-const LEAST_SPREAD_S: f64 = 1e-3;
-/// Shares of good clocks, bad clocks, and times that are wrong in some other way.
-const CLOCKS: (f64, f64, f64) = (0.90, 0.09, 0.01);
 /// Share of requests whose time is off by exactly one hour, either way: 1 % in the synthetic model, halved for each way.
 const HOUR_SLIP: f64 = 0.005;
 /// Share for each further zone slip. Ours: as many in all as one-hour slips, over twelve of them.
@@ -182,6 +173,9 @@ pub struct Scored<'a> {
     pub terms: Vec<Term>,
     /// Their sum.
     pub total: f64,
+    /// The same sum if it is another attempt of the same caller, and the call itself was lost: its time and what became of it then say
+    /// nothing, for a caller dials again whenever he likes.
+    pub stand_in: f64,
     /// Posterior, once all attempts are known.
     pub posterior: f64,
 }
@@ -235,11 +229,14 @@ pub fn score<'a>(
     terms.delivery(delivery, downstream, background);
     terms.answer(request, leg);
     let Terms(terms) = terms;
+    let total: f64 = terms.iter().map(|t| t.value).sum();
+    let rung = Rung::of(delta_s, call.precision_s);
+    let stand_in = stand_in(&terms, total, rung, call.precision_s, background);
     Some(Scored {
         attempt: attempt.clone(),
         leg,
         delta_s,
-        rung: Rung::of(delta_s, call.precision_s),
+        rung,
         called,
         calling,
         passport,
@@ -248,10 +245,32 @@ pub fn score<'a>(
         session_id,
         origid,
         delivery,
-        total: terms.iter().map(|t| t.value).sum(),
+        total,
+        stand_in,
         terms,
         posterior: 0.0,
     })
+}
+
+fn stand_in(
+    terms: &[Term],
+    total: f64,
+    rung: Rung,
+    precision_s: f64,
+    background: &Background,
+) -> f64 {
+    if !rung.is_main() {
+        return f64::NEG_INFINITY;
+    }
+    let own = |t: &&Term| {
+        matches!(
+            t.about,
+            Observation::Time | Observation::Answer | Observation::CallId | Observation::SessionId
+        )
+    };
+    let told: f64 = terms.iter().filter(own).map(|t| t.value).sum();
+    let anywhere = 1.0 / (2.0 * (MAIN_S + precision_s));
+    total - told + (anywhere / background.rate_per_s).ln()
 }
 
 fn compare_calling(attempt: &Attempt<'_>, request: &HopRequest) -> Calling {
@@ -319,18 +338,14 @@ impl Terms {
         clock_peer_s: f64,
         background: &Background,
     ) {
-        let clock_self_s = f64::from(leg.begin.clock.error_ns) / 1e9;
-        // A time cut to p seconds is uniform over p: variance p²/12.
-        let rounding = precision_s.powi(2) / 12.0;
-        let good = (clock_self_s.powi(2) + clock_peer_s.powi(2) + rounding)
-            .sqrt()
-            .max(LEAST_SPREAD_S);
-        let bad = (BAD_CLOCK_S.powi(2) + rounding).sqrt();
-        let clocks = |d: f64| CLOCKS.0 * normal(d, good) + CLOCKS.1 * normal(d, bad);
+        let clocks = Clocks {
+            own_s: f64::from(leg.begin.clock.error_ns) / 1e9,
+            peer_s: clock_peer_s,
+            precision_s,
+        };
         let (density, saw) = match Rung::of(delta_s, precision_s) {
             Rung::Near | Rung::Close | Rung::Main => {
-                let odd = CLOCKS.2 / (2.0 * (MAIN_S + precision_s));
-                (clocks(delta_s) + odd, "within the main window")
+                (clocks.density(delta_s, true), "within the main window")
             }
             Rung::Wide => (
                 WIDE_TIME / (2.0 * (WIDE_S + precision_s)),
@@ -343,7 +358,7 @@ impl Terms {
                     ZONE_SLIP
                 };
                 let d = delta_s - 3600.0 * f64::from(hours);
-                (share * clocks(d), "off by whole hours")
+                (share * clocks.density(d, false), "off by whole hours")
             }
             Rung::Far => (LOST_TIME / LOST_SPAN_S, "elsewhere in time"),
         };
@@ -425,8 +440,4 @@ impl Terms {
         };
         self.add(Observation::Answer, value, saw);
     }
-}
-
-fn normal(x: f64, sigma: f64) -> f64 {
-    (-0.5 * (x / sigma).powi(2)).exp() / (sigma * (2.0 * PI).sqrt())
 }

@@ -48,7 +48,7 @@ use crate::traceback::condition::Condition;
 use crate::traceback::coverage::Sight;
 use crate::traceback::request::HopRequest;
 use crate::traceback::score::{Calling, Identifier, Scored, score};
-use crate::traceback::window::{CLOSE_S, MAIN_S, NEAR_S, Rung, Window};
+use crate::traceback::window::{Rung, Window};
 
 /// Share of requests whose call is not in the records although nothing was missed: sent to the wrong provider, or with a
 /// called number that was rewritten beyond us. The prior of the synthetic model.
@@ -56,10 +56,15 @@ pub const NOT_HERE: f64 = 0.02;
 /// Share of calls with another attempt of the same caller to the same number nearby: 15 % retries and 5 % redials in the
 /// synthetic model.
 pub const SIBLINGS: f64 = 0.20;
+/// Share of calls whose record is missing although the ledger knows of no loss. Ours: the largest at which a call half a minute off
+/// can still be certain; see docs/ACCURACY.md, "Gates".
+pub const UNSEEN: f64 = 0.005;
 /// Least share that the prior of the null hypothesis reckons with: see above.
 const LEAST_SEEN: f64 = 0.5;
 /// Most that the null hypothesis may keep for a certain answer.
 pub const MOST_NULL: f64 = 0.005;
+/// A call of another upstream that the downstream took on is a rival if it is at least this likely, measured by the best.
+const RIVAL: f64 = 0.001;
 /// From this posterior on, a second upstream makes the case ambiguous.
 pub const SECOND_UPSTREAM: f64 = 0.01;
 /// Largest bound of a clock's error that is healthy, in nanoseconds.
@@ -187,20 +192,24 @@ fn names_the_call(s: &Scored<'_>) -> bool {
 /// Sets the posteriors and gives prior and posterior of the null hypothesis.
 fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> (f64, f64) {
     let prior = 1.0 - seen.max(LEAST_SEEN) * (1.0 - NOT_HERE);
-    let sibling = (1.0 - seen) * SIBLINGS;
+    let (known, unknown) = ((1.0 - seen) * SIBLINGS, UNSEEN * SIBLINGS);
     // Scaled by the largest score, so that nothing overflows: at most e^60 per identifier, but there may be thousands.
-    let top = scored.iter().map(|s| s.total).fold(0.0, f64::max);
-    let weight = |s: &Scored<'_>| (1.0 - prior) * (s.total - top).exp();
-    let sum: f64 = scored.iter().map(weight).sum();
-    let null = prior * (-top).exp();
+    let top = scored
+        .iter()
+        .flat_map(|s| [s.total, s.stand_in])
+        .fold(0.0, f64::max);
+    let scaled = |x: f64| (1.0 - prior) * (x - top).exp();
+    let sum: f64 = scored.iter().map(|s| scaled(s.total)).sum();
+    let stand_ins: f64 = scored.iter().map(|s| scaled(s.stand_in)).sum();
+    let null = prior * (-top).exp() + unknown * stand_ins;
     let all = null + sum;
     if all.partial_cmp(&0.0) != Some(Ordering::Greater) {
         return (prior, 1.0);
     }
     for s in scored.iter_mut() {
-        s.posterior = weight(s) * (1.0 - sibling) / all;
+        s.posterior = scaled(s.total) * (1.0 - known) / all;
     }
-    (prior, (null + sibling * sum) / all)
+    (prior, (null + known * sum) / all)
 }
 
 /// Adds up the posteriors by upstream; all that can't be told are one.
@@ -268,12 +277,12 @@ impl<'a> Decision<'a> {
         self.best = delivered.or_else(|| self.scored.iter().position(own));
         let mut found = Vec::new();
         if let Some(best) = self.best() {
-            let rivals = self.rivals(request, upstream, peers);
-            let class = self.class_of(best, request, rivals.within_reach, rivals.in_window);
+            let rivals = self.rivals(upstream, peers);
+            let class = self.class_of(best, &rivals);
             self.about_shares(&mut found, settings);
             about_evidence(&mut found, best, upstream, peers);
             self.about_request(&mut found, best, request, main);
-            self.about_others(&mut found, best, rivals.within_reach);
+            self.about_others(&mut found, best, rivals.likely);
             if class > EvidenceClass::E3 {
                 found.push(Condition::WeakEvidence);
             }
@@ -371,32 +380,25 @@ impl<'a> Decision<'a> {
     }
 
     /// Whether other upstreams own attempts that the downstream took on and that may be the call.
-    fn rivals(&self, request: &HopRequest, upstream: Upstream<'_>, peers: &PeerTable) -> Rivals {
+    fn rivals(&self, upstream: Upstream<'_>, peers: &PeerTable) -> Rivals {
+        let best = self.shares.first().map_or(0.0, |s| s.posterior);
         let rivals = || {
             self.scored.iter().filter(|s| {
-                s.delivery == Delivery::Delivered
+                s.rung.is_main()
+                    && s.delivery == Delivery::Delivered
                     && s.attempt.upstream(peers).key() != upstream.key()
-                    && s.passport != Identifier::Differs
-                    && s.session_id != Identifier::Differs
             })
         };
-        let reach = CLOSE_S + request.call.precision_s;
         Rivals {
-            within_reach: rivals()
-                .any(|s| s.delta_s.abs() <= reach && s.calling != Calling::Differs),
-            in_window: rivals().any(|s| s.delta_s.abs() <= MAIN_S + request.call.precision_s),
+            likely: rivals().any(|s| s.posterior >= RIVAL * best),
+            any: rivals().any(|s| {
+                s.passport != Identifier::Differs && s.session_id != Identifier::Differs
+            }),
         }
     }
 
-    fn class_of(
-        &self,
-        best: &Scored<'_>,
-        request: &HopRequest,
-        rival_within_reach: bool,
-        rival_in_window: bool,
-    ) -> EvidenceClass {
+    fn class_of(&self, best: &Scored<'_>, rivals: &Rivals) -> EvidenceClass {
         let delivered = best.delivery == Delivery::Delivered && best.rung.is_main();
-        let near = best.delta_s.abs() <= NEAR_S.max(request.call.precision_s);
         // The same PASSporT towards another number may be a replay.
         if !delivered || best.called.is_none() {
             EvidenceClass::E5
@@ -407,11 +409,10 @@ impl<'a> Decision<'a> {
         } else if matches!(best.calling, Calling::Equal(_))
             // A call that had been forwarded from the number is another call than one to the number.
             && matches!(best.called, Some(CalledAs::RequestUri | CalledAs::To))
-            && near
-            && !rival_within_reach
+            && !rivals.likely
         {
             EvidenceClass::E3
-        } else if !rival_in_window {
+        } else if !rivals.any {
             EvidenceClass::E4
         } else {
             EvidenceClass::E5
@@ -420,8 +421,10 @@ impl<'a> Decision<'a> {
 }
 
 struct Rivals {
-    within_reach: bool,
-    in_window: bool,
+    /// One that is likely enough to be reckoned with.
+    likely: bool,
+    /// Any in the main window that no identifier excludes.
+    any: bool,
 }
 
 /// What a certain answer is called, by what the upstream is to us.
