@@ -17,6 +17,7 @@
 //! - [`answer`]: the decision as the portal gets it
 //! - [`deadline`]: when it is due
 //! - [`audit`]: the tree over the audit log
+//! - [`path`]: the answers of a trace, put together and checked
 //! - [`explain`]: the decision as an engineer gets it
 
 pub mod answer;
@@ -29,6 +30,7 @@ pub mod coverage;
 pub mod deadline;
 pub mod explain;
 pub mod matching;
+pub mod path;
 pub mod request;
 pub mod score;
 pub mod window;
