@@ -45,7 +45,7 @@ use crate::responder::service::{World, WorldError};
 use crate::responder::settings::ResponderSettings;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
 use crate::store::embedded::StoreSettings;
-use crate::traceback::TracebackSettings;
+use crate::traceback::{TracebackSettings, answer};
 use crate::web::WebSettings;
 
 /// A whole configuration, checked.
@@ -336,6 +336,10 @@ impl Config {
     pub fn traceback_settings(&self) -> TracebackSettings {
         TracebackSettings {
             threshold: self.threshold,
+            provider: Some(answer::Provider {
+                name: self.provider.name.clone(),
+                portal_id: self.provider.portal_id.clone(),
+            }),
             own_ids: self.provider.portal_id.iter().cloned().collect(),
             sensors: self.sensors(),
             retention_days: u32::try_from(self.retention.as_secs() / 86_400).unwrap_or(u32::MAX),
