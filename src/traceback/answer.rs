@@ -367,7 +367,8 @@ impl HopAnswer {
 }
 
 impl Party {
-    fn of(peer: &Peer) -> Self {
+    /// A neighbour as it is named.
+    pub fn of(peer: &Peer) -> Self {
         Self {
             name: peer.name.clone(),
             portal_id: peer.portal_id.clone(),
