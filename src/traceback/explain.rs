@@ -228,6 +228,7 @@ impl Row {
         let delivery = match self.delivery {
             Delivery::Delivered => "taken on",
             Delivery::Refused => "refused",
+            Delivery::Unseen => "not seen",
             Delivery::Elsewhere => "elsewhere",
             Delivery::Never => "never passed on",
         };

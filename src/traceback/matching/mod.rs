@@ -40,7 +40,6 @@ use legs::{about_evidence, contradicts_passport, forwarded_here, passages};
 use crate::base::Timestamp;
 use crate::call::peer::{Peer, PeerKind, PeerTable};
 use crate::call::record::Coverage;
-use crate::traceback::TracebackSettings;
 use crate::traceback::answer::Resolution;
 use crate::traceback::background::{Background, Unread};
 use crate::traceback::candidate::{Attempt, CalledAs, Delivery, Downstream, Upstream};
@@ -48,7 +47,8 @@ use crate::traceback::condition::Condition;
 use crate::traceback::coverage::Sight;
 use crate::traceback::request::HopRequest;
 use crate::traceback::score::{Calling, Identifier, Scored, score};
-use crate::traceback::window::{Rung, Window};
+use crate::traceback::window::{CLOSE_S, NEAR_S, Rung, Window};
+use crate::traceback::{Profile, TracebackSettings};
 
 /// Share of requests whose call is not in the records although nothing was missed: sent to the wrong provider, or with a
 /// called number that was rewritten beyond us. The prior of the synthetic model.
@@ -65,6 +65,9 @@ const LEAST_SEEN: f64 = 0.5;
 pub const MOST_NULL: f64 = 0.005;
 /// A call of another upstream that the downstream took on is a rival if it is at least this likely, measured by the best.
 const RIVAL: f64 = 0.001;
+/// Answers by which a provider refuses a call that it could have passed on: unwanted, without a signature or with a bad one (RFC 8224,
+/// 8197, 8688), declined. A 503 or 404 is a route that was not there, and an upstream tries another.
+const REFUSALS: [u16; 9] = [403, 428, 433, 436, 437, 438, 603, 607, 608];
 /// From this posterior on, a second upstream makes the case ambiguous.
 pub const SECOND_UPSTREAM: f64 = 0.01;
 /// Largest bound of a clock's error that is healthy, in nanoseconds.
@@ -159,7 +162,7 @@ pub fn decide<'a>(
     let downstream = Downstream::find(request.downstream.as_ref(), peers, &settings.own_ids);
     let mut scored: Vec<Scored<'a>> = candidates
         .iter()
-        .filter_map(|a| score(a, request, &downstream, background, settings.clock_peer_s))
+        .filter_map(|a| score(a, request, &downstream, background, settings))
         .filter(|s| s.rung != Rung::Far || names_the_call(s))
         .collect();
     let (null_prior, null) = posteriors(&mut scored, sight.share);
@@ -277,8 +280,11 @@ impl<'a> Decision<'a> {
         self.best = delivered.or_else(|| self.scored.iter().position(own));
         let mut found = Vec::new();
         if let Some(best) = self.best() {
-            let rivals = self.rivals(upstream, peers);
-            let class = self.class_of(best, &rivals);
+            let mut rivals = self.rivals(request, upstream, peers);
+            let strict = settings.profile == Profile::Strict;
+            rivals.likely |= strict && rivals.within_reach;
+            let near = best.delta_s.abs() <= NEAR_S.max(request.call.precision_s);
+            let class = self.class_of(best, &rivals, near || !strict);
             self.about_shares(&mut found, settings);
             about_evidence(&mut found, best, upstream, peers);
             self.about_request(&mut found, best, request, main);
@@ -296,12 +302,31 @@ impl<'a> Decision<'a> {
                 Resolution::DivertedByOurSubscriber
             }
             Upstream::Known(peer) if self.stands() => resolution_of(peer.kind),
+            Upstream::Known(_) if self.blocked_here(&self.conditions) => Resolution::BlockedHere,
             // What little there is fits so badly, and so much was not seen, that the gap is the answer.
             _ if self.null >= 0.5 && !self.sight.is_whole() => Resolution::CaptureGap,
             _ => Resolution::Ambiguous,
         };
         self.automatic =
             self.conditions.is_empty() && settings.automatic.contains(&self.resolution);
+    }
+
+    /// Whether all that keeps the answer from being certain is that we refused the call ourselves and never passed it on. The downstream then
+    /// says something that our records deny: a person's business, and nobody is named.
+    fn blocked_here(&self, conditions: &[Condition]) -> bool {
+        let only = |c: &Condition| matches!(c, Condition::NotDelivered | Condition::WeakEvidence);
+        let refused = |s: &Scored<'_>| {
+            let end = s.attempt.ingress.and_then(|l| l.end.as_ref());
+            s.delivery == Delivery::Never && end.is_some_and(|e| REFUSALS.contains(&e.code))
+        };
+        conditions.iter().all(only) && self.best().is_some_and(refused)
+    }
+
+    /// Nothing came or went, and our own platform talked to itself about such a call: see [`is_internal`](crate::traceback::candidate::is_internal).
+    pub fn stayed_inside(&mut self) {
+        if self.resolution == Resolution::NotFound {
+            self.resolution = Resolution::TestOrInternal;
+        }
     }
 
     /// Nothing fits through the whole ladder.
@@ -380,24 +405,26 @@ impl<'a> Decision<'a> {
     }
 
     /// Whether other upstreams own attempts that the downstream took on and that may be the call.
-    fn rivals(&self, upstream: Upstream<'_>, peers: &PeerTable) -> Rivals {
+    fn rivals(&self, request: &HopRequest, upstream: Upstream<'_>, peers: &PeerTable) -> Rivals {
         let best = self.shares.first().map_or(0.0, |s| s.posterior);
+        let taken_on =
+            |s: &Scored<'_>| matches!(s.delivery, Delivery::Delivered | Delivery::Unseen);
         let rivals = || {
             self.scored.iter().filter(|s| {
-                s.rung.is_main()
-                    && s.delivery == Delivery::Delivered
-                    && s.attempt.upstream(peers).key() != upstream.key()
+                s.rung.is_main() && taken_on(s) && s.attempt.upstream(peers).key() != upstream.key()
             })
         };
+        let reach = CLOSE_S + request.call.precision_s;
         Rivals {
             likely: rivals().any(|s| s.posterior >= RIVAL * best),
-            any: rivals().any(|s| {
-                s.passport != Identifier::Differs && s.session_id != Identifier::Differs
-            }),
+            within_reach: rivals()
+                .any(|s| s.delta_s.abs() <= reach && s.calling != Calling::Differs),
+            any: rivals()
+                .any(|s| s.passport != Identifier::Differs && s.session_id != Identifier::Differs),
         }
     }
 
-    fn class_of(&self, best: &Scored<'_>, rivals: &Rivals) -> EvidenceClass {
+    fn class_of(&self, best: &Scored<'_>, rivals: &Rivals, near: bool) -> EvidenceClass {
         let delivered = best.delivery == Delivery::Delivered && best.rung.is_main();
         // The same PASSporT towards another number may be a replay.
         if !delivered || best.called.is_none() {
@@ -409,6 +436,7 @@ impl<'a> Decision<'a> {
         } else if matches!(best.calling, Calling::Equal(_))
             // A call that had been forwarded from the number is another call than one to the number.
             && matches!(best.called, Some(CalledAs::RequestUri | CalledAs::To))
+            && near
             && !rivals.likely
         {
             EvidenceClass::E3
@@ -423,6 +451,8 @@ impl<'a> Decision<'a> {
 struct Rivals {
     /// One that is likely enough to be reckoned with.
     likely: bool,
+    /// One of the same caller within half a minute.
+    within_reach: bool,
     /// Any in the main window that no identifier excludes.
     any: bool,
 }
