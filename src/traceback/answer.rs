@@ -311,7 +311,9 @@ impl HopAnswer {
         let mut answer = Self::bare(&request.id, &request.sha256, decision.resolution);
         let party = decision.named().map(Party::of);
         match decision.resolution {
-            Resolution::OriginEndCustomer => answer.originator = party,
+            Resolution::OriginEndCustomer | Resolution::OriginNonVspPlatform => {
+                answer.originator = party
+            }
             _ => answer.upstream = party,
         }
         answer.evidence = Some(evidence(request, decision, coverage, settings));

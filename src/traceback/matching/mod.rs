@@ -11,11 +11,15 @@
 //!   says so, or carried another called number (ε, [`NOT_HERE`]). It is never below ε: full coverage proves that we saw what
 //!   came by, not that the request is right. And no higher than about ½: c is that of the worst sensor, and a record that is
 //!   there was seen.
-//! - s = (1 − c)·[`SIBLINGS`] is the chance that the call was lost *and* another attempt of the same caller to the same number
-//!   stands in for it. Such a sibling fits nearly as well as the call itself, so how well it fits must not argue against h0.
-//! - P(h) = (1 − π0)(1 − s)·exp(total_h) / Z and P(h0) = (π0 + (1 − π0)·s·S) / Z, with Z = π0 + (1 − π0)·S.
+//! - A call may be lost, and another attempt of the same caller to the same number stand in for it. Such a sibling fits nearly as well as
+//!   the call itself, save that its time and its length are its own. S' is the sum of exp([`stand_in`](Scored::stand_in)): the same scores with a time that is
+//!   even over the main window, and without what the answer and the identifiers of a single call add. Two such losses are reckoned with:
+//!   what the ledger knows, s = (1 − c)·[`SIBLINGS`], of which how well the sibling fits must not argue against; and what it does not know, u = [`UNSEEN`]·[`SIBLINGS`].
+//! - With Z = π0 + (1 − π0)·(S + u·S'): P(h) = (1 − π0)(1 − s)·exp(total_h) / Z and P(h0) = (π0 + (1 − π0)(u·S' + s·S)) / Z.
 //!
-//! Hence P(h0) ≥ s whatever the scores say: 2.5 % of the window unseen alone forbid an automatic answer.
+//! Hence P(h0) ≥ s whatever the scores say: 2.5 % of the window unseen alone forbid an automatic answer. And a call far from the stated
+//! time is not certain however alone it is: with times to the second the limit lies at about 24 s, and moves out where the length of the
+//! call agrees, and in where it does not.
 //!
 //! # Not found
 //!
@@ -117,6 +121,8 @@ pub struct Decision<'a> {
     pub shares: Vec<Share<'a>>,
     /// Posterior of the null hypothesis.
     pub null: f64,
+    /// Of that: that the call was lost and another one of the same caller stands in for it.
+    pub stand_in: f64,
     /// Prior of the null hypothesis.
     pub null_prior: f64,
     /// All attempts of the ladder, by falling posterior.
@@ -165,7 +171,11 @@ pub fn decide<'a>(
         .filter_map(|a| score(a, request, &downstream, background, settings))
         .filter(|s| s.rung != Rung::Far || names_the_call(s))
         .collect();
-    let (null_prior, null) = posteriors(&mut scored, sight.share);
+    let Null {
+        prior: null_prior,
+        posterior: null,
+        stand_in,
+    } = posteriors(&mut scored, sight.share);
     scored.sort_by(|a, b| {
         let by_time = || (a.leg.begin.at, a.leg.begin.uid).cmp(&(b.leg.begin.at, b.leg.begin.uid));
         b.posterior.total_cmp(&a.posterior).then_with(by_time)
@@ -178,6 +188,7 @@ pub fn decide<'a>(
         best: None,
         shares: shares(&scored, peers),
         null,
+        stand_in,
         null_prior,
         scored,
         downstream,
@@ -192,8 +203,15 @@ fn names_the_call(s: &Scored<'_>) -> bool {
     [s.passport, s.call_id, s.session_id].contains(&Identifier::Equal)
 }
 
+/// The null hypothesis.
+struct Null {
+    prior: f64,
+    posterior: f64,
+    stand_in: f64,
+}
+
 /// Sets the posteriors and gives prior and posterior of the null hypothesis.
-fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> (f64, f64) {
+fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> Null {
     let prior = 1.0 - seen.max(LEAST_SEEN) * (1.0 - NOT_HERE);
     let (known, unknown) = ((1.0 - seen) * SIBLINGS, UNSEEN * SIBLINGS);
     // Scaled by the largest score, so that nothing overflows: at most e^60 per identifier, but there may be thousands.
@@ -207,12 +225,20 @@ fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> (f64, f64) {
     let null = prior * (-top).exp() + unknown * stand_ins;
     let all = null + sum;
     if all.partial_cmp(&0.0) != Some(Ordering::Greater) {
-        return (prior, 1.0);
+        return Null {
+            prior,
+            posterior: 1.0,
+            stand_in: 0.0,
+        };
     }
     for s in scored.iter_mut() {
         s.posterior = scaled(s.total) * (1.0 - known) / all;
     }
-    (prior, (null + known * sum) / all)
+    Null {
+        prior,
+        posterior: (null + known * sum) / all,
+        stand_in: (unknown * stand_ins + known * sum) / all,
+    }
 }
 
 /// Adds up the posteriors by upstream; all that can't be told are one.
@@ -301,7 +327,7 @@ impl<'a> Decision<'a> {
             Upstream::Known(_) if self.stands() && self.best().is_some_and(forwarded_here) => {
                 Resolution::DivertedByOurSubscriber
             }
-            Upstream::Known(peer) if self.stands() => resolution_of(peer.kind),
+            Upstream::Known(peer) if self.stands() => resolution_of(peer),
             Upstream::Known(_) if self.blocked_here(&self.conditions) => Resolution::BlockedHere,
             // What little there is fits so badly, and so much was not seen, that the gap is the answer.
             _ if self.null >= 0.5 && !self.sight.is_whole() => Resolution::CaptureGap,
@@ -458,10 +484,11 @@ struct Rivals {
 }
 
 /// What a certain answer is called, by what the upstream is to us.
-fn resolution_of(kind: PeerKind) -> Resolution {
-    match kind {
+fn resolution_of(peer: &Peer) -> Resolution {
+    match peer.kind {
         PeerKind::Provider => Resolution::UpstreamDomestic,
         PeerKind::Foreign => Resolution::UpstreamForeign,
+        PeerKind::Customer if peer.platform => Resolution::OriginNonVspPlatform,
         PeerKind::Customer => Resolution::OriginEndCustomer,
         // Our own platform is never an upstream: `Attempt::upstream` resolves it to nobody.
         PeerKind::Own => Resolution::Ambiguous,

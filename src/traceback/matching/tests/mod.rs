@@ -134,6 +134,15 @@ fn foreign_and_customer_have_their_own_answers_and_a_person() {
         (o.resolution, o.automatic),
         (Resolution::OriginEndCustomer, false)
     );
+    let own = shop.peers.peers.iter_mut().find(|p| &*p.id == "shop");
+    own.unwrap().platform = true;
+    let o = shop.certain();
+    assert_eq!(
+        (o.resolution, o.automatic),
+        (Resolution::OriginNonVspPlatform, false)
+    );
+    let own = shop.peers.peers.iter_mut().find(|p| &*p.id == "shop");
+    own.unwrap().platform = false;
     shop.settings.automatic.push(Resolution::OriginEndCustomer);
     assert!(
         shop.certain().automatic,
