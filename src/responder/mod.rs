@@ -13,12 +13,14 @@
 //! - [`audit`]: the log that nobody can change
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
+//! - [`service`]: all of it on a thread
 
 pub mod adapter;
 pub mod audit;
 pub mod case;
 pub mod desk;
 pub mod look;
+pub mod service;
 pub mod settings;
 pub mod sign;
 

@@ -6,20 +6,27 @@
 //! | `/healthz` | whether the process and its stages turn | 200, 503 |
 //! | `/readyz` | whether it does its work: trust loaded, capture open, store writable | 200, 503 |
 //!
-//! Health is text, or JSON where `Accept` or `?format=json` asks for it. Nobody is asked who he is, so the default is loopback, and nothing here tells of
-//! calls beyond counts. Bounds: see [`server`].
+//! The provider's side of a traceback has a server of its own ([`responder::api`](crate::responder::api)) over the same [`listen`].
 //!
-//! - [`server`]: socket, connections, limits, stop
-//! - [`routes`]: what is answered
+//! Health is text, or JSON where `Accept` or `?format=json` asks for it. Nobody is asked who he is, so the default is loopback, and nothing here tells of
+//! calls beyond counts. Bounds: see [`listen`].
+//!
+//! - [`listen`]: connections and their bounds, of every HTTP server here
+//! - [`tls`]: certificates and keys of what listens
+//! - [`server`]: socket and thread of metrics and health
+//! - [`routes`]: what is answered there
 //! - [`client`]: the other direction: to a server that the operator names
 
 pub mod client;
+pub mod listen;
 pub mod routes;
 pub mod server;
+pub mod tls;
 
 use std::net::SocketAddr;
 
-pub use server::{RunningWeb, WebCounters, WebError, WebServer, WebView};
+pub use listen::WebCounters;
+pub use server::{RunningWeb, WebError, WebServer, WebView};
 
 /// Where to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,11 +12,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::ListenLimits;
 use super::counters::ListenCounters;
-use super::{ListenLimits, tls};
 use crate::engine::mirror::AgentCounts;
 use crate::engine::mirror::agent::may_connect;
 use crate::engine::mirror::{Agent, CarrierKind, ClientCertificate};
+use crate::web::tls;
 use crate::wire::hep::stream::{Framed, frame};
 
 /// Octets read at once.

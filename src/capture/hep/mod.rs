@@ -16,10 +16,8 @@
 //! The time of arrival is when a packet was taken up on our thread, not when the kernel got it.
 //!
 //! - [`counters`]: what became of connections
-//! - [`tls`]: certificates and keys
 
 pub mod counters;
-pub mod tls;
 
 mod connection;
 mod drops;
@@ -27,7 +25,6 @@ mod thread;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,13 +35,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
+pub use crate::web::tls::{TlsFiles, why_unreadable};
 pub use counters::ListenCounters;
-pub use tls::{TlsFiles, why_unreadable};
 
 use crate::base::Timestamp;
 use crate::call::record::Sensor;
 use crate::engine::mirror::{Agent, AgentCounts, Mirror, MirrorCounters, MirrorLimits};
 use crate::engine::sequence::Caught;
+use crate::web::tls::{self, Clients, TlsError};
 use crate::wire::Provenance;
 use connection::Shared;
 use drops::Drops;
@@ -59,7 +57,7 @@ pub struct HepSettings {
     pub tcp: Vec<SocketAddr>,
     /// Addresses for TLS.
     pub tls: Vec<SocketAddr>,
-    /// Files for TLS; must be there where an address is.
+    /// Files for TLS; must be there where an address is. With authorities of client certificates every agent over TLS must show one.
     pub tls_files: Option<TlsFiles>,
     /// The allow-list.
     pub agents: Vec<Agent>,
@@ -122,13 +120,8 @@ pub enum HepError {
         source: io::Error,
     },
     /// A certificate or key.
-    #[error("hep: {path}: {what}")]
-    Tls {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
+    #[error("hep: {0}")]
+    Tls(#[from] TlsError),
     /// TLS without files.
     #[error("hep: tls needs a certificate and a key")]
     NoTlsFiles,
@@ -159,7 +152,7 @@ impl HepListener {
     /// [`HepError`]
     pub fn bind(settings: &HepSettings) -> Result<Self, HepError> {
         let config = match &settings.tls_files {
-            Some(files) => Some(tls::load(files)?),
+            Some(files) => Some(tls::load(files, Clients::Must)?),
             None if settings.tls.is_empty() => None,
             None => return Err(HepError::NoTlsFiles),
         };
@@ -334,7 +327,8 @@ impl HepHandle {
     ///
     /// [`HepError::Tls`], and all is as before.
     pub fn reload(&self, settings: &HepSettings) -> Result<(), HepError> {
-        let config = settings.tls_files.as_ref().map(tls::load).transpose()?;
+        let config = settings.tls_files.as_ref();
+        let config = config.map(|f| tls::load(f, Clients::Must)).transpose()?;
         self.shared
             .reload(settings.agents.clone(), config, settings.limits);
         let agents = settings.agents.clone().into();

@@ -3,7 +3,16 @@
 //! An adapter has two ends, each with a task of its own: an [`Inlet`] that waits for what the portal has, an [`Outlet`] that carries parcels there.
 //! Neither decides anything. What comes is durable before it is settled with the portal; what goes is tried again by the outbox.
 
+pub mod directory;
+pub mod ends;
+pub mod event;
+pub mod field;
+pub mod folder;
+pub mod mapping;
+pub mod moment;
 pub mod reference;
+pub mod submission;
+pub mod template;
 
 use super::case::{Delivered, Incoming, Parcel, Way};
 pub use reference::ReferenceSettings;

@@ -4,23 +4,54 @@
 //! Every method is one transaction and takes the time as an argument; none waits for anything but the disk, so asynchronous callers
 //! use `spawn_blocking`.
 
-mod error;
-mod word;
+//!
+//! - [`word`]: what goes in and comes out
+//! - `schema`: the database on disk
+//! - `machine`: where a request goes, by state and event
+//! - `take`, `matched`, `decide`, `event`: what happens to it
+//! - `seal`: an answer is signed; [`outbox`]: and delivered
+//! - `hold`: what stands still; `sweep`: what time does
+//! - `report`: what leaves unasked; `read`: what people see
+//!
+//! Bounds: [`DeskSettings::open_requests`] requests under way, of 64 KiB each; a million altogether; two parcels a request, in the outbox for two weeks
+//! after the deadline at most.
 
-use std::path::Path;
-use std::sync::Arc;
+mod decide;
+mod error;
+mod event;
+mod hold;
+mod machine;
+mod matched;
+pub mod outbox;
+mod read;
+mod report;
+mod schema;
+mod seal;
+mod sweep;
+mod take;
+#[cfg(test)]
+mod tests;
+pub mod word;
+mod work;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use error::DeskError;
 pub use word::{
     Agreement, Alarm, Case, Decision, DeskSettings, Edit, Figures, Filed, Filter, Halted, Heard,
-    Held, Line, Posted, Refusal, Said, Settled, Sign, Signed, Swept, Taken, Waiting,
+    Held, Line, Posted, Refusal, Said, Settled, Signed, Swept, Taken, Waiting,
 };
 
 use super::Answered;
-use super::audit::Entry;
+use super::audit::{self, Entry};
+use super::sign::Signer;
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
 use crate::base::Timestamp;
 use crate::traceback::answer::Resolution;
+use work::{Done, Fault, Rules, Work};
 
 /// Name of the database in its folder.
 pub const DATABASE: &str = "responder.db";
@@ -32,9 +63,12 @@ pub type Result<T> = std::result::Result<T, DeskError>;
 
 /// The desk. Share it as `Arc<Desk>`.
 #[derive(Debug)]
-pub struct Desk {}
+pub struct Desk {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+    rules: RwLock<Arc<Rules>>,
+}
 
-#[allow(unused_variables, clippy::unused_self)]
 impl Desk {
     /// Opens the database in a folder, and makes both where they are not there.
     ///
@@ -44,9 +78,14 @@ impl Desk {
     pub fn open(
         folder: &Path,
         settings: DeskSettings,
-        signer: Option<Arc<dyn Sign>>,
+        signer: Option<Arc<Signer>>,
     ) -> Result<Self> {
-        Ok(Self {})
+        let rules = Rules::new(settings, signer)?;
+        Ok(Self {
+            connection: Mutex::new(schema::open(folder)?),
+            path: folder.join(DATABASE),
+            rules: RwLock::new(Arc::new(rules)),
+        })
     }
 
     /// Takes new settings and a new key: a reload.
@@ -54,8 +93,10 @@ impl Desk {
     /// # Errors
     ///
     /// A setting that can't be worked with; the old ones stay.
-    pub fn reload(&self, settings: DeskSettings, signer: Option<Arc<dyn Sign>>) -> Result<()> {
-        todo!()
+    pub fn reload(&self, settings: DeskSettings, signer: Option<Arc<Signer>>) -> Result<()> {
+        let rules = Arc::new(Rules::new(settings, signer)?);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        Ok(())
     }
 
     /// Takes a request in. When this returns, it is durable.
@@ -64,7 +105,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn take(&self, portal: &str, way: Way, octets: &[u8], now: Timestamp) -> Result<Taken> {
-        todo!()
+        self.write(now, |w| w.take(portal, way, octets))
     }
 
     /// Requests to match, the most urgent first. Each is in the audit log as looked up, and is not given out again within ten minutes.
@@ -73,7 +114,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn received(&self, most: usize, now: Timestamp) -> Result<Vec<Waiting>> {
-        todo!()
+        self.write(now, |w| w.received(most))
     }
 
     /// Files what the matcher says. By mode, resolution and kill switch it leaves or waits for a person.
@@ -82,7 +123,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn matched(&self, key: &RequestKey, answered: &Answered, now: Timestamp) -> Result<Filed> {
-        todo!()
+        self.write(now, |w| w.matched(key, answered))
     }
 
     /// A person's decision. Gives where the request stands then.
@@ -97,7 +138,7 @@ impl Desk {
         decision: &Decision,
         now: Timestamp,
     ) -> Result<RequestState> {
-        todo!()
+        self.write(now, |w| w.decide(key, who, decision))
     }
 
     /// Parcels that are due for a portal. Each is leased: nobody else gets it within two minutes, and it comes again if nothing is heard
@@ -107,7 +148,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn outbox(&self, portal: &str, most: usize, now: Timestamp) -> Result<Vec<Parcel>> {
-        todo!()
+        self.write(now, |w| w.outbox(portal, most))
     }
 
     /// When the next parcel for a portal is due.
@@ -116,7 +157,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn next_due(&self, portal: &str) -> Result<Option<Timestamp>> {
-        todo!()
+        self.read(Timestamp::MIN, |w| w.next_due(portal))
     }
 
     /// What became of a try to deliver a parcel. `random`, at least 0 and below 1, spreads the next try.
@@ -131,7 +172,7 @@ impl Desk {
         random: f64,
         now: Timestamp,
     ) -> Result<Settled> {
-        todo!()
+        self.write(now, |w| w.delivered(row, delivered, random))
     }
 
     /// The portal fetches the answer itself: what is in the outbox counts as delivered. `None` where there is nothing that may leave now.
@@ -140,7 +181,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn collect(&self, key: &RequestKey, now: Timestamp) -> Result<Option<Signed>> {
-        todo!()
+        self.write(now, |w| w.collect(key))
     }
 
     /// The last signed answer, for a person of this house.
@@ -149,7 +190,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn signed(&self, key: &RequestKey) -> Result<Option<Signed>> {
-        todo!()
+        self.read(Timestamp::MIN, |w| w.signed(key))
     }
 
     /// A portal's word about a request. A request in it is taken as by [`Self::take`], with the way `Push`.
@@ -158,7 +199,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn event(&self, portal: &str, incoming: &Incoming, now: Timestamp) -> Result<Heard> {
-        todo!()
+        self.write(now, |w| w.event(portal, incoming))
     }
 
     /// Posts a report. `key` is the same for the same content: posted twice it leaves once.
@@ -174,7 +215,7 @@ impl Desk {
         body: &serde_json::Value,
         now: Timestamp,
     ) -> Result<Posted> {
-        todo!()
+        self.write(now, |w| w.post_report(portal, campaign, key, body))
     }
 
     /// Deadlines of which 50, 75, 90 or 100 % have run; each once.
@@ -183,7 +224,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn alarms(&self, now: Timestamp) -> Result<Vec<Alarm>> {
-        todo!()
+        self.write(now, |w| w.alarms())
     }
 
     /// Puts away what is over: to be called now and then.
@@ -192,7 +233,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn sweep(&self, now: Timestamp) -> Result<Swept> {
-        todo!()
+        self.write(now, |w| w.sweep())
     }
 
     /// Stops everything that leaves, in all processes, until [`Self::resume`].
@@ -201,7 +242,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn halt(&self, who: &Who, why: &str, now: Timestamp) -> Result<()> {
-        todo!()
+        self.write(now, |w| w.halt(who, why))
     }
 
     /// Lets things leave again. Gives whether they were stopped.
@@ -210,7 +251,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn resume(&self, who: &Who, now: Timestamp) -> Result<bool> {
-        todo!()
+        self.write(now, |w| w.resume(who))
     }
 
     /// Whether everything stands still.
@@ -219,7 +260,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn halted(&self) -> Result<Option<Halted>> {
-        todo!()
+        self.read(Timestamp::MIN, |w| w.halted())
     }
 
     /// Neighbours about whom nothing leaves by itself.
@@ -228,7 +269,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn held(&self) -> Result<Vec<Held>> {
-        todo!()
+        self.read(Timestamp::MIN, |w| w.held())
     }
 
     /// Trusts answers about a neighbour again, at one portal or at all. Gives at how many it was held.
@@ -243,7 +284,7 @@ impl Desk {
         who: &Who,
         now: Timestamp,
     ) -> Result<usize> {
-        todo!()
+        self.write(now, |w| w.release(peer, portal, who))
     }
 
     /// Notes what a person answered by hand. Gives whether the matcher says the same.
@@ -259,7 +300,7 @@ impl Desk {
         peer: Option<&str>,
         now: Timestamp,
     ) -> Result<bool> {
-        todo!()
+        self.write(now, |w| w.compare(key, who, said, peer))
     }
 
     /// How often a person and the matcher agree, by portal.
@@ -268,7 +309,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn agreement(&self) -> Result<Vec<(Box<str>, Agreement)>> {
-        todo!()
+        self.read(Timestamp::MIN, |w| w.agreement())
     }
 
     /// Requests, those due first.
@@ -277,7 +318,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn list(&self, filter: &Filter) -> Result<Vec<Line>> {
-        todo!()
+        self.read(Timestamp::MIN, |w| w.list(filter))
     }
 
     /// All about a request.
@@ -286,7 +327,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn show(&self, key: &RequestKey, now: Timestamp) -> Result<Option<Case>> {
-        todo!()
+        self.read(now, |w| w.show(key))
     }
 
     /// Figures for metrics.
@@ -295,7 +336,7 @@ impl Desk {
     ///
     /// [`DeskError`].
     pub fn figures(&self) -> Result<Figures> {
-        todo!()
+        self.read(Timestamp::MIN, |w| w.figures())
     }
 
     /// Notes an act in the audit log that changes nothing else here: a look-up by an operator, an export. Gives its place.
@@ -304,7 +345,7 @@ impl Desk {
     ///
     /// [`DeskError`]; then what was to be noted must not be done.
     pub fn note(&self, entry: &Entry<'_>) -> Result<u64> {
-        todo!()
+        self.with(|tx| audit::append(tx, entry))
     }
 
     /// Does something within one transaction of this database: proofs and heads of the audit log.
@@ -312,10 +353,57 @@ impl Desk {
     /// # Errors
     ///
     /// [`DeskError`].
-    pub fn with<T>(
+    pub fn with<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        self.write(Timestamp::MIN, |w| Ok(work(w.tx)?))
+    }
+
+    /// One transaction that writes. Where it fails nothing of it was done.
+    fn write<T>(&self, now: Timestamp, act: impl FnOnce(&Work<'_>) -> Done<T>) -> Result<T> {
+        self.transact(TransactionBehavior::Immediate, now, act)
+    }
+
+    /// One that only reads: it waits for nobody.
+    fn read<T>(&self, now: Timestamp, act: impl FnOnce(&Work<'_>) -> Done<T>) -> Result<T> {
+        self.transact(TransactionBehavior::Deferred, now, act)
+    }
+
+    fn transact<T>(
         &self,
-        work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+        behavior: TransactionBehavior,
+        now: Timestamp,
+        act: impl FnOnce(&Work<'_>) -> Done<T>,
     ) -> Result<T> {
-        todo!()
+        let rules = self.rules();
+        // After a panic the transaction was rolled back: the connection is sound.
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let outcome = connection
+            .transaction_with_behavior(behavior)
+            .map_err(Fault::from)
+            .and_then(|tx| {
+                let done = act(&Work {
+                    tx: &tx,
+                    rules: &rules,
+                    now,
+                })?;
+                tx.commit()?;
+                Ok(done)
+            });
+        outcome.map_err(|fault| match fault {
+            Fault::Desk(e) => e,
+            Fault::Sql(source) => DeskError::Database {
+                path: self.path.clone(),
+                source,
+            },
+        })
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        self.rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

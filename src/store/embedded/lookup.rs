@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use arc_swap::ArcSwapOption;
+
 use super::campaigns;
 use super::codec::{BeginRow, Digits, EndFacts};
 use super::layout::{self, Ends, Segment};
@@ -151,6 +153,9 @@ impl Cache {
 pub struct StoreReader {
     pub(super) shared: Arc<Shared>,
 }
+
+/// The reader of a store that may be closed and opened anew meanwhile; `None` while it can't be read.
+pub type CurrentReader = Arc<ArcSwapOption<StoreReader>>;
 
 struct Hit {
     begin: Begin,

@@ -53,7 +53,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use lookup::StoreReader;
+pub use lookup::{CurrentReader, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};

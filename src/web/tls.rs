@@ -1,7 +1,7 @@
-//! TLS of the listener: its own certificate, and whose certificate an agent shows.
+//! TLS of what listens: its own certificate, and whose certificate a client shows.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
@@ -12,18 +12,36 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::HepError;
 use crate::engine::mirror::ClientCertificate;
 
-/// Files of the listener's TLS.
+/// Files of a listener's TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Its certificate and those up to its authority, PEM.
     pub certificate: PathBuf,
     /// Its key, PEM.
     pub key: PathBuf,
-    /// Authorities of client certificates, PEM. With them every agent over TLS must show one.
+    /// Authorities of client certificates, PEM.
     pub client_ca: Option<PathBuf>,
+}
+
+/// Who must show a certificate, where there are authorities of client certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Everybody.
+    Must,
+    /// Nobody; one that is shown must still be good.
+    May,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {what}")]
+pub struct TlsError {
+    /// Which file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub what: String,
 }
 
 /// What is said where a file of ours can't be read: the daemon started as root reads it once more at a reload, as another user.
@@ -40,23 +58,8 @@ pub fn why_unreadable(e: &std::io::Error) -> String {
 ///
 /// # Errors
 ///
-/// [`HepError::Tls`], with the file.
-pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, HepError> {
-    let wrong = |path: &PathBuf, what: String| HepError::Tls {
-        path: path.clone(),
-        what,
-    };
-    let read = |path: &PathBuf| fs::read(path).map_err(|e| wrong(path, why_unreadable(&e)));
-    let certificates = |path: &PathBuf| {
-        let pem = read(path)?;
-        let all: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_slice_iter(&pem).collect();
-        match all {
-            Ok(all) if !all.is_empty() => Ok(all),
-            Ok(_) => Err(wrong(path, "no certificate in PEM".to_owned())),
-            Err(e) => Err(wrong(path, e.to_string())),
-        }
-    };
+/// [`TlsError`], with the file.
+pub fn load(files: &TlsFiles, clients: Clients) -> Result<Arc<ServerConfig>, TlsError> {
     let own = certificates(&files.certificate)?;
     // What a parser says of a key might show some of it.
     let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
@@ -71,9 +74,12 @@ pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, HepError> {
             for root in certificates(path)? {
                 roots.add(root).map_err(|e| wrong(path, e.to_string()))?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), crypto)
-                .build()
-                .map_err(|e| wrong(path, e.to_string()))?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), crypto);
+            let verifier = match clients {
+                Clients::Must => verifier,
+                Clients::May => verifier.allow_unauthenticated(),
+            };
+            let verifier = verifier.build().map_err(|e| wrong(path, e.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
         None => builder.with_no_client_auth(),
@@ -84,8 +90,30 @@ pub(super) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, HepError> {
     Ok(Arc::new(config))
 }
 
-/// By what an agent can be known.
-pub(super) fn known_by(certificate: &CertificateDer<'_>) -> ClientCertificate {
+fn wrong(path: &Path, what: String) -> TlsError {
+    TlsError {
+        path: path.to_owned(),
+        what,
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|e| wrong(path, why_unreadable(&e)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(path)?;
+    let all: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(&pem).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) => Err(wrong(path, "no certificate in PEM".to_owned())),
+        Err(e) => Err(wrong(path, e.to_string())),
+    }
+}
+
+/// By what a client can be known.
+pub fn known_by(certificate: &CertificateDer<'_>) -> ClientCertificate {
     let mut names: Vec<Box<str>> = Vec::new();
     if let Ok((_, parsed)) = X509Certificate::from_der(certificate) {
         let common = parsed.subject().iter_common_name();

@@ -1,0 +1,70 @@
+//! The two ends of whatever adapter a portal has.
+
+use std::path::PathBuf;
+
+use super::reference::{ReferenceInlet, ReferenceOutlet};
+use super::{AdapterSettings, Arrival, Inlet, Outlet, Trouble};
+use crate::responder::case::{Delivered, Parcel};
+
+macro_rules! ends {
+    ($($kind:ident $inlet:ty, $outlet:ty;)*) => {
+        /// Where requests of a portal come from.
+        #[derive(Debug)]
+        pub enum AnyInlet { $( #[doc = stringify!($kind)] $kind($inlet), )* }
+
+        /// Where answers for a portal go.
+        #[derive(Debug)]
+        pub enum AnyOutlet { $( #[doc = stringify!($kind)] $kind($outlet), )* }
+
+        impl Inlet for AnyInlet {
+            async fn poll(&mut self) -> Result<Vec<Arrival>, Trouble> {
+                match self { $( Self::$kind(end) => end.poll().await, )* }
+            }
+
+            async fn settle(&mut self, arrival: &Arrival) -> Result<(), Trouble> {
+                match self { $( Self::$kind(end) => end.settle(arrival).await, )* }
+            }
+
+            async fn reject(&mut self, arrival: &Arrival, why: &str) -> Result<(), Trouble> {
+                match self { $( Self::$kind(end) => end.reject(arrival, why).await, )* }
+            }
+        }
+
+        impl Outlet for AnyOutlet {
+            async fn deliver(&mut self, parcel: &Parcel) -> Delivered {
+                match self { $( Self::$kind(end) => end.deliver(parcel).await, )* }
+            }
+        }
+    };
+}
+
+ends! {
+    Reference ReferenceInlet, ReferenceOutlet;
+}
+
+impl AdapterSettings {
+    /// Both ends, where the adapter has them.
+    ///
+    /// # Errors
+    ///
+    /// What can't be set up.
+    pub fn open(&self) -> Result<(Option<AnyInlet>, Option<AnyOutlet>), Trouble> {
+        Ok(match self {
+            Self::PushOnly => (None, None),
+            Self::Reference(settings) => {
+                let ends = settings.open().map_err(|e| Trouble(e.to_string()))?;
+                (
+                    Some(AnyInlet::Reference(ends.0)),
+                    Some(AnyOutlet::Reference(ends.1)),
+                )
+            }
+        })
+    }
+
+    /// Folders that it writes into: the sandbox must leave them open.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        match self {
+            Self::PushOnly | Self::Reference(_) => Vec::new(),
+        }
+    }
+}

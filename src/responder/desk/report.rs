@@ -1,0 +1,70 @@
+//! Reports that nobody asked for, in the same outbox.
+
+use std::time::Duration;
+
+use rusqlite::params;
+use serde_json::{Value, json};
+
+use super::work::{Done, GIVES_UP, NO_CASE, Work};
+use super::{DeskError, Posted};
+use crate::responder::case::{Mode, ParcelKind, Who};
+use crate::responder::sign::Kind;
+
+/// A day, for `reports_per_day`.
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Work<'_> {
+    /// Signs a report and puts it into the outbox, once.
+    pub(super) fn post_report(
+        &self,
+        portal: &str,
+        campaign: &str,
+        key: &str,
+        body: &Value,
+    ) -> Done<Posted> {
+        let Some(settings) = self.rules.portal(portal) else {
+            return Err(DeskError::Wrong(format!("there is no portal {portal:?}")).into());
+        };
+        let known: Option<i64> = self.value(
+            "SELECT 1 FROM report WHERE portal = ? AND key = ?",
+            [portal, key],
+        )?;
+        if known.is_some() {
+            return Ok(Posted::Known);
+        }
+        if settings.mode == Mode::Shadow {
+            return Ok(Posted::Shadow);
+        }
+        let today: Option<i64> = self.value(
+            "SELECT count(*) FROM report WHERE portal = ? AND at > ?",
+            params![portal, self.now.minus(DAY).nanos()],
+        )?;
+        if today.unwrap_or(0) >= i64::from(settings.reports_per_day) {
+            self.tally(portal, "report-over-the-day", 1)?;
+            return Ok(Posted::TooMany);
+        }
+        let signed = self.sign(Kind::Report, body)?;
+        let now = self.now.nanos();
+        self.change(
+            "INSERT INTO report (portal, key, campaign, at) VALUES (?, ?, ?, ?)",
+            params![portal, key, campaign, now],
+        )?;
+        self.change(
+            "INSERT INTO parcel (portal, kind, subject, key, body, made, next_at, gives_up) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                portal,
+                ParcelKind::Report.label(),
+                campaign,
+                key,
+                signed,
+                now,
+                now,
+                self.now.plus(GIVES_UP).nanos()
+            ],
+        )?;
+        let detail = json!({ "portal": portal, "campaign": campaign, "key": key });
+        self.line(&Who::Automatic, "report", NO_CASE, None, detail)?;
+        self.tally(portal, "report", 1)?;
+        Ok(Posted::New)
+    }
+}

@@ -1,0 +1,189 @@
+//! The database on disk: `responder.db` with its WAL, in a folder that only its owner may enter.
+//!
+//! Times are nanoseconds since 1970, states and the like are the labels of [`crate::responder::case`]. The audit log has tables of its own in the same
+//! file, so that an act and its line are one transaction.
+
+use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{DATABASE, DeskError, Result};
+use crate::responder::audit;
+
+/// How long a process waits for another one's transaction. Each takes milliseconds, and a disk that stands still is trouble anyhow.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What leads from each version to the next; only ever appended to.
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE request (
+    portal TEXT NOT NULL,
+    id TEXT NOT NULL,
+    case_id TEXT NOT NULL,
+    way TEXT NOT NULL,
+    octets BLOB NOT NULL,
+    sha256 TEXT NOT NULL,
+    state TEXT NOT NULL,
+    open INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    deadline TEXT NOT NULL,
+    gives_up INTEGER NOT NULL,
+    alarms INTEGER NOT NULL DEFAULT 0,
+    alarm_at INTEGER,
+    looks INTEGER NOT NULL DEFAULT 0,
+    look_again INTEGER NOT NULL DEFAULT 0,
+    turns INTEGER NOT NULL DEFAULT 0,
+    reminders INTEGER NOT NULL DEFAULT 0,
+    disputed INTEGER NOT NULL DEFAULT 0,
+    answer TEXT,
+    explanation BLOB,
+    resolution TEXT,
+    peer TEXT,
+    produced_by TEXT,
+    posterior REAL,
+    note TEXT,
+    matched_resolution TEXT,
+    matched_peer TEXT,
+    matched_certain INTEGER,
+    said_resolution TEXT,
+    said_peer TEXT,
+    said_by TEXT,
+    PRIMARY KEY (portal, id)
+) STRICT;
+CREATE INDEX request_open ON request (due, portal, id) WHERE open = 1;
+CREATE INDEX request_due ON request (due, portal, id);
+CREATE INDEX request_state ON request (portal, state);
+CREATE INDEX request_case ON request (portal, case_id);
+CREATE INDEX request_received ON request (priority DESC, due) WHERE state = 'received';
+CREATE INDEX request_alarm ON request (alarm_at) WHERE alarm_at IS NOT NULL;
+CREATE INDEX request_gives_up ON request (gives_up) WHERE state NOT IN ('closed', 'expired', 'withdrawn');
+CREATE INDEX request_over ON request (changed) WHERE state IN ('closed', 'expired', 'withdrawn');
+CREATE INDEX request_said ON request (portal) WHERE said_resolution IS NOT NULL;
+CREATE TABLE answer (
+    portal TEXT NOT NULL,
+    id TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    answer_id TEXT NOT NULL,
+    body BLOB NOT NULL,
+    peer TEXT,
+    at INTEGER NOT NULL,
+    delivered INTEGER,
+    PRIMARY KEY (portal, id, revision),
+    FOREIGN KEY (portal, id) REFERENCES request (portal, id) ON DELETE CASCADE
+) STRICT;
+CREATE TABLE parcel (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    portal TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body BLOB NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    made INTEGER NOT NULL,
+    next_at INTEGER NOT NULL,
+    leased INTEGER NOT NULL DEFAULT 0,
+    due INTEGER,
+    gives_up INTEGER NOT NULL,
+    dropped INTEGER NOT NULL DEFAULT 0,
+    why TEXT,
+    UNIQUE (portal, kind, key)
+) STRICT;
+CREATE INDEX parcel_next ON parcel (portal, next_at);
+CREATE INDEX parcel_subject ON parcel (portal, kind, subject);
+CREATE TABLE report (
+    portal TEXT NOT NULL,
+    key TEXT NOT NULL,
+    campaign TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (portal, key)
+) STRICT;
+CREATE INDEX report_at ON report (portal, at);
+CREATE TABLE held (
+    portal TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (portal, peer)
+) STRICT;
+CREATE TABLE halted (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    since INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT NOT NULL
+) STRICT;
+CREATE TABLE tally (
+    portal TEXT NOT NULL,
+    what TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (portal, what)
+) STRICT;
+"];
+
+/// Opens the database, and brings it to this version.
+pub(super) fn open(folder: &Path) -> Result<Connection> {
+    let path = folder.join(DATABASE);
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| DeskError::Folder { path, source }
+    };
+    if !folder.exists() {
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700).recursive(true);
+        builder.create(folder).map_err(io(folder))?;
+    }
+    // SQLite gives its other files the permissions of this one.
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    let file = options.open(&path).map_err(io(&path))?;
+    let mode = file.metadata().map_err(io(&path))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        set_permissions(&path, Permissions::from_mode(0o600)).map_err(io(&path))?;
+    }
+    drop(file);
+    let database = |source| DeskError::Database {
+        path: path.clone(),
+        source,
+    };
+    let mut connection = Connection::open(&path).map_err(database)?;
+    let found = prepare(&mut connection).map_err(database)?;
+    match found {
+        None => Ok(connection),
+        Some(found) => Err(DeskError::Later {
+            path: path.clone(),
+            found,
+            known: version(),
+        }),
+    }
+}
+
+fn version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Gives the version where it is a later one than ours.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<i64>> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a transaction that was told of is on the disk, even when the power fails.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // Two processes may come at once: the version is read within the transaction that changes it.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > version() {
+        return Ok(Some(found));
+    }
+    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", version())?;
+    audit::create(&transaction)?;
+    transaction.commit()?;
+    Ok(None)
+}
