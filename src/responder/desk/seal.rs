@@ -174,9 +174,7 @@ impl Work<'_> {
     /// Signs an object.
     pub(super) fn sign<T: serde::Serialize>(&self, kind: Kind, value: &T) -> Done<Vec<u8>> {
         let signed = self.check_signer()?.sign_value(kind, value);
-        Ok(signed
-            .map_err(|e| DeskError::Unsigned(e.to_string()))?
-            .json)
+        Ok(signed.map_err(|e| DeskError::Unsigned(e.to_string()))?.json)
     }
 
     /// Keeps a draft.

@@ -18,7 +18,6 @@ pub mod view;
 mod worker;
 pub mod world;
 
-
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
