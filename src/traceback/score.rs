@@ -54,7 +54,7 @@ const DELIVERED: (f64, f64, f64) = (0.98, 0.015, 0.005);
 const ANSWERED: (f64, f64) = (0.35, 20.0);
 /// Shares of durations that are told to the second, rounded up to a step of billing, or measured in some other way.
 ///
-/// Ours; the specification has 0.95 within ±2 s. Call records in North America are billed in steps of six seconds as often as of one, and some count from
+/// Ours; the specification has 0.95 within ±2 s. Bills are written to the second or in steps of six, and some count from
 /// the INVITE.
 const DURATION: (f64, f64, f64) = (0.70, 0.25, 0.05);
 /// The step, in seconds, and how far two switches' measures of one call lie apart.
