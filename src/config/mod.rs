@@ -44,7 +44,7 @@ use crate::number::NumberPlan;
 use crate::responder::settings::ResponderSettings;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
 use crate::store::embedded::StoreSettings;
-use crate::traceback::TracebackSettings;
+use crate::traceback::{TracebackSettings, answer};
 use crate::web::WebSettings;
 
 /// A whole configuration, checked.
@@ -329,6 +329,10 @@ impl Config {
         TracebackSettings {
             profile: self.matching,
             threshold: self.threshold,
+            provider: Some(answer::Provider {
+                name: self.provider.name.clone(),
+                portal_id: self.provider.portal_id.clone(),
+            }),
             own_ids: self.provider.portal_id.iter().cloned().collect(),
             sensors: self.sensors(),
             retention_days: u32::try_from(self.retention.as_secs() / 86_400).unwrap_or(u32::MAX),
