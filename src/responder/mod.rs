@@ -13,9 +13,11 @@
 //! - [`audit`]: the log that nobody can change
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
+//! - [`api`]: our side over HTTP, for portals and for people of this house
 //! - [`service`]: all of it on a thread
 
 pub mod adapter;
+pub mod api;
 pub mod audit;
 pub mod case;
 pub mod desk;
