@@ -41,6 +41,7 @@ use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::findings::FindingsSettings;
 use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
+use crate::responder::service::{World, WorldError};
 use crate::responder::settings::ResponderSettings;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
 use crate::store::embedded::StoreSettings;
@@ -324,6 +325,22 @@ impl Config {
 }
 
 impl Config {
+    /// What answers are made by; `None` where nobody is answered.
+    pub fn world(&self) -> Option<Result<World, WorldError>> {
+        let settings = self.responder.clone()?;
+        Some(World::signer_of(&settings).map(|signer| World {
+            traceback: self.traceback_settings(),
+            plan: self.plan.clone(),
+            peers: self.peers.clone(),
+            name: self.provider.name.clone(),
+            // Without one the section is refused.
+            provider: self.provider.portal_id.clone().unwrap_or_default(),
+            version: self.version,
+            signer,
+            settings,
+        }))
+    }
+
     /// What the matcher needs of it.
     pub fn traceback_settings(&self) -> TracebackSettings {
         TracebackSettings {
