@@ -101,6 +101,8 @@ pub struct Config {
     pub evidence: EvidenceKept,
     /// How long that is kept.
     pub evidence_retention: Duration,
+    /// How much is asked of an answer that nobody looks at.
+    pub matching: crate::traceback::Profile,
     /// Posterior from which an answer is certain.
     pub threshold: f64,
     /// How the daemon runs.
@@ -207,7 +209,13 @@ impl Config {
         let us = provider.as_ref().and_then(|p| p.portal_id.as_ref());
         let responder = responder::read(root.section("responder"), us, &store_path);
         let traceback = root.section("traceback");
-        let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
+        let matching = traceback
+            .choice(
+                "profile",
+                &crate::traceback::Profile::ALL.map(|p| (p.label(), p)),
+            )
+            .unwrap_or_default();
+        let threshold = traceback.number("threshold", matching.threshold(), 0.9, 0.999_999);
         let run = run::read(root.section("run"));
         let peers_section = root.section("peers");
         let peers_file = peers_section
@@ -303,6 +311,7 @@ impl Config {
                 retention: Duration::from_secs(retention_days * 86_400),
                 evidence,
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),
+                matching,
                 threshold,
                 http,
                 findings,
@@ -335,6 +344,7 @@ impl Config {
     /// What the matcher needs of it.
     pub fn traceback_settings(&self) -> TracebackSettings {
         TracebackSettings {
+            profile: self.matching,
             threshold: self.threshold,
             provider: Some(answer::Provider {
                 name: self.provider.name.clone(),

@@ -106,7 +106,7 @@ pub fn answer(
     let downstream = Downstream::find(request.downstream.as_ref(), peers, &settings.own_ids);
     let attempts = candidate::collect(&seen.records, call);
     let background = Background::measure(request, &downstream, &attempts, &seen.counted);
-    let decision = decide(
+    let mut decision = decide(
         request,
         &attempts,
         &background,
@@ -114,6 +114,9 @@ pub fn answer(
         peers,
         settings,
     );
+    if candidate::is_internal(&seen.records, call, peers) {
+        decision.stayed_inside();
+    }
     Ok(Answered {
         answer: HopAnswer::from_decision(
             request,

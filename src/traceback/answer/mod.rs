@@ -410,11 +410,7 @@ impl HopAnswer {
 }
 
 impl Party {
-<<<<<<< HEAD:src/traceback/answer/mod.rs
     /// A neighbour as answers name it.
-=======
-    /// A neighbour as it is named.
->>>>>>> d:src/traceback/answer.rs
     pub fn of(peer: &Peer) -> Self {
         Self {
             name: peer.name.clone(),
