@@ -76,11 +76,14 @@ fn look(shared: &Shared, mut reader: StoreReader, one: &Waiting) {
         match answered {
             Ok(Ok(answered)) => {
                 let now = (shared.now)();
-                let filed = shared.desk.matched(key, &answered, now);
-                if let Err(e) = filed {
-                    file_failed(shared, one, &e);
+                match shared.desk.matched(key, &answered, now) {
+                    Ok(_) => return,
+                    Err(e) if tries >= TRIES => return file_failed(shared, one, &e),
+                    Err(e) => {
+                        tracing::debug!(request = %key, "not filed, tried again: {e}");
+                        std::thread::sleep(PAUSE);
+                    }
                 }
-                return;
             }
             Ok(Err(e)) if tries < TRIES => {
                 tracing::debug!(request = %key, "not looked up, tried again: {e}");
