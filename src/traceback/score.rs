@@ -7,8 +7,8 @@
 use crate::call::record::{State, StoredCall};
 use crate::stir::verify::Validation;
 use crate::traceback::background::Background;
-use crate::traceback::clock::{Clocks, normal};
 use crate::traceback::candidate::{Attempt, CalledAs, CallingAs, Delivery, Downstream};
+use crate::traceback::clock::{Clocks, normal};
 use crate::traceback::request::HopRequest;
 use crate::traceback::window::{MAIN_S, Rung, WIDE_S};
 

@@ -172,7 +172,8 @@ impl Work<'_> {
         let mut statement = self
             .tx
             .prepare_cached("SELECT portal, what, n FROM tally ORDER BY portal, what")?;
-        let tallies = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, count_at(row, 2)?)))?;
+        let tallies =
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, count_at(row, 2)?)))?;
         let tallies = tallies.collect::<rusqlite::Result<_>>()?;
         let oldest: Option<Option<i64>> =
             self.value("SELECT min(made) FROM parcel WHERE dropped = 0", [])?;

@@ -201,4 +201,3 @@ fn run(model: Model, name: &str) -> Tally {
     t.print(name);
     t
 }
-

@@ -391,9 +391,8 @@ impl<'a> Decision<'a> {
         };
         Rivals {
             likely: rivals().any(|s| s.posterior >= RIVAL * best),
-            any: rivals().any(|s| {
-                s.passport != Identifier::Differs && s.session_id != Identifier::Differs
-            }),
+            any: rivals()
+                .any(|s| s.passport != Identifier::Differs && s.session_id != Identifier::Differs),
         }
     }
 
