@@ -131,6 +131,17 @@ families! {
     FINDINGS_WORKS Gauge "tracehop_findings_sink_works" ["sink"] "1 while the last try to deliver succeeded, 0 while it failed.";
     FINDINGS_WAITING Gauge "tracehop_findings_queue_depth" ["sink"] "Findings that wait for the sink.";
     FINDINGS_ROOM Gauge "tracehop_findings_queue_capacity" ["sink"] "Findings that may wait for it.";
+    RESPONDER_REQUESTS Gauge "tracehop_responder_requests" ["portal", "state"] "Traceback requests that the desk keeps, by portal and where they stand.";
+    RESPONDER Counter "tracehop_responder_total" ["portal", "what"] "What happened at the desk, of all processes together and over restarts: answers by resolution and maker, deliveries by outcome, refusals by reason, deadline alarms.";
+    RESPONDER_OUTBOX Gauge "tracehop_responder_outbox" ["portal"] "Answers and reports on their way to a portal.";
+    RESPONDER_OLDEST Gauge "tracehop_responder_outbox_oldest_age_seconds" [] "How long the oldest of them has waited; 0 where there is none.";
+    RESPONDER_REACHED Gauge "tracehop_responder_portal_up" ["portal"] "1 while nothing goes wrong on the way from or to the portal, 0 while something is tried again.";
+    RESPONDER_LOOKUPS Counter "tracehop_responder_lookups_total" ["le"] "Look-ups that took at most so many seconds, as a Prometheus histogram counts them; +Inf is all of them.";
+    RESPONDER_LOOKUP_TIME Counter "tracehop_responder_lookups_seconds_total" [] "How long look-ups took together.";
+    RESPONDER_FAILED Counter "tracehop_responder_lookups_failed_total" [] "Look-ups that the store or the desk did not allow, and that come again.";
+    RESPONDER_HALTED Gauge "tracehop_responder_halted" [] "1 while a person has stopped everything that leaves.";
+    RESPONDER_HELD Gauge "tracehop_responder_held_peers" [] "Neighbours about whom nothing leaves by itself, since an answer about them was disputed.";
+    RESPONDER_PANICS Counter "tracehop_responder_panics_total" [] "Panics caught: each is a defect of tracehop and worth a report.";
     COVERAGE_LATE Counter "tracehop_coverage_late_total" [] "Rows of the coverage ledger that came when the books of their minute were closed, and were not taken.";
     SENSOR_LOOKED Gauge "tracehop_sensor_looked_timestamp_seconds" ["sensor"] "Up to when the sensor is known to have looked.";
     CLOCK_SYNCHRONISED Gauge "tracehop_clock_synchronised" [] "1 while something keeps the host's clock in step, 0 while nothing does: then nothing is answered automatically.";

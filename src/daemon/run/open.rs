@@ -19,7 +19,9 @@ pub(super) struct Opened {
 
 impl Opened {
     pub fn open(config: &Config) -> Result<Self, RunError> {
-        if config.capture.interfaces.is_empty() && config.hep.is_none() {
+        let watches = !config.capture.interfaces.is_empty() || config.hep.is_some();
+        // An answering node has the store of another's captures.
+        if !watches && config.responder.is_none() {
             return Err(RunError::Nothing);
         }
         // Before any socket: a second start must say that the first one runs, not that an address is taken.
@@ -77,7 +79,14 @@ impl Opened {
 /// What is the daemon's own to write into.
 fn folders(config: &Config) -> Vec<PathBuf> {
     let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
-    std::iter::once(config.store.clone()).chain(cache).collect()
+    let responder = config.responder.iter().flat_map(|r| {
+        let adapters = r.portals.iter().flat_map(|p| p.adapter.folders());
+        std::iter::once(r.state.clone()).chain(adapters)
+    });
+    std::iter::once(config.store.clone())
+        .chain(cache)
+        .chain(responder)
+        .collect()
 }
 
 /// What it reads, over reloads too: the configuration with all beside it, certificates, and what names and hosts need of the system.

@@ -31,6 +31,7 @@ use crate::findings::Findings;
 use crate::host::clock;
 use crate::host::log::LogHandle;
 use crate::host::trouble::Trouble;
+use crate::responder::service::{Running, ServiceError};
 use crate::store::looked;
 use crate::web::WebServer;
 
@@ -100,7 +101,12 @@ impl Daemon {
             _ => None,
         };
         // Intake ends when the last source does.
+        let idle = (sources == 0).then(|| wires.out.clone());
         drop(wires);
+        let world = config.world().transpose().map_err(ServiceError::from)?;
+        let responder = world
+            .map(|world| Running::start(world, keeper.reader(), clock::now))
+            .transpose()?;
 
         let known = Arc::<ArcSwap<Known>>::default();
         let views = Views {
@@ -110,6 +116,7 @@ impl Daemon {
             hep: hep.as_ref().map(HepHandle::view),
             store: keeper.health(),
             findings: findings.view(),
+            responder: responder.as_ref().map(Running::view),
             fetch: stages.fetch.as_ref().map(|link| link.client.clone()),
             web: opened.web.as_ref().map(WebServer::view),
             known: known.clone(),
@@ -145,6 +152,8 @@ impl Daemon {
             hep,
             stages: Some(stages),
             findings: Some(findings),
+            responder,
+            idle,
             web,
             log,
             known: Known::default(),

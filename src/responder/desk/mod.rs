@@ -47,8 +47,8 @@ pub use word::{
 
 use super::Answered;
 use super::audit::{self, Entry};
-use super::sign::Signer;
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
+use super::sign::Signer;
 use crate::base::Timestamp;
 use crate::traceback::answer::Resolution;
 use work::{Done, Fault, Rules, Work};

@@ -174,9 +174,7 @@ impl Work<'_> {
     /// Signs an object.
     pub(super) fn sign<T: serde::Serialize>(&self, kind: Kind, value: &T) -> Done<Vec<u8>> {
         let signed = self.check_signer()?.sign_value(kind, value);
-        Ok(signed
-            .map_err(|e| DeskError::Unsigned(e.to_string()))?
-            .json)
+        Ok(signed.map_err(|e| DeskError::Unsigned(e.to_string()))?.json)
     }
 
     /// Keeps a draft.
@@ -201,7 +199,7 @@ impl Work<'_> {
     pub(super) fn seal(&self, row: &Row, draft: &Draft, who: &Who) -> Done<()> {
         let (portal, id) = (&*row.key.portal, &*row.key.id);
         let last: Option<i64> = self.value(
-            "SELECT max(revision) FROM answer WHERE portal = ? AND id = ?",
+            "SELECT coalesce(max(revision), 0) FROM answer WHERE portal = ? AND id = ?",
             [portal, id],
         )?;
         let last = last.and_then(|r| u32::try_from(r).ok()).unwrap_or(0);
