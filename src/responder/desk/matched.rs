@@ -10,7 +10,7 @@ use super::seal::{Draft, names};
 use super::work::{Done, Fault, Row, Work};
 use super::{DeskError, Filed};
 use crate::responder::Answered;
-use crate::responder::case::{Mode, RequestKey, RequestState, Who};
+use crate::responder::case::{Mode, RequestKey, RequestState, Way, Who};
 use crate::traceback::answer::{ProducedBy, Resolution};
 
 /// Level of zstd: explanations are JSON that repeats itself, and are read seldom.
@@ -109,6 +109,9 @@ impl Work<'_> {
         }
         if self.is_halted()? {
             return review("everything was halted");
+        }
+        if row.way == Way::Unproven {
+            return review("nothing proves the sender of the mail");
         }
         if row.disputed {
             return review("an answer to this request was disputed");
