@@ -2,6 +2,7 @@
 //!
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
+mod adapter;
 mod behaviour;
 mod capture;
 mod client;
@@ -207,7 +208,7 @@ impl Config {
         let log = log::read(root.section("log"));
         let (findings, named) = findings::read(root.section("findings"));
         let us = provider.as_ref().and_then(|p| p.portal_id.as_ref());
-        let responder = responder::read(root.section("responder"), us, &store_path);
+        let mut responder = responder::read(root.section("responder"), us, &store_path);
         let traceback = root.section("traceback");
         let matching = traceback
             .choice(
@@ -264,6 +265,16 @@ impl Config {
                 format!("{name:?} is no neighbour of peers.toml"),
                 "write the id of a [[peer]], or \"unknown\" for those that no rule names",
             );
+        }
+        let portals = responder.iter_mut().flat_map(|r| &mut r.portals);
+        for portal in portals.filter(|_| peer_problems.is_empty()) {
+            for why in portal.adapter.resolve(&peers) {
+                reader.problem(
+                    &(0..0),
+                    format!("the directory of portal {:?}: {why}", portal.name),
+                    "its column peer has ids of [[peer]] in the peers file",
+                );
+            }
         }
         let (folder, files) = (reader.folder().to_owned(), reader.files());
         let mut problems = reader.into_problems();
@@ -378,6 +389,16 @@ impl Config {
             crl: self.crl,
             kept_headers: self.peers.headers(),
         }
+    }
+}
+
+/// Reads the text of a peers.toml that stands in no file yet. Its version is a checksum of it.
+pub(crate) fn peers_of_text(file: &Path, text: &str) -> Result<PeerTable, Vec<Problem>> {
+    let (mut table, problems) = peers::read(file, text);
+    table.version = crc32c::crc32c(text.as_bytes());
+    match problems.is_empty() {
+        true => Ok(table),
+        false => Err(problems),
     }
 }
 

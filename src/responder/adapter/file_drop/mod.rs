@@ -71,6 +71,7 @@ impl FileDropSettings {
 }
 
 /// A file that was read, and what of it the desk has not got yet.
+#[derive(Debug)]
 struct Open {
     print: Print,
     left: BTreeMap<usize, Incoming>,
@@ -78,6 +79,7 @@ struct Open {
 }
 
 /// The end that reads.
+#[derive(Debug)]
 pub struct FileInlet {
     settings: FileDropSettings,
     /// Files that may still change, and since when they have not.
@@ -221,15 +223,15 @@ impl Inlet for FileInlet {
 }
 
 /// The end that writes.
+#[derive(Debug)]
 pub struct FileOutlet {
-    portal: std::sync::Arc<str>,
     settings: FileDropSettings,
 }
 
 impl FileOutlet {
     /// Makes one.
-    pub fn new(portal: std::sync::Arc<str>, settings: FileDropSettings) -> Self {
-        Self { portal, settings }
+    pub fn new(settings: FileDropSettings) -> Self {
+        Self { settings }
     }
 }
 
@@ -237,7 +239,7 @@ impl Outlet for FileOutlet {
     async fn deliver(&mut self, parcel: &Parcel) -> Delivered {
         let out = self.settings.sub("out");
         let mapping = &self.settings.mapping;
-        deliver_into(&out, &self.portal, parcel, mapping)
+        deliver_into(&out, &parcel.portal, parcel, mapping)
     }
 }
 

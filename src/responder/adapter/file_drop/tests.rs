@@ -188,7 +188,7 @@ fn parcel(body: Vec<u8>) -> Parcel {
 #[test]
 fn an_answer_is_a_file_once_however_often_it_is_delivered() {
     let (dir, inlet) = drop_folder();
-    let mut outlet = FileOutlet::new("p".into(), inlet.settings.clone());
+    let mut outlet = FileOutlet::new(inlet.settings.clone());
     for _ in 0..2 {
         assert_eq!(run(outlet.deliver(&parcel(answer()))), Delivered::Taken);
     }
@@ -209,7 +209,7 @@ fn an_answer_is_a_file_once_however_often_it_is_delivered() {
 #[test]
 fn what_has_no_word_goes_to_a_person() {
     let (_dir, inlet) = drop_folder();
-    let mut outlet = FileOutlet::new("p".into(), inlet.settings.clone());
+    let mut outlet = FileOutlet::new(inlet.settings.clone());
     let other = String::from_utf8(answer())
         .unwrap()
         .replace("UPSTREAM_DOMESTIC", "NOT_FOUND");

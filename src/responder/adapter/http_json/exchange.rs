@@ -84,6 +84,7 @@ impl Submission {
 }
 
 /// Speaks to the portal, with a token where it wants one.
+#[derive(Debug)]
 pub(super) struct Speaker {
     client: Client,
     tokens: Option<Tokens>,

@@ -14,7 +14,6 @@ mod token;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
@@ -95,6 +94,7 @@ impl HttpJsonMapping {
 }
 
 /// The end that asks.
+#[derive(Debug)]
 pub struct HttpInlet {
     speaker: Speaker,
     settings: HttpJsonSettings,
@@ -241,8 +241,8 @@ impl Inlet for HttpInlet {
 }
 
 /// The end that hands in.
+#[derive(Debug)]
 pub struct HttpOutlet {
-    portal: Arc<str>,
     speaker: Speaker,
     settings: HttpJsonSettings,
 }
@@ -253,9 +253,8 @@ impl HttpOutlet {
     /// # Errors
     ///
     /// TLS can't be set up.
-    pub fn new(portal: Arc<str>, settings: HttpJsonSettings) -> Result<Self, Trouble> {
+    pub fn new(settings: HttpJsonSettings) -> Result<Self, Trouble> {
         Ok(Self {
-            portal,
             speaker: Speaker::new(settings.client.clone(), settings.token.clone())?,
             settings,
         })
@@ -265,7 +264,7 @@ impl HttpOutlet {
 impl Outlet for HttpOutlet {
     async fn deliver(&mut self, parcel: &Parcel) -> Delivered {
         let mapping = &self.settings.mapping;
-        let filled = match mapping.submission(&self.portal, parcel) {
+        let filled = match mapping.submission(&parcel.portal, parcel) {
             Ok(filled) => filled,
             Err(why) => return Delivered::Refused { why },
         };
@@ -290,4 +289,4 @@ pub const METHODS: [(&str, Method); 4] = [
 ];
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,7 +1,7 @@
 //! Against a server on loopback that speaks as the configuration says.
 
 use std::convert::Infallible;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming as Body};
@@ -200,7 +200,7 @@ fn what_the_portal_says_to_an_answer() {
     let said = |answers: fn(&str, usize) -> (u16, String)| {
         run(async {
             let (port, log) = portal(answers).await;
-            let mut outlet = HttpOutlet::new("p".into(), settings(port, dir.path())).unwrap();
+            let mut outlet = HttpOutlet::new(settings(port, dir.path())).unwrap();
             let delivered = outlet.deliver(&parcel()).await;
             let log = log.lock().unwrap().clone();
             (delivered, log)
@@ -266,7 +266,7 @@ fn tokens_are_kept_and_renewed() {
             scope: Some("hops x".into()),
         });
         assert!(!format!("{settings:?}").contains("s:1"));
-        let mut outlet = HttpOutlet::new("p".into(), settings).unwrap();
+        let mut outlet = HttpOutlet::new(settings).unwrap();
         for _ in 0..3 {
             assert_eq!(outlet.deliver(&parcel()).await, Delivered::Taken);
         }

@@ -45,6 +45,7 @@ impl fmt::Debug for TokenSettings {
 }
 
 /// Gets and keeps them.
+#[derive(Debug)]
 pub(super) struct Tokens {
     settings: TokenSettings,
     client: Client,

@@ -47,24 +47,7 @@ impl DraftSettings {
         words: &Words,
         directory: &Directory,
     ) -> Result<Vec<u8>, String> {
-        let (subject, body) = match parcel.kind {
-            ParcelKind::Answer => {
-                let values = answer_values(portal, &parcel.body, words, directory);
-                let values = values.map_err(|e| e.to_string())?;
-                let subject = self.subject.render(&values).map_err(|e| e.to_string())?;
-                (
-                    subject,
-                    self.body.render(&values).map_err(|e| e.to_string())?,
-                )
-            }
-            ParcelKind::Report => {
-                let values = report_values(portal, &parcel.body).map_err(|e| e.to_string())?;
-                let subject = format!("Traceback report of campaign {}", parcel.subject);
-                let report = values.get("report");
-                let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
-                (subject, text)
-            }
-        };
+        let (subject, body) = self.texts(portal, parcel, words, directory)?;
         let name = super::super::folder::file_name(&parcel.key);
         let mut out = String::new();
         let mut line = |text: String| {
@@ -95,6 +78,38 @@ impl DraftSettings {
         line(wrapped(&parcel.body));
         line(format!("--={name}--"));
         Ok(out.into_bytes())
+    }
+
+    /// Subject and text of the mail.
+    ///
+    /// # Errors
+    ///
+    /// Why a person must look.
+    pub fn texts(
+        &self,
+        portal: &str,
+        parcel: &Parcel,
+        words: &Words,
+        directory: &Directory,
+    ) -> Result<(String, String), String> {
+        Ok(match parcel.kind {
+            ParcelKind::Answer => {
+                let values = answer_values(portal, &parcel.body, words, directory);
+                let values = values.map_err(|e| e.to_string())?;
+                let subject = self.subject.render(&values).map_err(|e| e.to_string())?;
+                (
+                    subject,
+                    self.body.render(&values).map_err(|e| e.to_string())?,
+                )
+            }
+            ParcelKind::Report => {
+                let values = report_values(portal, &parcel.body).map_err(|e| e.to_string())?;
+                let subject = format!("Traceback report of campaign {}", parcel.subject);
+                let report = values.get("report");
+                let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
+                (subject, text)
+            }
+        })
     }
 }
 

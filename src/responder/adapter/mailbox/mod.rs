@@ -13,7 +13,6 @@ pub mod sender;
 pub mod text;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -98,6 +97,7 @@ pub fn understand(octets: &[u8], mapping: &MailMapping) -> Result<Understood, St
 }
 
 /// The end that reads.
+#[derive(Debug)]
 pub struct MailInlet {
     settings: MailboxSettings,
     open: Vec<(Box<str>, Print)>,
@@ -192,15 +192,15 @@ impl Inlet for MailInlet {
 }
 
 /// The end that writes.
+#[derive(Debug)]
 pub struct MailOutlet {
-    portal: Arc<str>,
     settings: MailboxSettings,
 }
 
 impl MailOutlet {
     /// Makes one.
-    pub fn new(portal: Arc<str>, settings: MailboxSettings) -> Self {
-        Self { portal, settings }
+    pub fn new(settings: MailboxSettings) -> Self {
+        Self { settings }
     }
 }
 
@@ -214,10 +214,10 @@ impl Outlet for MailOutlet {
                 words: mapping.words.clone(),
                 ..FileDropMapping::default()
             };
-            return deliver_into(&out, &self.portal, parcel, &files);
+            return deliver_into(&out, &parcel.portal, parcel, &files);
         };
         let written = draft.write(
-            &self.portal,
+            &parcel.portal,
             parcel,
             &mapping.words,
             &mapping.request.directory,

@@ -135,7 +135,7 @@ fn a_mail_that_says_nothing_is_kept_with_the_reason() {
 #[test]
 fn an_answer_is_a_draft_that_mail_programs_read() {
     let (dir, inlet) = mailbox();
-    let mut outlet = MailOutlet::new("p".into(), inlet.settings.clone());
+    let mut outlet = MailOutlet::new(inlet.settings.clone());
     let parcel = Parcel {
         row: 1,
         portal: "p".into(),

@@ -84,7 +84,12 @@ fn every_reason_to_hold_an_answer_holds_it() {
         &of(UpstreamDomestic, Some("north"), NeedsPerson),
         "not certain",
     );
-    review(auto, &nothing, &of(UpstreamDomestic, None, Auto), "");
+    review(
+        auto,
+        &nothing,
+        &of(UpstreamDomestic, None, Auto),
+        "not known by an id",
+    );
     review(auto, &nothing, &of(NotFound, None, Auto), "not automatic");
     review(
         auto,
@@ -310,7 +315,7 @@ fn what_can_not_be_read_is_a_case_too() {
     assert!(key.id.starts_with("sha256-"));
     let plan = crate::number::NumberPlan::default();
     let refused = crate::traceback::request::HopRequest::parse(b"no JSON \xff", &plan).unwrap_err();
-    let a = crate::responder::insufficient(&refused);
+    let a = crate::responder::insufficient(&refused, &Default::default(), 1);
     let filed = o.desk.matched(&key, &a, NOW).unwrap();
     assert_eq!(
         filed,
