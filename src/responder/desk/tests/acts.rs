@@ -310,7 +310,7 @@ fn what_can_not_be_read_is_a_case_too() {
     assert!(key.id.starts_with("sha256-"));
     let plan = crate::number::NumberPlan::default();
     let refused = crate::traceback::request::HopRequest::parse(b"no JSON \xff", &plan).unwrap_err();
-    let a = crate::responder::insufficient(&refused);
+    let a = crate::responder::insufficient(&refused, &Default::default(), 1);
     let filed = o.desk.matched(&key, &a, NOW).unwrap();
     assert_eq!(
         filed,

@@ -108,11 +108,12 @@ pub(super) fn answered(
     peer: Option<&str>,
     by: ProducedBy,
 ) -> Answered {
-    let mut a = crate::responder::insufficient(&Insufficient {
+    let refused = Insufficient {
         id: Some(id.into()),
         sha256: crate::traceback::request::sha256_hex(octets),
         problems: Vec::new(),
-    });
+    };
+    let mut a = crate::responder::insufficient(&refused, &Default::default(), 1);
     a.answer.resolution = resolution;
     a.answer.produced_by = by;
     a.answer.upstream = peer.map(party);
