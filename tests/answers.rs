@@ -103,7 +103,7 @@ fn a_log_that_was_changed_or_cut_off_is_found() {
     let key = lab.path("answer.pem");
     assert_eq!(code(&tracehop(&["answer", "key", "--new", &text(&key)])), 0);
     let config = lab.path("answering.toml");
-    let added = "\n[responder]\nenabled = true\nkey_file = \"answer.pem\"\n";
+    let added = "\n[responder]\nenabled = true\nkey_file = \"answer.pem\"\n[[responder.portal]]\nname = \"portal\"\n";
     fs::write(&config, fs::read_to_string(&plain).unwrap() + added).unwrap();
     let config = text(&config);
     let verify = |further: &[&str]| {

@@ -13,9 +13,11 @@
 //! - [`audit`]: the log that nobody can change
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
+//! - [`api`]: our side over HTTP, for portals and for people of this house
 //! - [`service`]: all of it on a thread
 
 pub mod adapter;
+pub mod api;
 pub mod audit;
 pub mod case;
 pub mod desk;
@@ -104,7 +106,7 @@ pub fn answer(
     let downstream = Downstream::find(request.downstream.as_ref(), peers, &settings.own_ids);
     let attempts = candidate::collect(&seen.records, call);
     let background = Background::measure(request, &downstream, &attempts, &seen.counted);
-    let decision = decide(
+    let mut decision = decide(
         request,
         &attempts,
         &background,
@@ -112,6 +114,9 @@ pub fn answer(
         peers,
         settings,
     );
+    if candidate::is_internal(&seen.records, call, peers) {
+        decision.stayed_inside();
+    }
     Ok(Answered {
         answer: HopAnswer::from_decision(
             request,

@@ -1,0 +1,1 @@
+//! Over real sockets, with a real desk and real signatures.
