@@ -1,6 +1,8 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
 mod adapter;
+mod answer;
+mod audit;
 mod campaigns;
 mod capture;
 mod check;
@@ -9,6 +11,7 @@ mod coverage;
 mod demo;
 mod flags;
 mod found;
+mod keys;
 mod lab;
 mod lab_network;
 mod metrics;
@@ -21,6 +24,7 @@ mod rules;
 mod run;
 mod signer;
 mod summary;
+mod terminal;
 mod trace;
 mod verify;
 
@@ -51,6 +55,10 @@ enum Command {
     Capture(capture::Capture),
     Verify(verify::Verify),
     Trace(trace::Trace),
+    #[command(subcommand)]
+    Answer(answer::Answer),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     Coverage(coverage::Show),
     Campaigns(campaigns::Show),
     Classify(classify::Classify),
@@ -132,6 +140,8 @@ pub fn run() -> ExitCode {
         Command::Capture(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Answer(c) => c.run(),
+        Command::Audit(c) => c.run(),
         Command::Coverage(c) => c.run(),
         Command::Campaigns(c) => c.run(),
         Command::Classify(c) => c.run(),
