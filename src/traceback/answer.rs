@@ -367,7 +367,7 @@ impl HopAnswer {
 }
 
 impl Party {
-    fn of(peer: &Peer) -> Self {
+    pub(crate) fn of(peer: &Peer) -> Self {
         Self {
             name: peer.name.clone(),
             portal_id: peer.portal_id.clone(),
