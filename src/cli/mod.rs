@@ -1,5 +1,6 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
+mod adapter;
 mod campaigns;
 mod capture;
 mod check;
@@ -9,6 +10,7 @@ mod demo;
 mod flags;
 mod found;
 mod lab;
+mod lab_network;
 mod metrics;
 mod output;
 mod peers;
@@ -53,6 +55,8 @@ enum Command {
     Campaigns(campaigns::Show),
     Classify(classify::Classify),
     Check(check::Check),
+    #[command(subcommand)]
+    Adapter(adapter::Adapter),
     #[command(subcommand)]
     Peers(peers::Peers),
     Rules(rules::Rules),
@@ -132,6 +136,7 @@ pub fn run() -> ExitCode {
         Command::Campaigns(c) => c.run(),
         Command::Classify(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Adapter(c) => c.run(),
         Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Flags(c) => c.run(),

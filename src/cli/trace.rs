@@ -122,7 +122,9 @@ pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
     let settings = config.traceback_settings();
     let request = match HopRequest::parse(octets, &config.plan) {
         Ok(request) => request,
-        Err(refused) => return Ok(responder::insufficient(&refused)),
+        Err(refused) => {
+            return Ok(responder::insufficient(&refused, &settings, config.version));
+        }
     };
     responder::answer(&request, &store, &config.peers, &settings, now(octets))
         .map_err(|e| Failure::io(format!("{}: {e}", config.store.display())))

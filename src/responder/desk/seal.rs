@@ -140,7 +140,7 @@ impl Draft {
 }
 
 /// In which field an answer names a neighbour.
-const fn names(resolution: Resolution) -> Option<&'static str> {
+pub(super) const fn names(resolution: Resolution) -> Option<&'static str> {
     match resolution {
         Resolution::UpstreamDomestic
         | Resolution::UpstreamForeign
@@ -199,7 +199,7 @@ impl Work<'_> {
     pub(super) fn seal(&self, row: &Row, draft: &Draft, who: &Who) -> Done<()> {
         let (portal, id) = (&*row.key.portal, &*row.key.id);
         let last: Option<i64> = self.value(
-            "SELECT max(revision) FROM answer WHERE portal = ? AND id = ?",
+            "SELECT coalesce(max(revision), 0) FROM answer WHERE portal = ? AND id = ?",
             [portal, id],
         )?;
         let last = last.and_then(|r| u32::try_from(r).ok()).unwrap_or(0);

@@ -110,11 +110,14 @@ fn file_failed(shared: &Shared, one: &Waiting, why: &DeskError) {
 
 fn answer(shared: &Shared, reader: &StoreReader, one: &Waiting) -> Result<Answered, StoreError> {
     let world = shared.world.load_full();
+    let settings = world.traceback_for(&one.key.portal);
     let request = match HopRequest::parse(&one.octets, &world.plan) {
         Ok(request) => request,
-        Err(refused) => return Ok(responder::insufficient(&refused)),
+        Err(refused) => {
+            let version = world.peers.version;
+            return Ok(responder::insufficient(&refused, &settings, version));
+        }
     };
-    let settings = world.traceback_for(&one.key.portal);
     let begun = Instant::now();
     let answered = responder::answer(&request, reader, &world.peers, &settings, (shared.now)());
     shared.view.looked_up(begun.elapsed());

@@ -98,9 +98,4 @@ impl World {
             ..self.traceback.clone()
         }
     }
-
-    /// The key as the desk uses it.
-    pub(super) fn desk_signer(&self) -> Option<Arc<Signer>> {
-        self.signer.clone()
-    }
 }

@@ -4,13 +4,18 @@ use std::net::IpAddr;
 
 use super::HEALTHY_CLOCK_NS;
 use crate::base::Timestamp;
+use crate::call::leg::Pairing;
 use crate::call::peer::{Peer, PeerKey, PeerKind, PeerRule, PeerTable};
-use crate::call::record::{Begin, StoredCall};
+use crate::call::record::{Begin, State, StoredCall};
 use crate::stir::verify::Validation;
 use crate::traceback::candidate::{Upstream, ended_at};
 use crate::traceback::condition::Condition;
 use crate::traceback::request::HopRequest;
 use crate::traceback::score::{Calling, Identifier, Scored};
+
+/// How much two legs of one call may differ in length, in milliseconds. Ours: a BYE that is sent seven times before it is answered takes as long
+/// as that (RFC 3261 §17.1.2.2: 0.5, 1, 2, then 4 s apart, of which we see the first).
+const SAME_LENGTH_MS: u32 = 5_000;
 
 /// Whether the call came in for one number and went out to another with the first one as its forwarder.
 pub(super) fn forwarded_here(best: &Scored<'_>) -> bool {
@@ -40,13 +45,50 @@ pub(super) fn about_evidence(
         found.push(Condition::ClockUnhealthy);
     }
     if let Some(leg) = best.attempt.ingress {
-        if address_is_shared(leg, peer, peers) {
+        if was_told_by_nothing(&leg.begin) || address_is_shared(leg, peer, peers) {
             found.push(Condition::SharedAddress);
+        }
+        if halves_disagree(best) {
+            found.push(Condition::UnresolvedPeer);
         }
         if peer.kind == PeerKind::Customer && leg.begin.numbers.diverted_from.is_some() {
             found.push(Condition::PostForwarding);
         }
     }
+}
+
+/// Whether the way in and the way out ended as one call can't: the one failed and the other was answered, or they lasted longer or shorter by
+/// [`SAME_LENGTH_MS`]. Where numbers alone tied the two, they are then halves of two calls, and whose the missing half is nobody knows.
+fn halves_disagree(best: &Scored<'_>) -> bool {
+    let by_numbers = |how: Option<Pairing>| matches!(how, Some(Pairing::Numbers | Pairing::Suffix));
+    let out = best
+        .attempt
+        .egress
+        .iter()
+        .find(|e| std::ptr::eq(e.leg, best.leg));
+    let (Some(out), Some(came)) = (out.filter(|e| by_numbers(e.pairing)), best.attempt.ingress)
+    else {
+        return false;
+    };
+    let (Some(came), Some(went)) = (&came.end, &out.leg.end) else {
+        return false;
+    };
+    match (came.state, went.state) {
+        (State::Failed | State::Redirected, State::Answered) => true,
+        (State::Answered, State::Answered) => match (came.duration_ms, went.duration_ms) {
+            (Some(a), Some(b)) => a.abs_diff(b) > SAME_LENGTH_MS,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether, when the call was captured, another neighbour had the same address and no word of the message told them apart. Today's rules need
+/// not show that any more.
+fn was_told_by_nothing(leg: &Begin) -> bool {
+    let by = &leg.attribution;
+    let said = |key: &PeerKey| by.keys.contains(*key);
+    by.shared && !PeerKey::SAID.iter().any(said) && leg.trunk.is_none()
 }
 
 /// Whether some other neighbour's rule would have fitted the leg just as well: one that asks for words, such as a trunk group, on a leg
