@@ -88,7 +88,15 @@ async fn take(
     octets: Vec<u8>,
 ) -> Result<(RequestKey, bool), Denied> {
     let (desk, name, now) = (api.desk.clone(), portal.name.clone(), (api.now)());
-    let taken = off(move || desk.take(&name, Way::Push, &octets, now)).await??;
+    let backend = api.backend.clone();
+    let taken = off(move || {
+        let taken = desk.take(&name, Way::Push, &octets, now);
+        if let Ok(Taken::New(key) | Taken::Clarified(key)) = &taken {
+            backend.taken(key);
+        }
+        taken
+    });
+    let taken = taken.await??;
     let (key, is_new, counter) = match taken {
         Taken::New(key) => (key, true, &api.counters.taken),
         Taken::Clarified(key) => (key, true, &api.counters.clarified),
@@ -111,9 +119,6 @@ async fn take(
         }
     };
     more(counter);
-    if is_new {
-        api.backend.taken(&key);
-    }
     Ok((key, is_new))
 }
 

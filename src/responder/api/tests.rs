@@ -1,1 +1,0 @@
-//! Over real sockets, with a real desk and real signatures.
