@@ -1,6 +1,6 @@
 //! `tracehop lab network`: how often a traceback is answered, and how often wrongly, over a world whose truth is known.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, say};
 use super::{Failure, Outcome};
+use crate::lab::world::export::export;
 use crate::lab::world::profile::Profile;
 use crate::lab::world::{WorldOptions, WorldReport, run};
 
@@ -72,6 +73,12 @@ impl Network {
             explain: self.explain,
             ..WorldOptions::new(profile)
         };
+        if let Some(out) = &self.stores {
+            return self.export(
+                &options(*runs.first().unwrap_or(&(Profile::Normal, 1.0, 1.0))),
+                out,
+            );
+        }
         let mut reports = Vec::new();
         for one in runs {
             let options = options(one);
@@ -94,6 +101,30 @@ impl Network {
             .filter(|r| r.profile != Profile::Gaps)
             .any(|r| r.wrong() + r.tally.hostile_sum().1 > 0);
         Ok(ExitCode::from(u8::from(wrong)))
+    }
+}
+
+impl Network {
+    fn export(&self, options: &WorldOptions, out: &Path) -> Outcome {
+        if out.read_dir().is_ok_and(|mut all| all.next().is_some()) {
+            let out = out.display();
+            return Err(Failure::usage(format!(
+                "{out} is not empty: name a new folder"
+            )));
+        }
+        let done = export(options, out).map_err(Failure::io)?;
+        if self.json {
+            output::json(&done)?;
+        } else {
+            say!(
+                "{} providers, {} requests, {} traces in {}",
+                done.providers,
+                done.requests,
+                done.traces,
+                out.display()
+            );
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

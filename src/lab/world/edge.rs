@@ -107,7 +107,7 @@ pub fn peers_toml(net: &Network, v: usize, moved: bool) -> String {
         (last, r.0, r.1)
     });
     let mut named = BTreeSet::new();
-    for (source, n, trunk, prefix) in ingress {
+    for (source, n, _, prefix) in ingress {
         let shared = p.shared.filter(|s| s.first == n || s.second == n);
         let name = match shared {
             Some(_) => format!("shared-p{n}"),
@@ -116,7 +116,6 @@ pub fn peers_toml(net: &Network, v: usize, moved: bool) -> String {
         if !named.insert(name.clone()) {
             continue;
         }
-        let _ = trunk;
         let _ = write!(
             t,
             "\n[[rule]]\nname = \"{name}\"\npeer = \"p{n}\"\nnetworks = [\"{source}/128\"]\ndirection = \"ingress\"\n"
@@ -154,6 +153,7 @@ pub fn tracehop_toml(net: &Network, v: usize) -> String {
          [provider]\nname = \"Provider {v} Voice LLC\"\ncountry = \"US\"\nportal_id = \"{}\"\n\n\
          [sensor]\nname = \"{SENSOR}\"\nclock_error_ms = {error_ms}\n\n\
          [peers]\nfile = \"peers.toml\"\n\n\
+         [credentials]\ndirectory = \"../certs/x5u\"\nanchors = \"../certs/anchors.pem\"\n\n\
          [store]\npath = \"store\"\nretention_days = 548\n\n\
          [traceback]\nthreshold = 0.99\n",
         portal_id(v)
@@ -240,8 +240,7 @@ impl Edge {
         }
     }
 
-    /// Runs what the probe sees through judge and collector into a store. `seen` is sorted. Gives the number of messages for each minute
-    /// since the epoch of `span`.
+    /// Runs what the probe sees through judge and collector into a store. `seen` is sorted.
     ///
     /// # Errors
     ///
@@ -357,7 +356,7 @@ pub fn sightings(
     span: (i64, i64),
 ) -> Vec<Vec<Seen>> {
     let mut out: Vec<Vec<Seen>> = vec![Vec::new(); net.providers.len()];
-    // Whether both legs of a passage are gone is drawn once for each call at each provider: half of the losses are of that kind.
+    // Half of the losses are those of one leg; the others take all legs of a call that pass within seconds, drawn once for each provider.
     for (place, leg) in legs.iter().enumerate() {
         for (end, receives) in [(leg.from, false), (leg.to, true)] {
             let v = match end {
@@ -404,11 +403,4 @@ fn lost_in_outage(net: &Network, v: usize, at: i64, place: usize, step: usize) -
         (from..until).contains(&at)
             && chance::fixed_unit(&[41, v as u64, place as u64, step as u64]) < o.lost
     })
-}
-
-/// Whether a step is the first of its leg.
-pub fn is_invite(leg: &Leg, step: u16) -> bool {
-    leg.steps
-        .get(usize::from(step))
-        .is_some_and(|s| s.1 == Step::Invite)
 }

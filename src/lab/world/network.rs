@@ -62,7 +62,7 @@ pub struct Provider {
     pub probe_clock_ns: i64,
     /// What its probe says that the error is, at most.
     pub claimed_error_ns: u32,
-    /// When its neighbours' addresses move, and peers.toml with them: shares of the traffic's time.
+    /// When a neighbour's address goes to another, and peers.toml changes with it: as a share of the traffic's time.
     pub remaps_at: Option<f64>,
     /// Two upstreams that come from one address, told by their trunk group; the second may be the one without a group.
     pub shared: Option<Shared>,
@@ -188,21 +188,17 @@ impl Network {
         {
             return address(0xfff0, to as u16, 0, 1);
         }
-        let moved = self.providers[to].remaps_at.is_some_and(|m| at >= m);
-        // At the change every neighbour of the first kind takes the address that its successor in the list had.
-        let neighbours = &self.providers[to].neighbours;
-        let of = match moved {
-            true => {
-                let place = neighbours.iter().position(|n| *n == from).unwrap_or(0);
-                neighbours[(place + 1) % neighbours.len()]
-            }
-            false => from,
+        let p = &self.providers[to];
+        let Some(when) = p.remaps_at else {
+            return address(from as u16, to as u16, 1, 1 + trunk as u16);
         };
-        match self.providers[to].remaps_at {
-            // Addresses that the receiver gave out, so that they can move from one neighbour to another.
-            Some(_) => address(0xfff1, to as u16, of as u16, 1 + trunk as u16),
-            None => address(from as u16, to as u16, 1, 1 + trunk as u16),
-        }
+        // Addresses that the receiver gave out: one neighbour gets a new one, and another the one that it had.
+        let of = match (at >= when, from) {
+            (true, n) if n == p.neighbours[0] => 0xfffd,
+            (true, n) if n == p.neighbours[1] && trunk == 0 => p.neighbours[0] as u16,
+            (_, n) => n as u16,
+        };
+        address(0xfff1, to as u16, of, 1 + trunk as u16)
     }
 
     /// The address of ours that a trunk ends at.
@@ -286,7 +282,8 @@ fn provider(
         cdr_clock_s: cdr_clock(rng, f),
         probe_clock_ns,
         claimed_error_ns,
-        remaps_at: rng.chance(0.05).then(|| chance::uniform(rng, 0.2, 0.8)),
+        // A peers file changes once a week or so, and the traffic lasts a quarter of a day.
+        remaps_at: rng.chance(0.04).then(|| chance::uniform(rng, 0.2, 0.8)),
         shared: None,
         outages: outages(rng, span, f),
         neighbours,
