@@ -8,6 +8,7 @@ mod coverage;
 mod demo;
 mod flags;
 mod found;
+mod inbox;
 mod lab;
 mod metrics;
 mod output;
@@ -49,6 +50,8 @@ enum Command {
     Capture(capture::Capture),
     Verify(verify::Verify),
     Trace(trace::Trace),
+    #[command(subcommand)]
+    Inbox(inbox::Inbox),
     Coverage(coverage::Show),
     Campaigns(campaigns::Show),
     Classify(classify::Classify),
@@ -128,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Capture(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Inbox(c) => c.run(),
         Command::Coverage(c) => c.run(),
         Command::Campaigns(c) => c.run(),
         Command::Classify(c) => c.run(),
