@@ -17,6 +17,7 @@ use crate::responder::adapter::AdapterSettings;
 use crate::responder::case::Mode;
 use crate::responder::settings::PortalSettings;
 use crate::responder::sign::Signer;
+use crate::traceback::TracebackSettings;
 use crate::traceback::answer::{Party, ProducedBy};
 use crate::traceback::deadline::DeadlineRule;
 use crate::traceback::request::Insufficient;
@@ -113,7 +114,7 @@ pub(super) fn answered(
         sha256: crate::traceback::request::sha256_hex(octets),
         problems: Vec::new(),
     };
-    let mut a = crate::responder::insufficient(&refused, &Default::default(), 1);
+    let mut a = crate::responder::insufficient(&refused, &TracebackSettings::default(), 7);
     a.answer.resolution = resolution;
     a.answer.produced_by = by;
     a.answer.upstream = peer.map(party);
