@@ -61,7 +61,11 @@ impl Test {
         let portal = responder.portals.iter().find(|p| *p.name == *self.portal);
         let portal = portal.ok_or_else(|| {
             let all: Vec<&str> = responder.portals.iter().map(|p| &*p.name).collect();
-            Failure::usage(format!("no portal is called {:?}; there are {}", self.portal, all.join(", ")))
+            Failure::usage(format!(
+                "no portal is called {:?}; there are {}",
+                self.portal,
+                all.join(", ")
+            ))
         })?;
         let report = examples::replay(portal, &self.examples).map_err(Failure::no_input)?;
         let written = match portal.adapter.claim() {
@@ -72,7 +76,9 @@ impl Test {
             _ => None,
         };
         if self.json {
-            output::json(&json!({ "portal": portal.name, "good": report.is_good(), "examples": report, "proof": written }))?;
+            output::json(
+                &json!({ "portal": portal.name, "good": report.is_good(), "examples": report, "proof": written }),
+            )?;
         } else {
             print(&report, portal, written.as_deref());
         }
@@ -86,7 +92,11 @@ impl Test {
 fn print(report: &Report, portal: &PortalSettings, written: Option<&Path>) {
     let rows = report.all.iter().map(|r| {
         let outcome = r.wrong.as_deref().map_or("as expected", |_| "DIFFERS");
-        vec![r.name.clone(), outcome.to_owned(), r.wrong.clone().unwrap_or_default()]
+        vec![
+            r.name.clone(),
+            outcome.to_owned(),
+            r.wrong.clone().unwrap_or_default(),
+        ]
     });
     let header = ["example", "outcome", "difference"];
     say!("{}", output::table(&header, rows.collect(), header.len()));
@@ -96,7 +106,11 @@ fn print(report: &Report, portal: &PortalSettings, written: Option<&Path>) {
     match written {
         Some(path) => {
             say!("proof written to {}", path.display());
-            if portal.adapter.claim().is_some_and(|(verified, _)| !verified) {
+            if portal
+                .adapter
+                .claim()
+                .is_some_and(|(verified, _)| !verified)
+            {
                 say!("write verified = true into the portal's table, and the daemon will take it");
             }
         }
@@ -106,7 +120,8 @@ fn print(report: &Report, portal: &PortalSettings, written: Option<&Path>) {
 
 /// Whole or not at all: the daemon may be reading.
 fn write(portal: &PortalSettings, report: &Report, path: &Path) -> Result<(), Failure> {
-    let digest = mapping_digest(portal).ok_or_else(|| Failure::software("a mapping without a digest"))?;
+    let digest =
+        mapping_digest(portal).ok_or_else(|| Failure::software("a mapping without a digest"))?;
     let proof = ProofFile {
         v: 1,
         portal: portal.name.to_string(),

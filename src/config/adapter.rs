@@ -152,8 +152,12 @@ fn list(s: Section<'_, '_>) -> Option<ListSettings> {
     let pages = match s.text("pages") {
         None | Some(("one", _)) => Some(Pages::One),
         Some(("cursor", _)) => {
-            let pointer = s.required("cursor", "\"/next\"").filter(|at| pointed(&s, at));
-            let parameter = s.required("parameter", "\"cursor\"").filter(|at| parameter(&s, at));
+            let pointer = s
+                .required("cursor", "\"/next\"")
+                .filter(|at| pointed(&s, at));
+            let parameter = s
+                .required("parameter", "\"cursor\"")
+                .filter(|at| parameter(&s, at));
             match (pointer, parameter) {
                 (Some((pointer, _)), Some((parameter, _))) => Some(Pages::Cursor {
                     pointer: pointer.into(),
@@ -164,7 +168,9 @@ fn list(s: Section<'_, '_>) -> Option<ListSettings> {
         }
         Some(("numbered", _)) => {
             let first = s.integer("first_page", 1, 0..2);
-            let parameter = s.required("parameter", "\"page\"").filter(|at| parameter(&s, at));
+            let parameter = s
+                .required("parameter", "\"page\"")
+                .filter(|at| parameter(&s, at));
             parameter.map(|(parameter, _)| Pages::Numbered {
                 parameter: parameter.into(),
                 first: usize::try_from(first).unwrap_or(1),
@@ -191,9 +197,15 @@ fn list(s: Section<'_, '_>) -> Option<ListSettings> {
 }
 
 fn parameter(s: &Section<'_, '_>, (text, span): &(&str, Range<usize>)) -> bool {
-    let good = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.[]".contains(&b));
+    let good = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_.[]".contains(&b));
     if !good {
-        s.problem_at(span, format!("{text:?} is no name of a parameter"), "write letters and digits");
+        s.problem_at(
+            span,
+            format!("{text:?} is no name of a parameter"),
+            "write letters and digits",
+        );
     }
     good
 }
@@ -302,7 +314,10 @@ fn file_drop(s: &Section<'_, '_>) -> Option<FileDropSettings> {
 }
 
 fn csv(s: Section<'_, '_>) -> CsvSettings {
-    let delimiter = s.choice("delimiter", &[(",", ','), (";", ';'), ("\t", '\t'), ("|", '|')]);
+    let delimiter = s.choice(
+        "delimiter",
+        &[(",", ','), (";", ';'), ("\t", '\t'), ("|", '|')],
+    );
     let columns = s.section("columns");
     let named = fields(&columns);
     columns.finish();
@@ -314,7 +329,9 @@ fn csv(s: Section<'_, '_>) -> CsvSettings {
         );
     }
     s.finish();
-    let named = named.into_iter().map(|(field, (text, _))| (field, text.into()));
+    let named = named
+        .into_iter()
+        .map(|(field, (text, _))| (field, text.into()));
     CsvSettings {
         delimiter: delimiter.unwrap_or(','),
         columns: named.collect(),
@@ -401,7 +418,11 @@ fn draft(s: &Section<'_, '_>) -> Option<DraftSettings> {
         let (text, span) = s.required(key, "\"traceback@portal.example\"")?;
         let good = is_address(text);
         if !good {
-            s.problem_at(&span, format!("{text:?} is no address"), "write one plain address");
+            s.problem_at(
+                &span,
+                format!("{text:?} is no address"),
+                "write one plain address",
+            );
         }
         good.then(|| text.into())
     };
@@ -436,7 +457,9 @@ fn mapping(s: &Section<'_, '_>) -> MappingSettings {
         words_true: many("true_words"),
         words_false: many("false_words"),
         withdrawn: many("withdrawn_states"),
-        directory: s.text("directory").map_or_else(Directory::default, |at| directory(s, at)),
+        directory: s
+            .text("directory")
+            .map_or_else(Directory::default, |at| directory(s, at)),
     }
 }
 

@@ -70,7 +70,9 @@ pub(super) fn read(s: Section<'_, '_>, us: Option<&Arc<str>>) -> Option<PortalSe
     }
     let reports_per_day = s.integer("reports_per_day", REPORTS, 1..10_001);
     let adapter = adapter_of(&s, us, name.as_ref().map_or("portal", |(n, _)| *n));
-    if let (Mode::Automatic, Some(words)) = (mode, adapter.as_ref().and_then(AdapterSettings::words)) {
+    if let (Mode::Automatic, Some(words)) =
+        (mode, adapter.as_ref().and_then(AdapterSettings::words))
+    {
         for resolution in automatic.iter().filter(|r| words.of(**r).is_none()) {
             let label = resolution.label();
             s.problem_at(

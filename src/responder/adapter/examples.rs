@@ -57,7 +57,9 @@ pub struct Report {
 impl Report {
     /// Whether it proves anything.
     pub fn is_good(&self) -> bool {
-        self.missing.is_empty() && !self.all.is_empty() && self.all.iter().all(|r| r.wrong.is_none())
+        self.missing.is_empty()
+            && !self.all.is_empty()
+            && self.all.iter().all(|r| r.wrong.is_none())
     }
 
     /// How many there are of a kind.
@@ -73,7 +75,10 @@ impl Report {
 /// The folder can't be read, or the adapter needs no proof.
 pub fn replay(portal: &PortalSettings, examples: &Path) -> Result<Report, String> {
     if portal.adapter.claim().is_none() {
-        return Err(format!("portal {:?} speaks our own protocol: there is nothing to test", portal.name));
+        return Err(format!(
+            "portal {:?} speaks our own protocol: there is nothing to test",
+            portal.name
+        ));
     }
     let mut report = Report::default();
     let mut digest = String::new();
@@ -83,13 +88,18 @@ pub fn replay(portal: &PortalSettings, examples: &Path) -> Result<Report, String
         for (name, _) in folder.files(MOST * 2).map_err(|t| t.0)? {
             let octets = load(&folder, &name)?;
             digest.push_str(&format!("{sub}/{name} {}\n", sha256_hex(&octets)));
-            let mark = if kind == "request" { ".received." } else { ".answer." };
+            let mark = if kind == "request" {
+                ".received."
+            } else {
+                ".answer."
+            };
             let Some((stem, ending)) = name.split_once(mark) else {
                 continue;
             };
             let expected = load(&folder, &format!("{stem}.expected.json"));
             let expected = expected.and_then(|o| {
-                serde_json::from_slice::<Value>(&o).map_err(|e| format!("{stem}.expected.json: {e}"))
+                serde_json::from_slice::<Value>(&o)
+                    .map_err(|e| format!("{stem}.expected.json: {e}"))
             });
             let wrong = expected.and_then(|expected| match kind {
                 "request" => request(portal, &format!("{stem}.{ending}"), &octets, &expected),
@@ -105,7 +115,9 @@ pub fn replay(portal: &PortalSettings, examples: &Path) -> Result<Report, String
         }
     }
     if report.count("request") == 0 {
-        report.missing.push("there is no request in requests/".to_owned());
+        report
+            .missing
+            .push("there is no request in requests/".to_owned());
     }
     for resolution in &portal.automatic {
         if !seen.contains(resolution.label()) {
@@ -127,12 +139,19 @@ fn load(folder: &Folder, name: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-fn request(portal: &PortalSettings, name: &str, octets: &[u8], expected: &Value) -> Result<(), String> {
+fn request(
+    portal: &PortalSettings,
+    name: &str,
+    octets: &[u8],
+    expected: &Value,
+) -> Result<(), String> {
     let rows: Vec<Result<Mapped, String>> = match &portal.adapter {
         AdapterSettings::HttpJson(c) => {
             let mapping = &c.settings.mapping;
             let (rows, _) = http_json::read(octets, &mapping.list, &mapping.request)?;
-            rows.into_iter().map(|r| r.map_err(|(_, why)| why)).collect()
+            rows.into_iter()
+                .map(|r| r.map_err(|(_, why)| why))
+                .collect()
         }
         AdapterSettings::FileDrop(c) => match file_drop::read(name, octets, &c.settings.mapping) {
             Ok(rows) => rows,
@@ -148,7 +167,11 @@ fn request(portal: &PortalSettings, name: &str, octets: &[u8], expected: &Value)
         one => vec![one],
     };
     if rows.len() != expected.len() {
-        return Err(format!("{} requests; {} are expected", rows.len(), expected.len()));
+        return Err(format!(
+            "{} requests; {} are expected",
+            rows.len(),
+            expected.len()
+        ));
     }
     for (i, (row, expected)) in rows.into_iter().zip(expected).enumerate() {
         same_request(row, expected).map_err(|why| format!("request {}: {why}", i + 1))?;
@@ -178,7 +201,13 @@ fn answer(
     expected: &Value,
 ) -> Result<String, String> {
     let answer: Value = serde_json::from_slice(octets).map_err(|e| e.to_string())?;
-    let text = |k: &str| answer.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |k: &str| {
+        answer
+            .get(k)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let parcel = Parcel {
         row: 0,
         portal: portal.name.clone(),
@@ -205,7 +234,9 @@ fn answer(
         AdapterSettings::HttpJson(c) => {
             let s = c.settings.mapping.submission(&portal.name, &parcel)?;
             let (kind, body) = s.body.unwrap_or_default();
-            let parsed = serde_json::from_str(&body).ok().filter(|_| kind.contains("json"));
+            let parsed = serde_json::from_str(&body)
+                .ok()
+                .filter(|_| kind.contains("json"));
             json!({ "method": s.method.as_str(), "path": s.path, "content_type": kind, "body": parsed.unwrap_or(Value::from(body)) })
         }
         AdapterSettings::FileDrop(c) => files(&c.settings.mapping)?,
@@ -213,8 +244,12 @@ fn answer(
             let mapping = &c.settings.mapping;
             match &mapping.draft {
                 Some(draft) => {
-                    let (subject, body) =
-                        draft.texts(&portal.name, &parcel, &mapping.words, &mapping.request.directory)?;
+                    let (subject, body) = draft.texts(
+                        &portal.name,
+                        &parcel,
+                        &mapping.words,
+                        &mapping.request.directory,
+                    )?;
                     json!({ "mail": body, "subject": subject })
                 }
                 None => files(&FileDropMapping {

@@ -27,8 +27,8 @@ pub use file_drop::FileDropSettings;
 pub use http_json::HttpJsonSettings;
 pub use mailbox::MailboxSettings;
 pub use proof::{Claimed, Verified};
-use submission::Words;
 pub use reference::ReferenceSettings;
+use submission::Words;
 
 /// Which kind, with its settings.
 #[derive(Clone, Debug, PartialEq)]

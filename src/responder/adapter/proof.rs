@@ -174,7 +174,11 @@ pub(super) mod tests {
             tracehop: "0".to_owned(),
             at: Timestamp::from_secs(0),
         };
-        std::fs::write(folder.join("proof.json"), serde_json::to_vec(&proof).unwrap()).unwrap();
+        std::fs::write(
+            folder.join("proof.json"),
+            serde_json::to_vec(&proof).unwrap(),
+        )
+        .unwrap();
         portal
     }
 
@@ -188,7 +192,9 @@ pub(super) mod tests {
             ("verified", |c| c.verified = false),
             ("proof", |c| c.proof = "/none".into()),
             ("word", |c| c.settings.mapping.words.0[0].1 = "other".into()),
-            ("directory", |c| c.settings.mapping.request.directory.rows[0].1 = "P-78".into()),
+            ("directory", |c| {
+                c.settings.mapping.request.directory.rows[0].1 = "P-78".into()
+            }),
             ("zone", |c| c.settings.mapping.request.time.zone = None),
             ("csv", |c| c.settings.mapping.written.csv = false),
         ];

@@ -65,7 +65,10 @@ fn recorded(folder: &Path) {
 
 fn wrong(report: &Report) -> String {
     let wrong = report.all.iter().filter_map(|r| r.wrong.clone());
-    wrong.chain(report.missing.clone()).collect::<Vec<_>>().join("; ")
+    wrong
+        .chain(report.missing.clone())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[test]
@@ -77,7 +80,10 @@ fn what_holds_is_good_and_one_pointer_changed_is_not() {
     assert_eq!((good.count("request"), good.count("answer")), (1, 1));
     let digest = crate::responder::adapter::proof::mapping_digest(&http());
     for (what, change) in [
-        ("pointer", (|m| m.list.fields.0[2].1 = "/call/from".into()) as fn(&mut http_json::HttpJsonMapping)),
+        (
+            "pointer",
+            (|m| m.list.fields.0[2].1 = "/call/from".into()) as fn(&mut http_json::HttpJsonMapping),
+        ),
         ("word", |m| m.words.0[0].1 = "carrier".into()),
         ("directory", |m| m.request.directory = Default::default()),
         ("withdrawn", |m| m.request.withdrawn.clear()),
@@ -89,7 +95,11 @@ fn what_holds_is_good_and_one_pointer_changed_is_not() {
         change(&mut c.settings.mapping);
         let report = replay(&portal, dir.path()).unwrap();
         assert!(!report.is_good(), "{what}");
-        assert_ne!(crate::responder::adapter::proof::mapping_digest(&portal), digest, "{what}");
+        assert_ne!(
+            crate::responder::adapter::proof::mapping_digest(&portal),
+            digest,
+            "{what}"
+        );
     }
     // What no example shows still makes it another mapping.
     let mut portal = http();
@@ -97,7 +107,10 @@ fn what_holds_is_good_and_one_pointer_changed_is_not() {
         unreachable!()
     };
     c.settings.mapping.list.pages = Pages::One;
-    assert_ne!(crate::responder::adapter::proof::mapping_digest(&portal), digest);
+    assert_ne!(
+        crate::responder::adapter::proof::mapping_digest(&portal),
+        digest
+    );
 }
 
 #[test]
@@ -105,12 +118,22 @@ fn what_may_leave_by_itself_needs_an_example() {
     let dir = tempfile::tempdir().unwrap();
     recorded(dir.path());
     let mut portal = http();
-    portal.automatic.push(crate::traceback::answer::Resolution::NotFound);
+    portal
+        .automatic
+        .push(crate::traceback::answer::Resolution::NotFound);
     let report = replay(&portal, dir.path()).unwrap();
-    assert!(wrong(&report).contains("NOT_FOUND may leave by itself"), "{}", wrong(&report));
+    assert!(
+        wrong(&report).contains("NOT_FOUND may leave by itself"),
+        "{}",
+        wrong(&report)
+    );
     fs::remove_file(dir.path().join("requests/page.received.json")).unwrap();
     let report = replay(&http(), dir.path()).unwrap();
-    assert!(wrong(&report).contains("there is no request"), "{}", wrong(&report));
+    assert!(
+        wrong(&report).contains("there is no request"),
+        "{}",
+        wrong(&report)
+    );
     let none = portal_without_mapping();
     assert!(replay(&none, dir.path()).is_err());
 }
