@@ -41,6 +41,7 @@ use crate::findings::{Findings, tap};
 use crate::host::clock::{self, StepWatch};
 use crate::host::log::{self, LogHandle};
 use crate::host::privilege::PrivilegeError;
+use crate::host::process;
 use crate::host::supervisor;
 use crate::host::trouble::Trouble;
 use crate::store::StoreError;
@@ -139,6 +140,7 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     if let Some(note) = note {
         tracing::warn!("{note}");
     }
+    process::allow_files();
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let opened = Opened::open(&config)?;
     let mut daemon = Daemon::start(path, config, opened, log)?;
