@@ -10,6 +10,7 @@ mod demo;
 mod flags;
 mod found;
 mod lab;
+mod lab_network;
 mod metrics;
 mod output;
 mod peers;

@@ -392,6 +392,16 @@ impl Config {
     }
 }
 
+/// Reads the text of a peers.toml that stands in no file yet. Its version is a checksum of it.
+pub(crate) fn peers_of_text(file: &Path, text: &str) -> Result<PeerTable, Vec<Problem>> {
+    let (mut table, problems) = peers::read(file, text);
+    table.version = crc32c::crc32c(text.as_bytes());
+    match problems.is_empty() {
+        true => Ok(table),
+        false => Err(problems),
+    }
+}
+
 fn read(path: &Path) -> Result<String, Problem> {
     fs::read_to_string(path).map_err(|e| Problem {
         file: path.to_owned(),

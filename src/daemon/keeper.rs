@@ -18,7 +18,7 @@ use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 use crate::store::embedded::{CurrentReader, EmbeddedStore, StoreCounters, StoreSettings};
-use crate::store::{Store, StoreError};
+use crate::store::{Bounded, Store, StoreError};
 
 /// How often a store that failed is opened anew.
 const RETRY: Duration = Duration::from_secs(2);
@@ -440,6 +440,26 @@ impl Store for Keeper {
         until: Timestamp,
     ) -> Result<u64, StoreError> {
         self.reading()?.count_by_calling(number, from, until)
+    }
+
+    fn by_called_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.reading()?.by_called_up_to(number, from, until, most)
+    }
+
+    fn by_calling_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.reading()?.by_calling_up_to(number, from, until, most)
     }
 
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {

@@ -21,6 +21,7 @@ use crate::fetch;
 use crate::findings::FindingsView;
 use crate::host::clock;
 use crate::host::process::Process;
+use crate::responder::api::ApiView;
 use crate::responder::service::ServiceView;
 use crate::traceback::matching::HEALTHY_CLOCK_NS;
 use crate::web::{Check, Status, WebView};
@@ -61,6 +62,8 @@ pub struct Views {
     pub findings: FindingsView,
     /// Answers to traceback requests.
     pub responder: Option<ServiceView>,
+    /// Its API.
+    pub api: Option<ApiView>,
     /// Certificates over HTTPS.
     pub fetch: Option<fetch::Client>,
     /// The server that shows all this.
@@ -127,6 +130,7 @@ impl Views {
             }),
             findings: self.findings.sinks(),
             responder: self.responder.as_ref().map(Responder::of),
+            api: self.api.as_ref().map(ApiView::counters),
             clock: (known.clock, known.steps),
             agents: self.hep.as_ref().map(agents).unwrap_or_default(),
             sensors: intake.looked.clone(),

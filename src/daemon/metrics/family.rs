@@ -142,6 +142,9 @@ families! {
     RESPONDER_HALTED Gauge "tracehop_responder_halted" [] "1 while a person has stopped everything that leaves.";
     RESPONDER_HELD Gauge "tracehop_responder_held_peers" [] "Neighbours about whom nothing leaves by itself, since an answer about them was disputed.";
     RESPONDER_PANICS Counter "tracehop_responder_panics_total" [] "Panics caught: each is a defect of tracehop and worth a report.";
+    API Counter "tracehop_api_total" ["outcome"] "Requests to the API from those who are known, by what became of them.";
+    API_REFUSED Counter "tracehop_api_refused_total" ["reason"] "Requests to the API that were refused, by reason; who was refused is not told which.";
+    API_CONNECTIONS Counter "tracehop_api_connections_total" ["outcome"] "Connections to the API, by what became of them; accepted is their sum and those under way.";
     COVERAGE_LATE Counter "tracehop_coverage_late_total" [] "Rows of the coverage ledger that came when the books of their minute were closed, and were not taken.";
     SENSOR_LOOKED Gauge "tracehop_sensor_looked_timestamp_seconds" ["sensor"] "Up to when the sensor is known to have looked.";
     CLOCK_SYNCHRONISED Gauge "tracehop_clock_synchronised" [] "1 while something keeps the host's clock in step, 0 while nothing does: then nothing is answered automatically.";

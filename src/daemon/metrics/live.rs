@@ -45,6 +45,12 @@ pub(super) fn put(page: &mut Page, s: &Snapshot) {
     if let Some(responder) = &s.responder {
         put_responder(page, responder);
     }
+    if let Some(api) = &s.api {
+        page.list(&f::API, &[], api.iter());
+        let refused = api.refused.iter().map(|(why, n)| (why.label(), *n));
+        page.list(&f::API_REFUSED, &[], refused);
+        page.list(&f::API_CONNECTIONS, &[], api.web.iter());
+    }
     page.count(&f::COVERAGE_LATE, &[], s.coverage_late);
     for (sensor, looked) in &s.sensors {
         page.value(&f::SENSOR_LOOKED, &[sensor], seconds(*looked));

@@ -9,6 +9,7 @@ use crate::capture::live::LiveCounters;
 use crate::daemon::pipeline::Report;
 use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
+use crate::responder::api::ApiCounters;
 use crate::responder::desk::Figures;
 use crate::responder::service::ServiceView;
 use crate::responder::service::view::Lookups;
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub findings: Vec<SinkCounts>,
     /// Answers to traceback requests.
     pub responder: Option<Responder>,
+    /// Its API.
+    pub api: Option<ApiCounters>,
     /// The host's clock, and how often it was set.
     pub clock: (Option<ClockState>, u64),
     /// Up to when each sensor looked.

@@ -18,6 +18,8 @@ use crate::fetch::FetchReport;
 use crate::findings::EventKind;
 use crate::findings::counters::{Outcome, SinkCounts};
 use crate::host::process::Process;
+use crate::responder::api::ApiCounters;
+use crate::responder::api::refusal::Refusal;
 use crate::responder::case::RequestState;
 use crate::responder::desk::Figures;
 use crate::responder::service::view::Lookups;
@@ -110,6 +112,10 @@ pub(crate) fn full() -> Snapshot {
                 ..Lookups::default()
             },
             panics: 0,
+        }),
+        api: Some(ApiCounters {
+            refused: vec![(Refusal::ALL[0], 1)],
+            ..ApiCounters::default()
         }),
         clock: (
             Some(ClockState {

@@ -44,6 +44,7 @@ use crate::host::log::{self, LogHandle};
 use crate::host::privilege::PrivilegeError;
 use crate::host::supervisor;
 use crate::host::trouble::Trouble;
+use crate::responder::api::{ApiError, RunningApi};
 use crate::responder::service::{self, ServiceError};
 use crate::store::StoreError;
 use crate::store::embedded::EmbeddedStore;
@@ -127,6 +128,9 @@ pub enum RunError {
     /// Answers to traceback requests.
     #[error(transparent)]
     Responder(#[from] ServiceError),
+    /// Its API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -166,6 +170,7 @@ struct Daemon {
     stages: Option<JoinHandle<Result<(Report, u64), PipelineError>>>,
     findings: Option<Findings>,
     responder: Option<service::Running>,
+    api: Option<RunningApi>,
     /// Held by a daemon without a source, whose intake would be over at once.
     idle: Option<Sender<Caught>>,
     web: Option<RunningWeb>,
@@ -251,6 +256,9 @@ impl Daemon {
             }
             if self.responder.as_ref().is_some_and(|r| !r.is_alive()) {
                 return Err(RunError::Died("responder"));
+            }
+            if self.api.as_ref().is_some_and(|a| !a.is_alive()) {
+                return Err(RunError::Died("api"));
             }
             if self.web.as_ref().is_some_and(|w| !w.is_alive()) {
                 return Err(RunError::Died("http"));
@@ -362,6 +370,9 @@ impl Daemon {
             return Err(RunError::NotDrained {
                 what: "the responder",
             });
+        }
+        if let Some(api) = self.api.take() {
+            api.stop();
         }
         self.keep_unknown(&report);
         self.trust.stop();

@@ -7,6 +7,7 @@ use crate::capture::hep::{HepListener, why_unreadable};
 use crate::capture::live::{self, LiveSource};
 use crate::config::Config;
 use crate::host::privilege::{self, Confined, Identity, PrivilegeError};
+use crate::responder::api::ApiServer;
 use crate::store::embedded::EmbeddedStore;
 use crate::web::WebServer;
 
@@ -15,6 +16,7 @@ pub(super) struct Opened {
     pub live: Vec<LiveSource>,
     pub hep: Option<HepListener>,
     pub web: Option<WebServer>,
+    pub api: Option<ApiServer>,
 }
 
 impl Opened {
@@ -40,6 +42,8 @@ impl Opened {
         if let Some(note) = web.as_ref().and_then(WebServer::note) {
             tracing::warn!("{note}");
         }
+        let api = config.responder.as_ref().map(ApiServer::bind).transpose()?;
+        let api = api.flatten();
         let identity = match (&config.run.user, privilege::is_root()) {
             (Some(user), true) => Some(Identity::of(user)?),
             (None, true) => return Err(PrivilegeError::Root.into()),
@@ -72,7 +76,12 @@ impl Opened {
                 tracing::warn!("{}: a reload will fail: {why}", path.display());
             }
         }
-        Ok(Self { live, hep, web })
+        Ok(Self {
+            live,
+            hep,
+            web,
+            api,
+        })
     }
 }
 

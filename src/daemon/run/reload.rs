@@ -49,6 +49,11 @@ impl Daemon {
         {
             tracing::error!("portals are answered as before: {e}");
         }
+        if let (Some(api), Some(settings)) = (&self.api, &new.responder)
+            && let Err(e) = api.reload(settings)
+        {
+            tracing::error!("who may use the API stays as it was: {e}");
+        }
         let restart = needs_restart(&self.config, &new);
         if !restart.is_empty() {
             tracing::warn!(

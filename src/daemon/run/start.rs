@@ -31,6 +31,7 @@ use crate::findings::Findings;
 use crate::host::clock;
 use crate::host::log::LogHandle;
 use crate::host::trouble::Trouble;
+use crate::responder::api::RunningApi;
 use crate::responder::service::{Running, ServiceError};
 use crate::store::looked;
 use crate::web::WebServer;
@@ -107,6 +108,13 @@ impl Daemon {
         let responder = world
             .map(|world| Running::start(world, keeper.reader(), clock::now))
             .transpose()?;
+        let api = match (opened.api, &responder) {
+            (Some(server), Some(running)) => {
+                let shared = running.shared();
+                Some(server.start(shared.desk.clone(), Arc::new(shared), clock::now)?)
+            }
+            _ => None,
+        };
 
         let known = Arc::<ArcSwap<Known>>::default();
         let views = Views {
@@ -117,6 +125,7 @@ impl Daemon {
             store: keeper.health(),
             findings: findings.view(),
             responder: responder.as_ref().map(Running::view),
+            api: api.as_ref().map(RunningApi::view),
             fetch: stages.fetch.as_ref().map(|link| link.client.clone()),
             web: opened.web.as_ref().map(WebServer::view),
             known: known.clone(),
@@ -153,6 +162,7 @@ impl Daemon {
             stages: Some(stages),
             findings: Some(findings),
             responder,
+            api,
             idle,
             web,
             log,

@@ -6,7 +6,7 @@ use rusqlite::params;
 use serde_json::{Value, json};
 
 use super::machine::{self, Event, Step};
-use super::seal::Draft;
+use super::seal::{Draft, names};
 use super::work::{Done, Fault, Row, Work};
 use super::{DeskError, Filed};
 use crate::responder::Answered;
@@ -130,12 +130,15 @@ impl Work<'_> {
         if !portal.automatic.contains(&answer.resolution) {
             return review("answers of this kind are not automatic at this portal");
         }
-        let names_somebody = answer.upstream.is_some() || answer.originator.is_some();
+        let party = answer.upstream.as_ref().or(answer.originator.as_ref());
+        let names_somebody = party.is_some() || names(answer.resolution).is_some();
         match &answered.peer {
             Some(peer) if self.is_held(&row.key.portal, peer)? => {
                 review("answers about this neighbour are held since one was disputed")
             }
-            None if names_somebody => review("the neighbour that is named is not known by an id"),
+            peer if names_somebody && (peer.is_none() || party.is_none()) => {
+                review("the neighbour that is named is not known by an id")
+            }
             _ => Ok((RequestState::Outbox, None)),
         }
     }

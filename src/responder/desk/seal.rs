@@ -140,7 +140,7 @@ impl Draft {
 }
 
 /// In which field an answer names a neighbour.
-const fn names(resolution: Resolution) -> Option<&'static str> {
+pub(super) const fn names(resolution: Resolution) -> Option<&'static str> {
     match resolution {
         Resolution::UpstreamDomestic
         | Resolution::UpstreamForeign

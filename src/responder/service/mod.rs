@@ -10,8 +10,9 @@
 //! is only read, and the database is the desk's own. A task that panics is counted and begins anew; a thread that ends is for the daemon to notice.
 //! A reload takes all of a new world or nothing of it. At the end inlets stop first, then look-ups, then outlets; the API, a thread of its own, goes on until after that.
 //!
-//! - [`world`]: what answers are made by · `worker`: look-ups · `portal`: inlets and outlets · `minder`: what time brings · [`view`]: what is shown
+//! - [`world`]: what answers are made by · `worker`: look-ups · `portal`: inlets and outlets · `minder`: what time brings · `backend`: what the API asks · [`view`]: what is shown
 
+mod backend;
 mod minder;
 mod portal;
 pub mod view;

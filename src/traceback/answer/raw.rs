@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::resolution::Names;
 use super::{AuditPlace, Party, ProducedBy, Provider, Resolution, answer_id};
 use crate::base::Timestamp;
+use crate::traceback::coverage::LEAST_SHARE;
 use crate::traceback::request::MAX_TEXT;
 
 /// Longest text that a person writes into an answer, in octets. Ours: a page.
@@ -111,6 +112,12 @@ pub enum EditError {
     /// A text is too long.
     #[error("{0} octets of text; at most {MAX_COMMENT} are taken")]
     TooLong(usize),
+    /// "Not found" needs proof that the window was seen.
+    #[error("NOT_FOUND needs proof that the whole window was seen; CAPTURE_GAP says the rest")]
+    NotSeen,
+    /// A receipt is no answer.
+    #[error("PENDING is a receipt, no answer")]
+    Receipt,
     /// A question back needs a question, a refusal a reason.
     #[error("{} needs a comment", .0.label())]
     NoComment(Resolution),
@@ -146,6 +153,11 @@ impl RawAnswer {
         let kept = (resolution == self.resolution).then_some(before).flatten();
         let party = edit.party.as_ref().or(kept);
         let same = resolution == self.resolution && party == before;
+        match resolution {
+            Resolution::Pending => return Err(EditError::Receipt),
+            Resolution::NotFound if !self.saw_all() => return Err(EditError::NotSeen),
+            _ => {}
+        }
         match (resolution.names(), party) {
             (Names::Always, None) => return Err(EditError::NobodyNamed(resolution)),
             (Names::Never, Some(_)) => return Err(EditError::SomebodyNamed(resolution)),
@@ -212,6 +224,16 @@ impl RawAnswer {
             answered_at: Some(at),
             ..self.clone()
         }
+    }
+
+    /// Whether its evidence says that the main window was seen.
+    fn saw_all(&self) -> bool {
+        let main = self
+            .evidence
+            .as_ref()
+            .and_then(|e| e.get("windows")?.get(0));
+        let share = main.and_then(|w| w.get("coverage")?.as_f64());
+        share.is_some_and(|s| s >= LEAST_SHARE)
     }
 
     /// When the leg came in, and how far that may be off, in seconds.

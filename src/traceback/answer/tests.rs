@@ -20,14 +20,20 @@ fn north() -> Party {
     Party::of(peers().peer("north").unwrap())
 }
 
+/// A draft whose window was seen whole.
+fn seen(config: u32) -> RawAnswer {
+    let answer = HopAnswer::unseen(&request(), Resolution::Ambiguous, &settings(), config);
+    let mut draft = raw(&answer);
+    draft.evidence = Some(serde_json::json!({"posterior": 0.5, "windows": [{"coverage": 1.0}]}));
+    draft
+}
+
 /// An answer of a kind, as the matcher or a person makes it.
 fn made(resolution: Resolution) -> RawAnswer {
-    let draft = raw(&HopAnswer::unseen(
-        &request(),
-        Resolution::Ambiguous,
-        &settings(),
-        7,
-    ));
+    if resolution == Resolution::Pending {
+        return raw(&HopAnswer::pending(&request(), &settings(), 7));
+    }
+    let draft = seen(7);
     let edit = Edit {
         resolution: Some(resolution),
         party: (resolution.names() == Names::Always).then(north),
@@ -76,8 +82,10 @@ fn each_of_the_seventeen_is_made_written_and_read_back() {
         if names {
             assert_eq!(json[named]["portal_id"], "NO-01");
         }
-        assert_eq!(json["produced_by"], "human");
-        assert_eq!(json["approved_by"], "traceback desk");
+        if r != Resolution::Pending {
+            assert_eq!(json["produced_by"], "human");
+            assert_eq!(json["approved_by"], "traceback desk");
+        }
         assert_eq!(json["provider"]["portal_id"], "EV-01");
         assert_eq!(
             (&json["case_id"], &json["config_version"]),
@@ -139,12 +147,7 @@ fn what_the_matcher_writes_reads_back_octet_by_octet() {
 
 #[test]
 fn an_edit_that_contradicts_itself_is_refused() {
-    let draft = raw(&HopAnswer::unseen(
-        &request(),
-        Resolution::Ambiguous,
-        &settings(),
-        1,
-    ));
+    let draft = seen(1);
     let edit = |resolution, party, comment: Option<&str>| {
         let edit = Edit {
             resolution: Some(resolution),
@@ -167,6 +170,14 @@ fn an_edit_that_contradicts_itself_is_refused() {
         edit(Refused, None, Some(" ")),
         Err(EditError::NoComment(Refused))
     );
+    assert_eq!(edit(Pending, None, None), Err(EditError::Receipt));
+    let mut blind = draft.clone();
+    blind.evidence = Some(serde_json::json!({"windows": [{"coverage": 0.99}]}));
+    let not_found = Edit {
+        resolution: Some(NotFound),
+        ..Edit::default()
+    };
+    assert_eq!(blind.edited(&not_found, "desk"), Err(EditError::NotSeen));
     let long = "x".repeat(raw::MAX_COMMENT + 1);
     assert_eq!(
         edit(NotFound, None, Some(&long)),
@@ -185,7 +196,7 @@ fn evidence_never_vouches_for_what_a_person_put_in_its_place() {
     ));
     draft.upstream = Some(north());
     draft.evidence = Some(
-        serde_json::json!({"class": "E1", "posterior": 0.999, "leg": {"at": "2026-11-24T09:30:07Z", "clock_error_ms": 50.0}, "windows": []}),
+        serde_json::json!({"class": "E1", "posterior": 0.999, "leg": {"at": "2026-11-24T09:30:07Z", "clock_error_ms": 50.0}, "windows": [{"coverage": 1.0}]}),
     );
     assert_eq!(draft.leg(), Some((crate::traceback::sample::T0, 0.05)));
     let words = Edit {
@@ -206,7 +217,10 @@ fn evidence_never_vouches_for_what_a_person_put_in_its_place() {
         other.upstream.as_ref().unwrap().portal_id.as_deref(),
         Some("SO-01")
     );
-    assert_eq!(other.evidence, Some(serde_json::json!({"windows": []})));
+    assert_eq!(
+        other.evidence,
+        Some(serde_json::json!({"windows": [{"coverage": 1.0}]}))
+    );
     assert_eq!(other.leg(), None);
     let gone = Edit {
         resolution: Some(Resolution::NotFound),

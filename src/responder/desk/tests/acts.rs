@@ -84,7 +84,12 @@ fn every_reason_to_hold_an_answer_holds_it() {
         &of(UpstreamDomestic, Some("north"), NeedsPerson),
         "not certain",
     );
-    review(auto, &nothing, &of(UpstreamDomestic, None, Auto), "");
+    review(
+        auto,
+        &nothing,
+        &of(UpstreamDomestic, None, Auto),
+        "not known by an id",
+    );
     review(auto, &nothing, &of(NotFound, None, Auto), "not automatic");
     review(
         auto,

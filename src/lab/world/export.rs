@@ -1,0 +1,1 @@
+//! One world on disk.
