@@ -427,9 +427,16 @@ impl Party {
 
 /// UUIDv5 (RFC 9562 §5.5) of an answer.
 pub fn answer_id(request_id: &str, revision: u32) -> String {
+    url_uuid(&format!(
+        "https://tracehop.example/hop-answer/{revision}/{request_id}"
+    ))
+}
+
+/// UUIDv5 (RFC 9562 §5.5) of a URL.
+pub fn url_uuid(url: &str) -> String {
     let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(&NAMESPACE);
-    hash.update(format!("https://tracehop.example/hop-answer/{revision}/{request_id}").as_bytes());
+    hash.update(url.as_bytes());
     let mut id = [0u8; 16];
     for (o, b) in id.iter_mut().zip(hash.finish().as_ref()) {
         *o = *b;

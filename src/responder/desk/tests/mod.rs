@@ -23,12 +23,12 @@ use crate::traceback::deadline::DeadlineRule;
 use crate::traceback::request::Insufficient;
 
 /// A Tuesday, 10:00 in New York.
-pub(super) const NOW: Timestamp = Timestamp::from_secs(1_772_550_000);
+pub(in crate::responder) const NOW: Timestamp = Timestamp::from_secs(1_772_550_000);
 
 /// PKCS#8 of RFC 8410 §10.3, without its attributes: no secret.
 pub(super) const KEY: &[u8] = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
 
-pub(super) fn portal(name: &str, mode: Mode) -> PortalSettings {
+pub(in crate::responder) fn portal(name: &str, mode: Mode) -> PortalSettings {
     PortalSettings {
         name: name.into(),
         mode,
@@ -52,7 +52,7 @@ pub(super) fn settings(mode: Mode) -> DeskSettings {
     }
 }
 
-pub(super) fn signer() -> Option<Arc<Signer>> {
+pub(in crate::responder) fn signer() -> Option<Arc<Signer>> {
     Some(Arc::new(Signer::load(KEY).unwrap()))
 }
 
