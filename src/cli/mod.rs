@@ -60,6 +60,7 @@ enum Command {
     Answer(answer::Answer),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
     Inbox(inbox::Inbox),
     Coverage(coverage::Show),
     Campaigns(campaigns::Show),
