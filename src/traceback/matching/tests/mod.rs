@@ -274,7 +274,7 @@ fn a_call_too_far_off_is_more_likely_another_one_whose_own_record_is_lost() {
     c.request.call.answered = Some(true);
     c.request.call.duration_s = Some(12.3);
     c.certain();
-    let mut c = at(2);
+    let mut c = at(12);
     c.request.call.answered = Some(true);
     c.request.call.duration_s = Some(95.0);
     c.refused(Condition::NullTooLikely);
