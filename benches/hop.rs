@@ -1,10 +1,10 @@
 //! What one hop question costs on a large store: the look-ups and the match, from the request to the answer.
 //!
-//! `cargo bench --bench hop -- FOLDER RECORDS QUESTIONS` (for instance `/var/tmp/hop 100000000 1000`)
+//! `cargo bench --bench hop -- FOLDER RECORDS QUESTIONS [--warm]` (for instance `/var/tmp/hop 100000000 1000`)
 //!
 //! FOLDER is made and filled where it does not exist, and kept: 1,000 calls a second with two legs each, to and from eight million numbers, a tenth of the calls
 //! tried again through another upstream after a failure. Then questions about calls chosen by chance, first with the system's file cache dropped before each
-//! (as root; else they are said to be warm), then again. Each answer is held against who really handed the call over.
+//! (as root; else they are said to be warm), then again; with `--warm` the file cache is left alone. The very first question, for which no footer is at hand yet, is shown apart. Each answer is held against who really handed the call over.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,8 @@ const UPSTREAMS: u64 = 40;
 const DOWNSTREAMS: u64 = 15;
 
 fn main() {
-    let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
+    let left_warm = std::env::args().any(|a| a == "--warm");
+    let mut args = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
     let folder = args.next().unwrap_or_else(|| {
         println!("no folder: a million records in a temporary one");
         let dir = std::env::temp_dir().join(format!("hop-{}", std::process::id()));
@@ -51,12 +52,9 @@ fn main() {
     let peers = neighbours();
     let settings = TracebackSettings::default();
     let now = Timestamp::from_secs(START + (calls / CALLS_PER_SECOND) as i64 + 86_400);
-    let cold = drop_cache();
-    let name = if cold {
-        "cold"
-    } else {
-        "warm (no right to drop the cache)"
-    };
+    let cold = !left_warm && drop_cache();
+    let name = if cold { "cold" } else { "warm" };
+    let mut first = true;
     for name in [name, "again, warm"] {
         let mut rng = Rng(7);
         let mut times = Vec::new();
@@ -71,6 +69,13 @@ fn main() {
             let start = Instant::now();
             let answered = responder::answer(&request, &store, &peers, &settings, now).unwrap();
             times.push(start.elapsed());
+            if first {
+                println!(
+                    "{records} records, {name}, the first question after a start: {:.2?}",
+                    start.elapsed()
+                );
+                first = false;
+            }
             if answered.explanation.automatic {
                 automatic += 1;
                 let upstream = answered.peer.as_deref().unwrap_or_default();
@@ -87,6 +92,13 @@ fn main() {
             at(1.0)
         );
     }
+    println!("memory at the end: {}", resident());
+}
+
+fn resident() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    line.unwrap_or("?").trim().to_owned()
 }
 
 /// A tenth of the calls has a third record: the attempt that failed.

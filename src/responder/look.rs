@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::base::Timestamp;
 use crate::call::record::{Coverage, Direction, StoredCall};
 use crate::number::Tn;
-use crate::store::{Store, StoreError};
+use crate::store::{Bounded, Store, StoreError};
 use crate::traceback::background::{Counted, Unread};
 use crate::traceback::candidate;
 use crate::traceback::request::{HopRequest, TracedCall};
@@ -144,12 +144,14 @@ impl Look<'_> {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<bool, StoreError> {
-        let fits = self.fits(self.store.count_by_called(called, from, until)?);
-        if fits {
-            let records = self.store.by_called(called, from, until)?;
-            self.add(records);
+        let room = self.room();
+        match self.store.by_called_up_to(called, from, until, room)? {
+            Bounded::All(records) => {
+                self.add(records);
+                Ok(true)
+            }
+            Bounded::TooMany(_) => Ok(false),
         }
-        Ok(fits)
     }
 
     /// Reads calls from a number: the other halves of calls whose called number was changed by us or before us.
@@ -160,15 +162,13 @@ impl Look<'_> {
         until: Timestamp,
         what: &str,
     ) -> Result<(), StoreError> {
-        let count = self.store.count_by_calling(calling, from, until)?;
-        if self.fits(count) {
-            let records = self.store.by_calling(calling, from, until)?;
-            self.add(records);
-        } else {
+        let room = self.room();
+        match self.store.by_calling_up_to(calling, from, until, room)? {
+            Bounded::All(records) => self.add(records),
             // No loss of certainty: an egress leg whose ingress leg is not read stays alone, and is never answered from.
-            self.seen.notes.push(format!(
+            Bounded::TooMany(count) => self.seen.notes.push(format!(
                 "{what}: {count} records of the calling number, more than are read at once"
-            ));
+            )),
         }
         Ok(())
     }
@@ -198,9 +198,10 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn fits(&self, count: u64) -> bool {
+    /// How many records may still be read.
+    fn room(&self) -> u64 {
         let read = u64::try_from(self.seen.records.len()).unwrap_or(u64::MAX);
-        read.saturating_add(count) <= MAX_RECORDS
+        MAX_RECORDS.saturating_sub(read)
     }
 
     fn add(&mut self, records: Vec<StoredCall>) {

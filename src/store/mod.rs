@@ -84,11 +84,48 @@ pub trait Store {
         Ok(u64::try_from(calls.len()).unwrap_or(u64::MAX))
     }
 
+    /// Attempts by [`Store::by_called`] if there are no more than `most`, else how many: one pass where a store can.
+    fn by_called_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        match self.count_by_called(number, from, until)? {
+            count if count > most => Ok(Bounded::TooMany(count)),
+            _ => self.by_called(number, from, until).map(Bounded::All),
+        }
+    }
+
+    /// Attempts by [`Store::by_calling`] if there are no more than `most`, else how many.
+    fn by_calling_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        match self.count_by_calling(number, from, until)? {
+            count if count > most => Ok(Bounded::TooMany(count)),
+            _ => self.by_calling(number, from, until).map(Bounded::All),
+        }
+    }
+
     /// Coverage rows that touch the window, by sensor, then time.
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError>;
 
     /// Before this point everything has been deleted by retention; `None` if nothing ever was.
     fn forgotten_before(&self) -> Option<Timestamp>;
+}
+
+/// What a look-up with a limit gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bounded {
+    /// All that there are.
+    All(Vec<StoredCall>),
+    /// So many: more than the limit.
+    TooMany(u64),
 }
 
 /// Why the store could not do what it was asked.

@@ -17,6 +17,7 @@
 //! - [`answer`]: the decision as the portal gets it
 //! - [`deadline`]: when it is due
 //! - [`audit`]: the tree over the audit log
+//! - [`path`]: the answers of a trace, put together and checked
 //! - [`explain`]: the decision as an engineer gets it
 
 pub mod answer;
@@ -29,6 +30,7 @@ pub mod coverage;
 pub mod deadline;
 pub mod explain;
 pub mod matching;
+pub mod path;
 pub mod request;
 pub mod score;
 pub mod window;
@@ -38,7 +40,7 @@ pub(crate) mod sample;
 
 use std::sync::Arc;
 
-use answer::Resolution;
+use answer::{Provider, Resolution};
 
 /// Version of the matcher: rises with every change that can change an answer, and stands in every answer.
 pub const MATCHER_VERSION: &str = "2.0";
@@ -85,6 +87,8 @@ pub struct TracebackSettings {
     /// Resolutions that may leave without a person. By default only [`Resolution::UpstreamDomestic`]: customers, foreign
     /// entry and refusals are a person's business until the operator says otherwise.
     pub automatic: Vec<Resolution>,
+    /// Who we are, as answers say it.
+    pub provider: Option<Provider>,
     /// Ids under which portals know ourselves. A request that names one of them as its downstream asks about calls that ended here.
     pub own_ids: Vec<Arc<str>>,
     /// Sensors that must have been looking. A sensor that the coverage rows show is expected in any case.
@@ -105,6 +109,7 @@ impl Default for TracebackSettings {
             profile: Profile::Normal,
             threshold: Profile::Normal.threshold(),
             automatic: vec![Resolution::UpstreamDomestic],
+            provider: None,
             own_ids: Vec::new(),
             sensors: Vec::new(),
             clock_peer_s: clock::CLOCK_PEER_S,

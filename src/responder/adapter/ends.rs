@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::file_drop::{FileInlet, FileOutlet};
+use super::http_json::{HttpInlet, HttpOutlet};
+use super::mailbox::{MailInlet, MailOutlet};
 use super::reference::{ReferenceInlet, ReferenceOutlet};
 use super::{AdapterSettings, Arrival, Inlet, Outlet, Trouble};
 use crate::responder::case::{Delivered, Parcel};
@@ -40,6 +43,9 @@ macro_rules! ends {
 
 ends! {
     Reference ReferenceInlet, ReferenceOutlet;
+    HttpJson HttpInlet, HttpOutlet;
+    FileDrop FileInlet, FileOutlet;
+    Mailbox MailInlet, MailOutlet;
 }
 
 impl AdapterSettings {
@@ -58,6 +64,18 @@ impl AdapterSettings {
                     Some(AnyOutlet::Reference(ends.1)),
                 )
             }
+            Self::HttpJson(c) => (
+                Some(AnyInlet::HttpJson(HttpInlet::new(c.settings.clone())?)),
+                Some(AnyOutlet::HttpJson(HttpOutlet::new(c.settings.clone())?)),
+            ),
+            Self::FileDrop(c) => (
+                Some(AnyInlet::FileDrop(FileInlet::new(c.settings.clone()))),
+                Some(AnyOutlet::FileDrop(FileOutlet::new(c.settings.clone()))),
+            ),
+            Self::Mailbox(c) => (
+                Some(AnyInlet::Mailbox(MailInlet::new(c.settings.clone()))),
+                Some(AnyOutlet::Mailbox(MailOutlet::new(c.settings.clone()))),
+            ),
         })
     }
 
@@ -65,6 +83,12 @@ impl AdapterSettings {
     pub fn folders(&self) -> Vec<PathBuf> {
         match self {
             Self::PushOnly | Self::Reference(_) => Vec::new(),
+            Self::HttpJson(c) => vec![c.settings.failed.clone()],
+            Self::FileDrop(c) => vec![c.settings.folder.clone()],
+            Self::Mailbox(c) => {
+                let s = &c.settings;
+                vec![s.maildir.clone(), s.failed.clone(), s.out.clone()]
+            }
         }
     }
 }

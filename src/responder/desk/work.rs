@@ -11,7 +11,7 @@ use super::machine::{self, Event, Step};
 use super::{DeskError, DeskSettings};
 use crate::base::Timestamp;
 use crate::responder::audit::{self, Entry};
-use crate::responder::case::{Mode, RequestKey, RequestState, Who};
+use crate::responder::case::{Mode, RequestKey, RequestState, Way, Who};
 use crate::responder::settings::PortalSettings;
 use crate::responder::sign::Signer;
 use crate::traceback::deadline::{Deadline, RuleClock};
@@ -125,9 +125,11 @@ pub(super) struct Row {
     pub turns: i64,
     pub reminders: u32,
     pub disputed: bool,
+    /// How it came, as it stands now.
+    pub way: Way,
 }
 
-const ROW: &str = "SELECT portal, id, case_id, sha256, state, deadline, gives_up, alarms, turns, reminders, disputed FROM request";
+const ROW: &str = "SELECT portal, id, case_id, sha256, state, deadline, gives_up, alarms, turns, reminders, disputed, way FROM request";
 
 impl Row {
     fn read(row: &SqlRow<'_>) -> rusqlite::Result<Self> {
@@ -142,6 +144,7 @@ impl Row {
             turns: row.get(8)?,
             reminders: row.get(9)?,
             disputed: row.get(10)?,
+            way: label(row, 11, Way::from_label)?,
         })
     }
 }

@@ -8,10 +8,11 @@
 //!
 //! Comes in: a [`World`], what answers are made by; the reader of the daemon's own store, wherever it is at the moment. Nothing here holds up capture: the store
 //! is only read, and the database is the desk's own. A task that panics is counted and begins anew; a thread that ends is for the daemon to notice.
-//! A reload takes all of a new world or nothing of it. At the end inlets stop first, then look-ups, then outlets, the API last.
+//! A reload takes all of a new world or nothing of it. At the end inlets stop first, then look-ups, then outlets; the API, a thread of its own, goes on until after that.
 //!
-//! - [`world`]: what answers are made by · `worker`: look-ups · `portal`: inlets and outlets · `minder`: what time brings · [`view`]: what is shown
+//! - [`world`]: what answers are made by · `worker`: look-ups · `portal`: inlets and outlets · `minder`: what time brings · `backend`: what the API asks · [`view`]: what is shown
 
+mod backend;
 mod minder;
 mod portal;
 pub mod view;
@@ -67,6 +68,7 @@ pub enum ServiceError {
 pub struct Bell {
     work: Notify,
     out: Notify,
+    moved: watch::Sender<u64>,
 }
 
 impl Bell {
@@ -75,9 +77,15 @@ impl Bell {
         self.work.notify_one();
     }
 
-    /// Something may leave.
+    /// Requests moved: something may leave, and who waits for an answer looks again.
     pub fn ring_out(&self) {
+        self.moved.send_modify(|n| *n = n.wrapping_add(1));
         self.out.notify_waiters();
+    }
+
+    /// Changes whenever requests moved.
+    pub fn moved(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
     }
 }
 
@@ -124,7 +132,7 @@ impl Shared {
 /// A running responder.
 #[derive(Debug)]
 pub struct Running {
-    view: ServiceView,
+    shared: Shared,
     orders: mpsc::UnboundedSender<Order>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
@@ -136,11 +144,6 @@ struct Order {
     taken: oneshot::Sender<Result<(), ServiceError>>,
 }
 
-/// What serves the API on our runtime, until it is told to stop.
-pub type Api = Box<
-    dyn FnOnce(Shared, watch::Receiver<bool>) -> std::pin::Pin<Box<dyn Future<Output = ()>>> + Send,
->;
-
 impl Running {
     /// Opens the desk and starts. Everything that can be wrong with what the operator wrote is found here.
     ///
@@ -150,20 +153,18 @@ impl Running {
     pub fn start(
         world: World,
         reader: CurrentReader,
-        api: Option<Api>,
         now: fn() -> Timestamp,
     ) -> Result<Self, ServiceError> {
         world.check()?;
         let settings = &world.settings;
-        let signer = world.desk_signer();
+        let signer = world.signer.clone();
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer)?;
-        let view = ServiceView::default();
         let shared = Shared {
             desk: Arc::new(desk),
             world: Arc::new(ArcSwap::from_pointee(world)),
             reader,
             bell: Arc::default(),
-            view: view.clone(),
+            view: ServiceView::default(),
             now,
         };
         let runtime = runtime::Builder::new_current_thread()
@@ -172,11 +173,12 @@ impl Running {
             .build()?;
         let (orders, given) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
+        let inside = shared.clone();
         let thread = thread::Builder::new()
             .name("responder".to_owned())
-            .spawn(move || turn(&runtime, shared, api, given, stopped))?;
+            .spawn(move || turn(&runtime, inside, given, stopped))?;
         Ok(Self {
-            view,
+            shared,
             orders,
             stop,
             thread,
@@ -185,7 +187,12 @@ impl Running {
 
     /// What it shows.
     pub fn view(&self) -> ServiceView {
-        self.view.clone()
+        self.shared.view.clone()
+    }
+
+    /// What the API shares with it.
+    pub fn shared(&self) -> Shared {
+        self.shared.clone()
     }
 
     /// Whether its thread still turns.
@@ -226,22 +233,18 @@ impl Running {
 fn turn(
     runtime: &Runtime,
     shared: Shared,
-    api: Option<Api>,
     orders: mpsc::UnboundedReceiver<Order>,
     stopped: watch::Receiver<bool>,
 ) {
     let local = LocalSet::new();
-    local.block_on(runtime, run(shared, api, orders, stopped));
+    local.block_on(runtime, run(shared, orders, stopped));
 }
 
 async fn run(
     shared: Shared,
-    api: Option<Api>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let (stop_api, api_stopped) = watch::channel(false);
-    let api = api.map(|api| spawn_local(api(shared.clone(), api_stopped)));
     let (stop_work, work_stopped) = watch::channel(false);
     let worker = keep(&shared, "worker", work_stopped.clone(), {
         let (shared, stopped) = (shared.clone(), work_stopped.clone());
@@ -283,16 +286,12 @@ async fn run(
     for portal in std::mem::take(&mut portals).into_values() {
         portal.stop().await;
     }
-    let _ = stop_api.send(true);
-    if let Some(api) = api {
-        let _ = timeout(PATIENCE, api).await;
-    }
 }
 
 /// A new world, where the desk can work by it.
 async fn take(shared: &Shared, world: World) -> Result<(), ServiceError> {
     let settings = DeskSettings::from(&world.settings);
-    let signer = world.desk_signer();
+    let signer = world.signer.clone();
     shared
         .at_desk(move |desk, _| desk.reload(settings, signer))
         .await?;

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use crate::base::Timestamp;
 use crate::responder::desk::Figures;
 use crate::responder::settings::PortalSettings;
+use crate::web::Check;
 
 /// Upper ends of the buckets of look-up times, in milliseconds: 50 is what one hop may take.
 pub const LOOKUP_MS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 250, 1_000, 5_000];
@@ -18,7 +19,7 @@ pub const LOOKUP_MS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 250, 1_000, 5_000];
 pub const UNREACHED: Duration = Duration::from_secs(300);
 
 /// What lies in the outbox longer than this is stuck, in seconds: tries are a quarter of an hour apart at most.
-pub const STUCK_S: u64 = 3_600;
+pub const STUCK_S: i64 = 3_600;
 
 /// What is shown. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +106,34 @@ impl ServiceView {
             sum: Duration::from_micros(read(&self.0.micros)),
             failed: read(&self.0.failed),
         }
+    }
+
+    /// Whether what leaves, leaves: for health.
+    pub fn checks(&self, now: Timestamp) -> Vec<Check> {
+        let mut checks: Vec<Check> = Vec::new();
+        for portal in self.portals() {
+            let name = format!("portal {}", portal.name);
+            checks.push(match portal.trouble {
+                Some((since, why)) if since >= UNREACHED => {
+                    Check::bad(name, format!("for {} s: {why}", since.as_secs()))
+                }
+                Some((_, why)) => Check::good(name, format!("tried again: {why}")),
+                None => Check::good(name, "no trouble"),
+            });
+        }
+        let figures = self.figures();
+        let age = figures
+            .oldest
+            .map(|at| now.secs().saturating_sub(at.secs()));
+        checks.push(match age {
+            Some(age) if age >= STUCK_S => {
+                let waits = format!("the oldest has waited for {age} s");
+                Check::bad("outbox", waits)
+            }
+            _ if figures.halted => Check::good("outbox", "stopped by a person"),
+            _ => Check::good("outbox", "nothing is stuck"),
+        });
+        checks
     }
 
     /// Panics that were caught.

@@ -76,11 +76,14 @@ fn look(shared: &Shared, mut reader: StoreReader, one: &Waiting) {
         match answered {
             Ok(Ok(answered)) => {
                 let now = (shared.now)();
-                let filed = shared.desk.matched(key, &answered, now);
-                if let Err(e) = filed {
-                    file_failed(shared, one, &e);
+                match shared.desk.matched(key, &answered, now) {
+                    Ok(_) => return,
+                    Err(e) if tries >= TRIES => return file_failed(shared, one, &e),
+                    Err(e) => {
+                        tracing::debug!(request = %key, "not filed, tried again: {e}");
+                        std::thread::sleep(PAUSE);
+                    }
                 }
-                return;
             }
             Ok(Err(e)) if tries < TRIES => {
                 tracing::debug!(request = %key, "not looked up, tried again: {e}");
@@ -110,11 +113,14 @@ fn file_failed(shared: &Shared, one: &Waiting, why: &DeskError) {
 
 fn answer(shared: &Shared, reader: &StoreReader, one: &Waiting) -> Result<Answered, StoreError> {
     let world = shared.world.load_full();
+    let settings = world.traceback_for(&one.key.portal);
     let request = match HopRequest::parse(&one.octets, &world.plan) {
         Ok(request) => request,
-        Err(refused) => return Ok(responder::insufficient(&refused)),
+        Err(refused) => {
+            let version = world.peers.version;
+            return Ok(responder::insufficient(&refused, &settings, version));
+        }
     };
-    let settings = world.traceback_for(&one.key.portal);
     let begun = Instant::now();
     let answered = responder::answer(&request, reader, &world.peers, &settings, (shared.now)());
     shared.view.looked_up(begun.elapsed());

@@ -3,14 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::call::peer::PeerTable;
 use crate::number::NumberPlan;
 use crate::responder::adapter::Trouble;
-use crate::responder::desk::Sign;
 use crate::responder::settings::{PortalSettings, ResponderSettings};
-use crate::responder::sign::{Kind, SignError, Signer};
+use crate::responder::sign::{SignError, Signer};
 use crate::traceback::TracebackSettings;
 
 /// What answers are made by.
@@ -100,27 +97,5 @@ impl World {
                 .unwrap_or_default(),
             ..self.traceback.clone()
         }
-    }
-
-    /// The key as the desk uses it.
-    pub(super) fn desk_signer(&self) -> Option<Arc<dyn Sign>> {
-        let signer = self.signer.clone()?;
-        Some(Arc::new(DeskSigner(signer)))
-    }
-}
-
-/// The desk's hand.
-#[derive(Debug)]
-struct DeskSigner(Arc<Signer>);
-
-impl Sign for DeskSigner {
-    fn sign(&self, body: &Value) -> Result<Vec<u8>, String> {
-        // Every answer says to which request.
-        let kind = match body.get("request_sha256") {
-            Some(_) => Kind::Answer,
-            None => Kind::Report,
-        };
-        let signed = self.0.sign_value(kind, body).map_err(|e| e.to_string())?;
-        Ok(signed.json)
     }
 }

@@ -86,7 +86,15 @@ pub(super) fn find(
     let (from, until) = (second(from), second(until));
     let mut found = Rows::default();
     for group in 0..index.groups() {
-        if index.rows::<bool>(group, "alias", &[0])? != [Some(alias)] {
+        let says = match index.only(group, "alias") {
+            Some(only) => Some(only),
+            None => index
+                .rows(group, "alias", &[0])?
+                .into_iter()
+                .flatten()
+                .next(),
+        };
+        if says != Some(alias) {
             continue;
         }
         let pages = index.pages(group, "number")?;

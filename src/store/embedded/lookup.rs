@@ -2,16 +2,21 @@
 //!
 //! A look-up takes the lock only to scan memory and to note which files there are, so it holds up an append for a millisecond at
 //! most; it reads files without it. If a seal or retention changed what there is meanwhile, it starts over.
+//!
+//! - `cache`: footers and files kept open · `spread`: segments side by side · `scan`: every record of a window
 
+mod cache;
 mod scan;
+mod spread;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
 
+use self::cache::{Cache, Name};
 use super::campaigns;
 use super::codec::{BeginRow, Digits, EndFacts};
 use super::layout::{self, Ends, Segment};
@@ -23,7 +28,7 @@ use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
-use crate::store::{Store, StoreError};
+use crate::store::{Bounded, Store, StoreError};
 
 /// How often a look-up starts over. A seal comes every few seconds at most, a look-up takes milliseconds.
 const ATTEMPTS: usize = 5;
@@ -66,7 +71,7 @@ impl State {
 pub(super) struct Shared {
     pub root: PathBuf,
     state: RwLock<State>,
-    cache: Mutex<Cache>,
+    cache: Cache,
 }
 
 impl Shared {
@@ -74,10 +79,7 @@ impl Shared {
         Self {
             root: root.to_owned(),
             state: RwLock::new(state),
-            cache: Mutex::new(Cache {
-                limit: cache,
-                ..Cache::default()
-            }),
+            cache: Cache::new(root, cache),
         }
     }
 
@@ -90,58 +92,13 @@ impl Shared {
     }
 
     /// A file, opened now or kept open since.
-    fn open(&self, path: PathBuf, keys: &[&str], sum: u32) -> Result<Arc<Reader>, StoreError> {
-        let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reader) = cache().get(&path) {
-            return Ok(reader);
-        }
-        let reader = Arc::new(Reader::open(&path, keys, Some(sum))?);
-        cache().put(path, reader.clone());
-        Ok(reader)
+    fn open(&self, name: Name) -> Result<Reader, StoreError> {
+        self.cache.open(name)
     }
 
-    /// Forgets files that are kept open.
-    pub fn close_files(&self) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.open.clear();
-        cache.weight = 0;
-    }
-}
-
-/// Files kept open with their footers, the least recently used closed first.
-#[derive(Default)]
-struct Cache {
-    open: HashMap<PathBuf, (Arc<Reader>, u64)>,
-    clock: u64,
-    weight: usize,
-    limit: usize,
-}
-
-/// Files kept open at most: well below the usual limit of 1,024 descriptors.
-const OPEN_FILES: usize = 256;
-
-impl Cache {
-    fn get(&mut self, path: &Path) -> Option<Arc<Reader>> {
-        self.clock += 1;
-        let (reader, used) = self.open.get_mut(path)?;
-        *used = self.clock;
-        Some(reader.clone())
-    }
-
-    fn put(&mut self, path: PathBuf, reader: Arc<Reader>) {
-        self.weight += reader.weight();
-        if let Some((old, _)) = self.open.insert(path, (reader, self.clock)) {
-            self.weight -= old.weight();
-        }
-        while self.open.len() > 1 && (self.weight > self.limit || self.open.len() > OPEN_FILES) {
-            let oldest = self.open.iter().min_by_key(|(_, (_, used))| *used);
-            let Some(path) = oldest.map(|(path, _)| path.clone()) else {
-                return;
-            };
-            if let Some((old, _)) = self.open.remove(&path) {
-                self.weight -= old.weight();
-            }
-        }
+    /// Forgets files of hours before the given one.
+    pub fn forget_before(&self, hour: i64) {
+        self.cache.forget_before(hour);
     }
 }
 
@@ -198,6 +155,28 @@ impl StoreReader {
         Ok(campaigns::find(&self.shared.root, from, until)?.1)
     }
 
+    /// The same store with other limits of what is kept of its files.
+    #[cfg(test)]
+    pub(super) fn keeping(&self, octets: usize, files: usize) -> Self {
+        let shared = Shared {
+            root: self.shared.root.clone(),
+            state: RwLock::new(State {
+                hours: self.shared.state().hours.clone(),
+                ..State::default()
+            }),
+            cache: Cache::with_files(&self.shared.root, octets, files),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Footers kept, their octets, and open files.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize, usize) {
+        self.shared.cache.holds()
+    }
+
     /// Evidence of a record, as far as it is committed; `None` where none was kept, or not any more.
     ///
     /// # Errors
@@ -213,15 +192,40 @@ impl StoreReader {
         number: Tn,
         from: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.settled(role, number, from, until, true, |wanted, found| {
-            let mut hits = self.read(wanted, found)?;
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        // A hash may find strangers: how many there are is known only when they are read.
+        let hashed = Digits::of(&number).key() < 0;
+        let whole = if hashed { u64::MAX } else { most };
+        self.settled(role, number, from, until, whole, |wanted, found| {
+            let mut hits = match self.read(wanted, found, whole)? {
+                Ok(hits) => hits,
+                Err(count) => return Ok(Bounded::TooMany(count)),
+            };
             hits.sort_unstable_by_key(|h| (h.begin.at, h.begin.uid));
             hits.dedup_by_key(|h| h.begin.uid);
+            let count = hits.len() as u64;
+            if count > most {
+                return Ok(Bounded::TooMany(count));
+            }
             self.join(&mut hits, found)?;
-            Ok(hits)
+            Ok(Bounded::All(hits.into_iter().map(Hit::into_call).collect()))
         })
-        .map(|hits| hits.into_iter().map(Hit::into_call).collect())
+    }
+
+    /// All of them, as a [`Store`] has it.
+    fn look_up_all(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        match self.look_up(role, number, from, until, u64::MAX)? {
+            Bounded::All(calls) => Ok(calls),
+            // Not with this limit.
+            Bounded::TooMany(_) => Err(StoreError::Restless),
+        }
     }
 
     /// Counts from the index, and from the times of rows at the ends of the window.
@@ -232,28 +236,20 @@ impl StoreReader {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<u64, StoreError> {
-        // A hash may find strangers: those rows are read and compared.
-        let hashed = Digits::of(&number).key() < 0;
-        self.settled(role, number, from, until, hashed, |wanted, found| {
-            if hashed {
-                return Ok(self.read(wanted, found)?.len() as u64);
-            }
-            let mut count = found.rows;
-            for s in &found.segments {
-                count += self.rows(wanted, s)?.len();
-            }
-            Ok(count as u64)
-        })
+        match self.look_up(role, number, from, until, 0)? {
+            Bounded::All(calls) => Ok(calls.len() as u64),
+            Bounded::TooMany(count) => Ok(count),
+        }
     }
 
-    /// Runs a look-up until nothing changed under it. `whole` says whether it needs the records in memory, or only how many there are.
+    /// Runs a look-up until nothing changed under it. `whole` says up to how many records in memory it needs, not only how many there are.
     fn settled<T>(
         &self,
         role: Role,
         number: Tn,
         from: Timestamp,
         until: Timestamp,
-        whole: bool,
+        whole: u64,
         run: impl Fn(&Wanted, &mut Found) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         for _ in 0..ATTEMPTS {
@@ -277,24 +273,33 @@ impl StoreReader {
         Err(StoreError::Restless)
     }
 
-    fn read(&self, wanted: &Wanted, found: &mut Found) -> Result<Vec<Hit>, StoreError> {
+    /// The records, or how many there are where they are more than `most`.
+    fn read(
+        &self,
+        wanted: &Wanted,
+        found: &mut Found,
+        most: u64,
+    ) -> Result<Result<Vec<Hit>, u64>, StoreError> {
+        let rows = spread::each(&found.segments, |s| self.rows(wanted, s))?;
+        let count = found.rows + rows.iter().map(Vec::len).sum::<usize>();
+        if count as u64 > most {
+            return Ok(Err(count as u64));
+        }
         let mut hits = std::mem::take(&mut found.hits);
-        for s in &found.segments {
-            let rows = self.rows(wanted, s)?;
-            if rows.is_empty() {
-                continue;
-            }
-            let file = self
-                .shared
-                .open(s.parquet(&self.shared.root), &segment::KEYS, s.sum)?;
-            let read = segment::read_rows(&file, &rows)?;
+        let segments = found.segments.iter().zip(rows);
+        let wanted_rows: Vec<_> = segments.filter(|(_, rows)| !rows.is_empty()).collect();
+        let read = spread::each(&wanted_rows, |(s, rows)| {
+            let file = self.shared.open(Name::Segment(**s))?;
+            segment::read_rows(&file, rows)
+        })?;
+        for ((s, _), read) in wanted_rows.iter().zip(read) {
             hits.extend(read.into_iter().map(|(begin, end)| Hit {
                 begin,
                 end: end.map(|e| (s.seq, e)),
             }));
         }
         hits.retain(|h| wanted.matches(&h.begin));
-        Ok(hits)
+        Ok(Ok(hits))
     }
 
     /// Rows of a segment that the key finds, their time checked.
@@ -306,8 +311,7 @@ impl StoreReader {
             until,
             ..
         } = *wanted;
-        let root = &self.shared.root;
-        let index = self.shared.open(s.index(root), &index::KEYS, s.index_sum)?;
+        let index = self.shared.open(Name::Index(*s))?;
         let index::Rows { inside, edge } =
             index::find(&index, role == Role::Called, key, from, until)?;
         let mut rows = inside;
@@ -315,7 +319,7 @@ impl StoreReader {
         if edge.is_empty() && !exact {
             return Ok(rows);
         }
-        let file = self.shared.open(s.parquet(root), &segment::KEYS, s.sum)?;
+        let file = self.shared.open(Name::Segment(*s))?;
         if !edge.is_empty() {
             let times = file.rows::<i64>(0, "begun_at", &edge)?;
             let held = edge.into_iter().zip(times);
@@ -357,9 +361,7 @@ impl StoreReader {
                 if uids.is_empty() {
                     continue;
                 }
-                let reader =
-                    self.shared
-                        .open(file.path(&self.shared.root), &ends::KEYS, file.sum)?;
+                let reader = self.shared.open(Name::Ends(*file))?;
                 for end in ends::find(&reader, uids)? {
                     offer(file.seq, end);
                 }
@@ -389,7 +391,7 @@ impl StoreReader {
 /// What was there when a look-up began.
 struct Found {
     generation: u64,
-    /// Records in memory, if they were asked for whole.
+    /// Records in memory, if they were asked for whole and are not too many.
     hits: Vec<Hit>,
     /// How many records there are in memory.
     rows: usize,
@@ -398,7 +400,8 @@ struct Found {
 }
 
 impl Found {
-    fn of(state: &State, wanted: &Wanted, whole: bool) -> Self {
+    /// Records in memory are taken whole if there are no more than `whole`.
+    fn of(state: &State, wanted: &Wanted, whole: u64) -> Self {
         let mut found = Self {
             generation: state.generation,
             hits: Vec::new(),
@@ -412,7 +415,8 @@ impl Found {
         for table in state.tables() {
             let rows = table.find(wanted.role, wanted.key, wanted.from, wanted.until);
             found.rows += rows.len();
-            if !whole {
+            if found.rows as u64 > whole {
+                found.hits = Vec::new();
                 continue;
             }
             found.hits.extend(rows.into_iter().filter_map(|row| {
@@ -470,7 +474,17 @@ impl Store for StoreReader {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<StoredCall>, StoreError> {
-        self.look_up(Role::Called, number, from, until)
+        self.look_up_all(Role::Called, number, from, until)
+    }
+
+    fn by_called_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.look_up(Role::Called, number, from, until, most)
     }
 
     fn by_calling(
@@ -479,7 +493,17 @@ impl Store for StoreReader {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<StoredCall>, StoreError> {
-        self.look_up(Role::Calling, number, from, until)
+        self.look_up_all(Role::Calling, number, from, until)
+    }
+
+    fn by_calling_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.look_up(Role::Calling, number, from, until, most)
     }
 
     fn count_by_called(

@@ -69,7 +69,7 @@ use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
-use crate::store::{Store, StoreError};
+use crate::store::{Bounded, Store, StoreError};
 
 /// A log that has grown this long is sealed however few records it holds: many second halves for the same calls.
 const LOG_TARGET: u64 = log::MAX_LOG / 4;
@@ -542,6 +542,26 @@ impl Store for EmbeddedStore {
         until: Timestamp,
     ) -> Result<u64, StoreError> {
         self.reader.count_by_calling(number, from, until)
+    }
+
+    fn by_called_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.reader.by_called_up_to(number, from, until, most)
+    }
+
+    fn by_calling_up_to(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.reader.by_calling_up_to(number, from, until, most)
     }
 
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {

@@ -61,7 +61,7 @@ impl EmbeddedStore {
             let kept = state.hours.split_off(&first_kept);
             std::mem::replace(&mut state.hours, kept)
         };
-        self.reader.shared.close_files();
+        self.reader.shared.forget_before(first_kept);
         for (hour, files) in gone {
             let dir = layout::hour_dir(&root, hour);
             std::fs::remove_dir_all(&dir).map_err(|e| StoreError::io(&dir, e))?;

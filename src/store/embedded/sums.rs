@@ -9,8 +9,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result as ParquetResult};
@@ -102,9 +101,12 @@ impl Write for Summing {
 
 /// A file read by position, so that several threads may share it.
 pub(super) struct Source {
-    file: File,
+    file: Arc<File>,
     length: u64,
-    sums: OnceLock<Sums>,
+    /// None while the footer is read, from which they come.
+    sums: Option<Arc<Sums>>,
+    /// The blocks read last: columns that hold little share one.
+    last: Mutex<Option<(u64, Bytes)>>,
 }
 
 /// Checksums of the pages of a file.
@@ -115,6 +117,11 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Octets that they take.
+    pub fn weight(&self) -> usize {
+        size_of_val(&*self.blocks)
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         let (pages, sums) = text.split_once(':')?;
         let pages: u64 = pages.parse().ok()?;
@@ -130,18 +137,28 @@ impl Sums {
 }
 
 impl Source {
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+    /// A file whose footer is to be read.
+    pub fn unchecked(file: Arc<File>) -> io::Result<Self> {
+        Self::new(file, None)
+    }
+
+    /// A file whose pages are checked.
+    pub fn checked(file: Arc<File>, sums: Arc<Sums>) -> io::Result<Self> {
+        Self::new(file, Some(sums))
+    }
+
+    fn new(file: Arc<File>, sums: Option<Arc<Sums>>) -> io::Result<Self> {
         let length = file.metadata()?.len();
         Ok(Self {
             file,
             length,
-            sums: OnceLock::new(),
+            sums,
+            last: Mutex::new(None),
         })
     }
 
-    /// From now on pages are checked by `sums`. Checks the footer, from which they come, by the sum in the file's name.
-    pub fn check(&self, sums: Sums, name: Option<u32>) -> ParquetResult<()> {
+    /// Checks the footer, from which `sums` come, by the sum in the file's name.
+    pub fn check_footer(&self, sums: &Sums, name: Option<u32>) -> ParquetResult<()> {
         let tail = self.length.checked_sub(sums.pages);
         let tail = tail.and_then(|t| usize::try_from(t).ok());
         let tail = tail.ok_or_else(|| ParquetError::General("pages past its end".to_owned()))?;
@@ -150,7 +167,6 @@ impl Source {
         {
             return Err(ParquetError::General("damaged: footer checksum".to_owned()));
         }
-        self.sums.get_or_init(|| sums);
         Ok(())
     }
 
@@ -167,6 +183,19 @@ impl Source {
         let from = first * block;
         let until = end.div_ceil(block).saturating_mul(block).min(sums.pages);
         let odd = |_| ParquetError::General("a page of impossible length".to_owned());
+        if end < start {
+            return Err(ParquetError::General(
+                "a page before its beginning".to_owned(),
+            ));
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, bytes)) = &*last
+            && let Some(skip) = start.checked_sub(*at)
+            && end - at <= bytes.len() as u64
+        {
+            let (skip, keep) = (usize::try_from(skip), usize::try_from(end - at));
+            return Ok(bytes.slice(skip.map_err(odd)?..keep.map_err(odd)?));
+        }
         let bytes = self.read(from, usize::try_from(until - from).map_err(odd)?)?;
         let expected = sums
             .blocks
@@ -179,7 +208,9 @@ impl Source {
         }
         let (skip, keep) = (start - from, end - from);
         let range = usize::try_from(skip).map_err(odd)?..usize::try_from(keep).map_err(odd)?;
-        Ok(Bytes::from(bytes).slice(range))
+        let bytes = Bytes::from(bytes);
+        *last = Some((from, bytes.clone()));
+        Ok(bytes.slice(range))
     }
 }
 
@@ -203,7 +234,7 @@ impl ChunkReader for Source {
         let end = u64::try_from(length)
             .ok()
             .and_then(|l| start.checked_add(l));
-        match (end.filter(|end| *end <= self.length), self.sums.get()) {
+        match (end.filter(|end| *end <= self.length), &self.sums) {
             (Some(end), Some(sums)) if end <= sums.pages => self.read_checked(sums, start, end),
             (Some(_), _) => Ok(self.read(start, length)?.into()),
             (None, _) => Err(ParquetError::EOF(format!(

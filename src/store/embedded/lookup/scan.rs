@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{ATTEMPTS, BeginRow, Found, Hit, StoreReader, segment};
+use super::{ATTEMPTS, BeginRow, Found, Hit, Name, StoreReader, segment};
 use crate::base::Timestamp;
 use crate::call::record::StoredCall;
 use crate::store::StoreError;
@@ -139,8 +139,7 @@ impl StoreReader {
         let mut count = hits.len();
         let mut wanted = Vec::new();
         for s in &found.segments {
-            let path = s.parquet(&self.shared.root);
-            let file = self.shared.open(path, &segment::KEYS, s.sum)?;
+            let file = self.shared.open(Name::Segment(*s))?;
             let all: Vec<usize> = (0..file.group_rows(0)).collect();
             let times = file.rows::<i64>(0, "begun_at", &all)?;
             let rows = all.into_iter().zip(times);
