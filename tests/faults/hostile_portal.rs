@@ -508,8 +508,8 @@ fn a_hundred_thousand_requests_are_each_taken_or_refused_with_a_reason() {
     let honest = Portal::new("honest", |_, _| Say::Close);
     honest.well.store(true, Ordering::Relaxed);
     let mut flood = PortalLines::pushes("flood");
-    // More than its room, so that both bounds are met.
-    flood.lines = "requests_per_minute = 2000\n".to_owned();
+    // More than its room, so that both bounds are met: a thousand a second may come.
+    flood.lines = "requests_per_minute = 60000\n".to_owned();
     let house = House::new("open_requests = 1000\n", &[flood, honest.lines()]);
     let mut daemon = house.start();
     house.is_up();

@@ -5,9 +5,11 @@
 mod hostile_portal;
 mod house;
 mod kill;
+mod refusals;
 mod web;
 
 #[path = "../traceback/calls.rs"]
 mod calls;
+#[allow(dead_code)] // the chain starts its daemons by it
 #[path = "../traceback/node.rs"]
 mod node;
