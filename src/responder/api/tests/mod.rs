@@ -55,7 +55,9 @@ impl House {
         for waiting in self.desk.received(100, now()).unwrap() {
             let answered = match self.read(&waiting.octets) {
                 Ok(request) => self.look_up(&request, now()).unwrap(),
-                Err(refused) => crate::responder::insufficient(&refused, &TracebackSettings::default(), 1),
+                Err(refused) => {
+                    crate::responder::insufficient(&refused, &TracebackSettings::default(), 1)
+                }
             };
             self.desk.matched(&waiting.key, &answered, now()).unwrap();
         }
