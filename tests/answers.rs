@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -103,7 +104,15 @@ fn a_log_that_was_changed_or_cut_off_is_found() {
     let key = lab.path("answer.pem");
     assert_eq!(code(&tracehop(&["answer", "key", "--new", &text(&key)])), 0);
     let config = lab.path("answering.toml");
-    let added = "\n[responder]\nenabled = true\nkey_file = \"answer.pem\"\n[[responder.portal]]\nname = \"portal\"\n";
+    let added = "\n[responder]\nenabled = true\nkey_file = \"answer.pem\"\nlisten = \"127.0.0.1:8443\"\n\
+        [[responder.portal]]\nname = \"portal\"\ntime_zone = \"UTC\"\nwebhook_secrets = \"portal.secrets\"\n";
+    let secrets = lab.path("portal.secrets");
+    fs::write(
+        &secrets,
+        "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n",
+    )
+    .unwrap();
+    fs::set_permissions(&secrets, PermissionsExt::from_mode(0o600)).unwrap();
     fs::write(&config, fs::read_to_string(&plain).unwrap() + added).unwrap();
     let config = text(&config);
     let verify = |further: &[&str]| {
@@ -190,7 +199,6 @@ fn a_log_that_was_changed_or_cut_off_is_found() {
 
 #[test]
 fn a_new_key_is_made_once_and_its_public_half_shown() {
-    use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("k.pem");
     let made = tracehop(&["answer", "key", "--new", &text(&file)]);

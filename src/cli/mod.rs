@@ -11,6 +11,7 @@ mod coverage;
 mod demo;
 mod flags;
 mod found;
+mod inbox;
 mod keys;
 mod lab;
 mod lab_network;
@@ -59,6 +60,8 @@ enum Command {
     Answer(answer::Answer),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Inbox(inbox::Inbox),
     Coverage(coverage::Show),
     Campaigns(campaigns::Show),
     Classify(classify::Classify),
@@ -142,6 +145,7 @@ pub fn run() -> ExitCode {
         Command::Trace(c) => c.run(),
         Command::Answer(c) => c.run(),
         Command::Audit(c) => c.run(),
+        Command::Inbox(c) => c.run(),
         Command::Coverage(c) => c.run(),
         Command::Campaigns(c) => c.run(),
         Command::Classify(c) => c.run(),

@@ -53,6 +53,20 @@ impl Process {
     }
 }
 
+/// Descriptors that the daemon asks for: as its unit file gives it.
+const FILES: u64 = 65_536;
+
+/// Lets this process have as many open files as it may, up to 65,536: usual is 1,024, and look-ups keep the files of a day open. Where the system refuses,
+/// all goes on with what there is.
+pub fn allow_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard.min(FILES)
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     cpu: u64,

@@ -13,6 +13,7 @@
 //! - [`audit`]: the log that nobody can change
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
+//! - [`report`]: campaigns that are reported unasked
 //! - [`api`]: our side over HTTP, for portals and for people of this house
 //! - [`service`]: all of it on a thread
 
@@ -22,6 +23,7 @@ pub mod audit;
 pub mod case;
 pub mod desk;
 pub mod look;
+pub mod report;
 pub mod service;
 pub mod settings;
 pub mod sign;

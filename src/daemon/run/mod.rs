@@ -42,6 +42,7 @@ use crate::findings::{Findings, tap};
 use crate::host::clock::{self, StepWatch};
 use crate::host::log::{self, LogHandle};
 use crate::host::privilege::PrivilegeError;
+use crate::host::process;
 use crate::host::supervisor;
 use crate::host::trouble::Trouble;
 use crate::responder::api::{ApiError, RunningApi};
@@ -148,6 +149,7 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     if let Some(note) = note {
         tracing::warn!("{note}");
     }
+    process::allow_files();
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let opened = Opened::open(&config)?;
     let mut daemon = Daemon::start(path, config, opened, log)?;

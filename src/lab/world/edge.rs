@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chance;
-use super::leg::{End, Leg, Step};
+use super::leg::{End, Leg};
 use super::network::{Network, PREFIX, SECOND, Writing};
 use super::profile::Figures;
 use super::sip;

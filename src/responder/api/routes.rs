@@ -94,14 +94,17 @@ pub(super) const ROUTES: &[Route] = &[
 /// All of them, behind the guard.
 pub(super) fn router(api: Arc<Api>) -> Router {
     let all = ROUTES.iter();
-    let router = all.fold(Router::new(), |r, route| {
+    let routes = all.fold(Router::new(), |r, route| {
         r.route(route.path, (route.to)(route.method))
     });
-    router
+    let routes = routes
         .fallback(|| async { Refusal::NoRoute })
         .method_not_allowed_fallback(|| async { Refusal::NoMethod })
         // The guard has read the body already, within the same bound.
         .layer(DefaultBodyLimit::max(BODY_OCTETS))
-        .layer(from_fn_with_state(api.clone(), guard))
-        .with_state(api)
+        .with_state(api.clone());
+    // Around all of it: the router itself adds a header to what has another method.
+    Router::new()
+        .fallback_service(routes)
+        .layer(from_fn_with_state(api, guard))
 }

@@ -6,11 +6,12 @@ use rusqlite::params;
 use serde_json::{Value, json};
 
 use super::machine::{self, Event, Step};
-use super::seal::{Draft, names};
+use super::seal::Draft;
 use super::work::{Done, Fault, Row, Work};
 use super::{DeskError, Filed};
 use crate::responder::Answered;
 use crate::responder::case::{Mode, RequestKey, RequestState, Way, Who};
+use crate::traceback::answer::resolution::Names;
 use crate::traceback::answer::{ProducedBy, Resolution};
 
 /// Level of zstd: explanations are JSON that repeats itself, and are read seldom.
@@ -30,7 +31,7 @@ impl Work<'_> {
             return Ok(Filed::Late);
         }
         let (to, note) = self.course(&row, answered)?;
-        let draft = Draft::of_matcher(answered);
+        let draft = Draft::of_matcher(answered)?;
         self.tx.execute_batch("SAVEPOINT filing")?;
         match self.file(&row, to, note, answered, &draft) {
             // What can't be signed waits for a person, who sees why.
@@ -131,7 +132,7 @@ impl Work<'_> {
             return review("answers of this kind are not automatic at this portal");
         }
         let party = answer.upstream.as_ref().or(answer.originator.as_ref());
-        let names_somebody = party.is_some() || names(answer.resolution).is_some();
+        let names_somebody = party.is_some() || answer.resolution.names() == Names::Always;
         match &answered.peer {
             Some(peer) if self.is_held(&row.key.portal, peer)? => {
                 review("answers about this neighbour are held since one was disputed")

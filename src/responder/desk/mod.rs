@@ -30,7 +30,7 @@ mod seal;
 mod sweep;
 mod take;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod word;
 mod work;
 
@@ -216,6 +216,15 @@ impl Desk {
         now: Timestamp,
     ) -> Result<Posted> {
         self.write(now, |w| w.post_report(portal, campaign, key, body))
+    }
+
+    /// Reports of a campaign that were posted: key and time.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn reported(&self, portal: &str, campaign: &str) -> Result<Vec<(Box<str>, Timestamp)>> {
+        self.read(Timestamp::MIN, |w| w.reported(portal, campaign))
     }
 
     /// Deadlines of which 50, 75, 90 or 100 % have run; each once.

@@ -18,6 +18,9 @@ const ALARMS: u64 = 6;
 /// How often what is over is put away, in turns: ten minutes.
 const SWEEP: u64 = 120;
 
+/// How often campaigns are looked at that may be reported: ten minutes, as often as a campaign that grows is stored.
+const REPORTS: u64 = 120;
+
 /// How often it is looked whether a head is due, in turns: one minute.
 const HEADS: u64 = 12;
 
@@ -61,6 +64,9 @@ async fn one_turn(shared: &Shared, turn: u64) -> Result<(), String> {
             );
         }
     }
+    if turn.is_multiple_of(REPORTS) {
+        report(shared).await?;
+    }
     let signer = shared.world.load().signer.clone();
     if turn.is_multiple_of(HEADS)
         && let Some(signer) = signer
@@ -74,5 +80,33 @@ async fn one_turn(shared: &Shared, turn: u64) -> Result<(), String> {
     shared
         .view
         .figures_are(figures.map_err(said)?, (shared.now)());
+    Ok(())
+}
+
+/// Campaigns of kinds that are switched on go to their portals.
+async fn report(shared: &Shared) -> Result<(), String> {
+    let world = shared.world.load_full();
+    let Some(reader) = shared.reader.load_full() else {
+        return Ok(());
+    };
+    // Without a key nothing can be signed.
+    let portals = &world.settings.portals;
+    if world.signer.is_none() || portals.iter().all(|p| p.reports.is_empty()) {
+        return Ok(());
+    }
+    let rounds = shared.at_desk(move |desk, now| {
+        let provider = world.traceback.provider.as_ref();
+        let one = |p| {
+            crate::responder::report::post(desk, reader.as_ref(), &world.peers, p, provider, now)
+        };
+        let posted = world.settings.portals.iter().map(one);
+        Ok(posted
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| e.to_string()))
+    });
+    let rounds = rounds.await.map_err(|e| e.to_string())??;
+    if rounds.iter().any(|r| r.posted > 0) {
+        shared.bell.ring();
+    }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! A look-up takes the lock only to scan memory and to note which files there are, so it holds up an append for a millisecond at
 //! most; it reads files without it. If a seal or retention changed what there is meanwhile, it starts over.
+//!
+//! - `cache`: footers and files kept open · `spread`: segments side by side · `scan`: every record of a window
 
 mod cache;
 mod scan;
@@ -151,6 +153,28 @@ impl StoreReader {
         until: Timestamp,
     ) -> Result<u64, StoreError> {
         Ok(campaigns::find(&self.shared.root, from, until)?.1)
+    }
+
+    /// The same store with other limits of what is kept of its files.
+    #[cfg(test)]
+    pub(super) fn keeping(&self, octets: usize, files: usize) -> Self {
+        let shared = Shared {
+            root: self.shared.root.clone(),
+            state: RwLock::new(State {
+                hours: self.shared.state().hours.clone(),
+                ..State::default()
+            }),
+            cache: Cache::with_files(&self.shared.root, octets, files),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Footers kept, their octets, and open files.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize, usize) {
+        self.shared.cache.holds()
     }
 
     /// Evidence of a record, as far as it is committed; `None` where none was kept, or not any more.

@@ -102,6 +102,10 @@ impl Model {
             assert_eq!(store.by_called(number, from, until).unwrap(), expected);
             let count = store.count_by_called(number, from, until).unwrap();
             assert_eq!(count, expected.len() as u64);
+            for most in [0, 1, count, count + 1] {
+                let found = store.by_called_up_to(number, from, until, most).unwrap();
+                assert_eq!(found, up_to(&expected, most));
+            }
             let expected = self.answer(from, until, |b| {
                 let n = &b.numbers;
                 [n.from, n.asserted, n.remote_party, b.verdict.orig].contains(&some)
@@ -109,7 +113,18 @@ impl Model {
             assert_eq!(store.by_calling(number, from, until).unwrap(), expected);
             let count = store.count_by_calling(number, from, until).unwrap();
             assert_eq!(count, expected.len() as u64);
+            for most in [0, 1, count, count + 1] {
+                let found = store.by_calling_up_to(number, from, until, most).unwrap();
+                assert_eq!(found, up_to(&expected, most));
+            }
         }
+    }
+}
+
+fn up_to(expected: &[StoredCall], most: u64) -> Bounded {
+    match expected.len() as u64 {
+        count if count > most => Bounded::TooMany(count),
+        _ => Bounded::All(expected.to_vec()),
     }
 }
 
@@ -337,6 +352,38 @@ fn a_number_called_more_often_than_a_page_holds_is_found_whole() {
     }
 }
 
+/// Enough segments for several threads, and for a cache that holds fewer files and footers than there are.
+#[test]
+fn many_segments_answer_as_one_whatever_is_kept_of_them() {
+    const SEGMENTS: u64 = 70;
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EmbeddedStore::open(dir.path(), settings(10)).unwrap();
+    let mut model = Model::default();
+    for uid in 1..=SEGMENTS * 10 {
+        let mut b = begin(uid);
+        b.at = b.at.plus(Duration::from_secs(uid));
+        if uid % 7 == 0 {
+            b.numbers.called = Some(tn("12025550150"));
+        }
+        store.append_begin(&b).unwrap();
+        model.begins.insert(uid, b);
+    }
+    let middle = begin(1).at.plus(Duration::from_secs(SEGMENTS * 5));
+    store.close().unwrap();
+    let (whole, _) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+    model.check(&whole, ALWAYS.0, ALWAYS.1);
+    for (octets, files) in [(64 << 20, 64), (64 << 20, 3), (40_000, 64), (1, 1), (1, 0)] {
+        let (narrow, _) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+        let narrow = narrow.keeping(octets, files);
+        model.check(&narrow, ALWAYS.0, ALWAYS.1);
+        model.check(&narrow, ALWAYS.0, middle);
+        let (kept, weight, open) = narrow.kept();
+        assert!(open <= files, "{open} files");
+        assert!(kept == 1 || weight <= octets, "{kept} of {weight} octets");
+        assert!(octets == 1 || kept > 1);
+    }
+}
+
 #[test]
 fn counting_callers_reads_no_record() {
     let dir = tempfile::tempdir().unwrap();
@@ -437,6 +484,12 @@ fn retention_deletes_whole_hours_and_remembers() {
             .unwrap();
     }
     store.seal().unwrap();
+    assert_eq!(called(&store, "12025550100").len(), 3);
+    assert_eq!(
+        store.reader().kept().0,
+        6,
+        "of each hour a segment and its index"
+    );
     let report = store.retain(at("2026-11-23T10:00:00Z")).unwrap();
     assert_eq!(report, RetentionReport::default(), "nothing is that old");
     assert_eq!(store.forgotten_before(), None);
@@ -449,6 +502,7 @@ fn retention_deletes_whole_hours_and_remembers() {
     assert_eq!(report.forgotten_before, Some(limit));
     assert!(!dir.path().join("seg/2026-11-23").exists());
     assert!(dir.path().join("seg/2026-11-24/11").exists());
+    assert_eq!(store.reader().kept().0, 2, "footers of the hour that stays");
     assert_eq!(uids(&called(&store, "12025550100")), [3]);
     // A clock that steps back does not bring back what was forgotten.
     store.retain(at("2026-11-24T01:00:00Z")).unwrap();

@@ -28,7 +28,7 @@ use crate::traceback::matching::{Decision, EvidenceClass};
 use crate::traceback::request::{HopRequest, Insufficient, Problem};
 use crate::traceback::score::{Calling, Identifier};
 use crate::traceback::window::{Window, ladder};
-use crate::traceback::{MATCHER_VERSION, TracebackSettings};
+use crate::traceback::{MATCHER_VERSION, Profile, TracebackSettings};
 
 /// Most gaps that an answer lists; a window of two hours has 120 minutes, and what is beyond this number is counted.
 const GAPS_LISTED: usize = 16;
@@ -111,7 +111,7 @@ pub struct HopAnswer {
     /// Version of the matcher.
     pub matcher_version: &'static str,
     /// How sure it had to be.
-    pub profile: MatchProfile,
+    pub profile: Profile,
     /// Version of configuration and neighbours by which it was answered; the leg has that of its own day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_version: Option<Box<str>>,
@@ -131,31 +131,6 @@ pub struct Provider {
     /// Id at the portal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_id: Option<Arc<str>>,
-}
-
-/// How sure an answer had to be to name somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MatchProfile {
-    /// A posterior of 0.99.
-    Normal,
-    /// A posterior of 0.999.
-    Strict,
-    /// Another one, of the operator's choice.
-    Other,
-}
-
-impl MatchProfile {
-    /// The profile that has this threshold.
-    pub fn of(threshold: f64) -> Self {
-        if threshold == 0.99 {
-            Self::Normal
-        } else if threshold == 0.999 {
-            Self::Strict
-        } else {
-            Self::Other
-        }
-    }
 }
 
 /// A line of our audit log.
@@ -401,7 +376,7 @@ impl HopAnswer {
             produced_by: ProducedBy::NeedsPerson,
             approved_by: None,
             matcher_version: MATCHER_VERSION,
-            profile: MatchProfile::of(settings.threshold),
+            profile: settings.profile,
             config_version: Some(format!("{config:08x}").into()),
             audit: None,
             answered_at: None,
@@ -427,9 +402,16 @@ impl Party {
 
 /// UUIDv5 (RFC 9562 §5.5) of an answer.
 pub fn answer_id(request_id: &str, revision: u32) -> String {
+    url_uuid(&format!(
+        "https://tracehop.example/hop-answer/{revision}/{request_id}"
+    ))
+}
+
+/// UUIDv5 (RFC 9562 §5.5) of a URL.
+pub fn url_uuid(url: &str) -> String {
     let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(&NAMESPACE);
-    hash.update(format!("https://tracehop.example/hop-answer/{revision}/{request_id}").as_bytes());
+    hash.update(url.as_bytes());
     let mut id = [0u8; 16];
     for (o, b) in id.iter_mut().zip(hash.finish().as_ref()) {
         *o = *b;

@@ -112,19 +112,6 @@ impl Resolution {
         })
     }
 
-    /// Whether only a person may give it: what the law says, what is refused, and what no record shows.
-    pub const fn only_by_person(self) -> bool {
-        matches!(
-            self,
-            Self::OriginNonVspPlatform
-                | Self::BlockedHere
-                | Self::TestOrInternal
-                | Self::LegalRestriction
-                | Self::LegalHold
-                | Self::Refused
-        )
-    }
-
     /// What it says in words; nothing where the name of the upstream says all.
     pub const fn comment(self) -> Option<&'static str> {
         Some(match self {

@@ -315,7 +315,7 @@ impl<'a> Decision<'a> {
             about_evidence(&mut found, best, upstream, peers);
             self.about_request(&mut found, best, request, main);
             self.about_others(&mut found, best, rivals.likely);
-            if class > EvidenceClass::E3 {
+            if class > EvidenceClass::E3 && (strict || !self.is_alone(best, class, request, main)) {
                 found.push(Condition::WeakEvidence);
             }
             self.class = Some(class);
@@ -353,6 +353,21 @@ impl<'a> Decision<'a> {
         if self.resolution == Resolution::NotFound {
             self.resolution = Resolution::TestOrInternal;
         }
+    }
+
+    /// Whether the request names no caller and nothing but this call can be meant: a number that is seldom called, and no other upstream's call
+    /// to it in the whole main window. Then called number and time say what a caller's number would.
+    fn is_alone(
+        &self,
+        best: &Scored<'_>,
+        class: EvidenceClass,
+        request: &HopRequest,
+        main: &Window,
+    ) -> bool {
+        class == EvidenceClass::E4
+            && request.call.calling.is_none()
+            && matches!(best.called, Some(CalledAs::RequestUri | CalledAs::To))
+            && self.background.expected_in(main) < OFTEN
     }
 
     /// Nothing fits through the whole ladder.

@@ -221,12 +221,12 @@ fn what_a_person_can_not_say() {
     o.ask("HR-1", certain);
     let say = |d: &Decision| o.desk.decide(&key("HR-1"), &person(), d, NOW).unwrap_err();
     for (decision, why) in [
-        (edit(Resolution::UpstreamDomestic, None), "say which"),
-        (edit(Resolution::NotFound, Some("south")), "names nobody"),
+        (edit(Resolution::UpstreamForeign, None), "say whom"),
+        (edit(Resolution::Refused, Some("south")), "names nobody"),
         (edit(Resolution::NotFound, None), "whole window"),
         (edit(Resolution::Pending, None), "receipt"),
         (Decision::Reject("  ".to_owned()), "in words"),
-        (Decision::Ask("x".repeat(5000)), "too long"),
+        (Decision::Ask("x".repeat(5000)), "at most"),
     ] {
         let e = say(&decision);
         assert!(
@@ -315,7 +315,7 @@ fn what_can_not_be_read_is_a_case_too() {
     assert!(key.id.starts_with("sha256-"));
     let plan = crate::number::NumberPlan::default();
     let refused = crate::traceback::request::HopRequest::parse(b"no JSON \xff", &plan).unwrap_err();
-    let a = crate::responder::insufficient(&refused, &Default::default(), 1);
+    let a = crate::responder::insufficient(&refused, &TracebackSettings::default(), 7);
     let filed = o.desk.matched(&key, &a, NOW).unwrap();
     assert_eq!(
         filed,

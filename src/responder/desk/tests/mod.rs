@@ -17,17 +17,18 @@ use crate::responder::adapter::AdapterSettings;
 use crate::responder::case::Mode;
 use crate::responder::settings::PortalSettings;
 use crate::responder::sign::Signer;
+use crate::traceback::TracebackSettings;
 use crate::traceback::answer::{Party, ProducedBy};
 use crate::traceback::deadline::DeadlineRule;
 use crate::traceback::request::Insufficient;
 
 /// A Tuesday, 10:00 in New York.
-pub(super) const NOW: Timestamp = Timestamp::from_secs(1_772_550_000);
+pub(in crate::responder) const NOW: Timestamp = Timestamp::from_secs(1_772_550_000);
 
 /// PKCS#8 of RFC 8410 §10.3, without its attributes: no secret.
 pub(super) const KEY: &[u8] = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
 
-pub(super) fn portal(name: &str, mode: Mode) -> PortalSettings {
+pub(in crate::responder) fn portal(name: &str, mode: Mode) -> PortalSettings {
     PortalSettings {
         name: name.into(),
         mode,
@@ -51,7 +52,7 @@ pub(super) fn settings(mode: Mode) -> DeskSettings {
     }
 }
 
-pub(super) fn signer() -> Option<Arc<Signer>> {
+pub(in crate::responder) fn signer() -> Option<Arc<Signer>> {
     Some(Arc::new(Signer::load(KEY).unwrap()))
 }
 
@@ -113,7 +114,7 @@ pub(super) fn answered(
         sha256: crate::traceback::request::sha256_hex(octets),
         problems: Vec::new(),
     };
-    let mut a = crate::responder::insufficient(&refused, &Default::default(), 1);
+    let mut a = crate::responder::insufficient(&refused, &TracebackSettings::default(), 7);
     a.answer.resolution = resolution;
     a.answer.produced_by = by;
     a.answer.upstream = peer.map(party);

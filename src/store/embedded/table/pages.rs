@@ -13,7 +13,6 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Decompressor;
 
-use super::footer::Chunk;
 use crate::store::embedded::sums::Source;
 
 /// The most that one page may be unpacked to: 2,000 texts as long as any that an event of the log holds are below it.
@@ -23,7 +22,7 @@ thread_local! {
     static UNPACK: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Pages at the given places. Rows are counted as if there were no others.
+/// The dictionary, if one begins at `start` before the first of the places, and the pages at the places. Rows are counted as if there were no others.
 pub(super) struct Pages {
     /// Told that nothing is packed.
     inner: SerializedPageReader<Source>,
@@ -34,20 +33,16 @@ impl Pages {
     pub fn new(
         source: &Arc<Source>,
         descriptor: ColumnDescPtr,
-        chunk: &Chunk,
-        places: Vec<PageLocation>,
+        zstd: bool,
+        (start, places): (u64, Vec<PageLocation>),
         rows: usize,
     ) -> ParquetResult<Self> {
         let odd = |_| ParquetError::General("an impossible place".to_owned());
         let meta = ColumnChunkMetaData::builder(descriptor)
-            .set_data_page_offset(i64::try_from(chunk.start).map_err(odd)?)
-            .set_total_compressed_size(i64::try_from(chunk.length).map_err(odd)?)
+            .set_data_page_offset(i64::try_from(start).map_err(odd)?)
             .build()?;
         let inner = SerializedPageReader::new(source.clone(), &meta, rows, Some(places))?;
-        Ok(Self {
-            inner,
-            zstd: chunk.zstd,
-        })
+        Ok(Self { inner, zstd })
     }
 
     fn unpacked(&self, page: Page) -> ParquetResult<Page> {

@@ -119,8 +119,8 @@ impl Reader {
         let pages = Pages::new(
             &self.source,
             descriptor.clone(),
-            chunk,
-            chosen.places,
+            chunk.zstd,
+            (chosen.start, chosen.places),
             chosen.total,
         )?;
         let reader = get_column_reader(descriptor, Box::new(pages));
@@ -171,6 +171,8 @@ impl Reader {
 
 /// The pages that hold wanted rows, as if there were no others, and the rows counted so.
 struct Chosen<'r> {
+    /// Where the dictionary begins, else the first of the pages: the Parquet reader takes what lies before that for the dictionary.
+    start: u64,
     places: Vec<PageLocation>,
     total: usize,
     rows: Cow<'r, [usize]>,
@@ -183,6 +185,7 @@ impl<'r> Chosen<'r> {
             Places::Even(starts) => starts,
             Places::Odd(places) => {
                 return Ok(Self {
+                    start: chunk.start,
                     places: places.to_vec(),
                     total,
                     rows: rows.into(),
@@ -190,8 +193,9 @@ impl<'r> Chosen<'r> {
             }
         };
         let mut pages: Vec<usize> = Vec::new();
-        // What lies before the first page is the dictionary: the reader finds it so.
-        if starts.first().is_some_and(|first| *first > 0) {
+        // What lies before the first page is the dictionary.
+        let dictionary = starts.first().is_some_and(|first| *first > 0);
+        if dictionary {
             pages.push(0);
         }
         let mut renumbered = Vec::with_capacity(rows.len());
@@ -219,10 +223,134 @@ impl<'r> Chosen<'r> {
             });
             counted += total.saturating_sub(page * PAGE_ROWS).min(PAGE_ROWS);
         }
+        let first = chosen.first().filter(|_| !dictionary);
+        let start = first.and_then(|p| u64::try_from(p.offset).ok());
         Ok(Self {
+            start: start.unwrap_or(chunk.start),
             places: chosen,
             total: counted,
             rows: renumbered.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use parquet::data_type::ByteArray;
+    use proptest::prelude::*;
+
+    use super::super::{Writer, table};
+    use super::*;
+
+    table! {
+        /// A column of each layout.
+        AllCells reads AllColumns {
+            number: i64 = true Delta Signed Page;
+            random: i64 = false Packed Signed None;
+            name: ByteArray = false Dictionary Text None;
+            many: ByteArray = true Dictionary Text None;
+            text: ByteArray = false Text Text None;
+            flag: bool = true Text Flag Chunk;
+            never: ByteArray = false Dictionary Text None;
+        }
+    }
+
+    /// Three pages and a short one.
+    const ROWS: usize = 3 * PAGE_ROWS + 77;
+
+    fn name(row: usize) -> Option<ByteArray> {
+        (row % 5 != 0).then(|| ByteArray::from(["a", "bb", "ccc"][row % 3]))
+    }
+
+    fn text(row: usize) -> Option<ByteArray> {
+        (row.is_multiple_of(2)).then(|| ByteArray::from(format!("text {row}").as_str()))
+    }
+
+    /// So long that the dictionary is given up after the first page.
+    fn many(row: usize) -> ByteArray {
+        ByteArray::from(format!("{row:0>100}").as_str())
+    }
+
+    fn random(row: usize) -> Option<i64> {
+        let n = (row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (!row.is_multiple_of(7)).then_some(n.cast_signed())
+    }
+
+    static FILE: LazyLock<(tempfile::TempDir, Reader)> = LazyLock::new(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all.parquet");
+        let mut file = Writer::create(&path, &[AllCells::SPECS]).unwrap();
+        file.group(|writers| {
+            let mut cells = AllCells::new();
+            for row in 0..ROWS {
+                cells.number.put(row as i64 * 3);
+                cells.random.put_opt(random(row));
+                cells.name.put_opt(name(row));
+                cells.many.put(many(row));
+                cells.text.put_opt(text(row));
+                cells.flag.put(true);
+                cells.never.put_opt(None);
+                if (row + 1) % PAGE_ROWS == 0 {
+                    cells.flush(&mut writers.iter_mut())?;
+                }
+            }
+            cells.flush(&mut writers.iter_mut())
+        })
+        .unwrap();
+        let sum = file.finish(&[]).unwrap().sum;
+        let reader = Reader::open(&path, &["number"], Some(sum)).unwrap();
+        (dir, reader)
+    });
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_rows_that_are_asked_for_are_read_and_no_others(
+            rows in prop::collection::btree_set(0..ROWS, 0..40),
+            run in 0..ROWS,
+            length in 0_usize..2_500,
+        ) {
+            let run = run..(run + length).min(ROWS);
+            let rows: std::collections::BTreeSet<usize> = rows.into_iter().chain(run).collect();
+            let rows: Vec<usize> = rows.into_iter().collect();
+            let read = AllColumns::read(&FILE.1, 0, &rows).unwrap();
+            for (i, row) in rows.iter().enumerate() {
+                prop_assert_eq!(read.number[i], Some(*row as i64 * 3));
+                prop_assert_eq!(read.random[i], random(*row));
+                prop_assert_eq!(&read.name[i], &name(*row));
+                prop_assert_eq!(&read.many[i], &Some(many(*row)));
+                prop_assert_eq!(&read.text[i], &text(*row));
+                prop_assert_eq!(read.flag[i], Some(true));
+                prop_assert_eq!(&read.never[i], &None);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_do_not_rise_or_do_not_exist_are_an_error() {
+        let reader = &FILE.1;
+        for rows in [
+            &[5, 4][..],
+            &[2_500, 100],
+            &[ROWS],
+            &[ROWS - 1, ROWS],
+            &[usize::MAX],
+        ] {
+            assert!(reader.rows::<i64>(0, "number", rows).is_err(), "{rows:?}");
+        }
+        assert!(reader.rows::<i64>(1, "number", &[0]).is_err());
+        assert!(reader.rows::<i64>(0, "name", &[0]).is_err());
+        assert_eq!(reader.only(0, "flag"), Some(true));
+        assert_eq!(reader.only(0, "number"), None);
+    }
+
+    #[test]
+    fn a_footer_is_small() {
+        // Four pages of seven columns: what a look-up needs, and no more than some pages of it.
+        let weight = FILE.1.footer.weight();
+        assert!((1_000..3_000).contains(&weight), "{weight}");
     }
 }

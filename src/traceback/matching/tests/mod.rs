@@ -274,7 +274,7 @@ fn a_call_too_far_off_is_more_likely_another_one_whose_own_record_is_lost() {
     c.request.call.answered = Some(true);
     c.request.call.duration_s = Some(12.3);
     c.certain();
-    let mut c = at(2);
+    let mut c = at(12);
     c.request.call.answered = Some(true);
     c.request.call.duration_s = Some(95.0);
     c.refused(Condition::NullTooLikely);
@@ -590,9 +590,21 @@ fn a_call_that_was_forwarded_from_the_number_is_weak_evidence() {
 }
 
 #[test]
-fn without_a_calling_number_a_person_confirms() {
+fn without_a_calling_number_only_a_lone_call_to_a_quiet_number_is_certain() {
     let mut c = case();
     c.request.call.calling = None;
+    let o = c.certain();
+    assert_eq!((o.class, o.automatic), (Some(EvidenceClass::E4), true));
+    let mut busy = with(c.records.clone());
+    busy.request.call.calling = None;
+    busy.counted.rate_per_s = Some(0.1 / 240.0);
+    assert_eq!(busy.decide().conditions, [Condition::WeakEvidence]);
+    let mut two = with(c.records.clone());
+    two.request.call.calling = None;
+    let other = call(11, "south", "east", 100).from("13035550199");
+    two.records.extend(other.records());
+    assert!(!two.decide().automatic, "another's call in the window");
+    c.settings.profile = Profile::Strict;
     let o = c.decide();
     assert_eq!(o.conditions, [Condition::WeakEvidence]);
     assert_eq!((o.automatic, o.named.as_deref()), (false, Some("north")));

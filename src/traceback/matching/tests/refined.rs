@@ -81,6 +81,17 @@ fn e_what_was_shared_at_capture_stays_shared() {
     c.refused_only(Condition::SharedAddress);
     c.records[0].begin.attribution.keys = PeerKeys::from_iter([PeerKey::Networks, PeerKey::Otg]);
     c.certain();
+    // An address that has moved since: its rule names somebody else now, and says nothing of then.
+    let mut moved = case();
+    moved.records[0].begin.attribution.keys = PeerKeys::from_iter([PeerKey::Networks]);
+    let north = moved.peers.rules[0].networks.clone();
+    moved.peers.rules[1].networks = north;
+    moved.refused_only(Condition::SharedAddress);
+    moved.peers.version = 2;
+    moved.certain();
+    let mut renamed = case();
+    renamed.peers.rules[0].peer = 1;
+    renamed.certain();
 }
 
 #[test]
@@ -94,11 +105,17 @@ fn halves_of_two_calls_are_not_one() {
     let end = c.records[0].end.as_mut().unwrap();
     (end.state, end.code, end.duration_ms) = (State::Failed, 503, None);
     c.refused_only(Condition::UnresolvedPeer);
-    // What ties them by more than numbers is one call, whatever became of it.
+    // Nor are they under one Call-ID: a proxy before us that forks sends the same one over several neighbours.
     for r in &mut c.records {
-        r.begin.ids.session_id = Some(IdDigest(7));
+        r.begin.ids.call_id = IdDigest(7);
     }
-    c.certain();
+    c.request.call.ids.call_id = Some(IdDigest(7));
+    c.refused_only(Condition::UnresolvedPeer);
+    let mut late = case();
+    late.records[0].end.as_mut().unwrap().final_ms = Some(4_000 + 3_020);
+    late.certain();
+    late.records[0].end.as_mut().unwrap().final_ms = Some(4_000 + 3_021);
+    late.refused_only(Condition::UnresolvedPeer);
 }
 
 #[test]
