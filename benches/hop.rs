@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cpu_time::ProcessTime;
 use tracehop::base::Timestamp;
 use tracehop::base::digest::IdDigest;
 use tracehop::call::classify::Flags;
@@ -58,6 +59,7 @@ fn main() {
     for name in [name, "again, warm"] {
         let mut rng = Rng(7);
         let mut times = Vec::new();
+        let mut cpu = Duration::ZERO;
         let (mut automatic, mut wrong) = (0, 0);
         for _ in 0..questions {
             let asked = Call::of(rng.next() % calls);
@@ -66,9 +68,10 @@ fn main() {
             if cold && name == "cold" {
                 drop_cache();
             }
-            let start = Instant::now();
+            let (start, busy) = (Instant::now(), ProcessTime::now());
             let answered = responder::answer(&request, &store, &peers, &settings, now).unwrap();
             times.push(start.elapsed());
+            cpu += busy.elapsed();
             if first {
                 println!(
                     "{records} records, {name}, the first question after a start: {:.2?}",
@@ -85,11 +88,12 @@ fn main() {
         times.sort_unstable();
         let at = |q: f64| times[((times.len() - 1) as f64 * q) as usize];
         println!(
-            "{records} records, {name}: median {:.2?}, p90 {:.2?}, p99 {:.2?}, longest {:.2?}; {automatic} of {questions} automatic, {wrong} wrong",
+            "{records} records, {name}: median {:.2?}, p90 {:.2?}, p99 {:.2?}, longest {:.2?}, CPU {:.2?} each; {automatic} of {questions} automatic, {wrong} wrong",
             at(0.5),
             at(0.9),
             at(0.99),
-            at(1.0)
+            at(1.0),
+            cpu / u32::try_from(questions).unwrap().max(1)
         );
     }
     println!("memory at the end: {}", resident());
