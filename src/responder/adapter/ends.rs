@@ -13,10 +13,14 @@ macro_rules! ends {
     ($($kind:ident $inlet:ty, $outlet:ty;)*) => {
         /// Where requests of a portal come from.
         #[derive(Debug)]
+        // One lives for each portal, on its task.
+        #[allow(clippy::large_enum_variant)]
         pub enum AnyInlet { $( #[doc = stringify!($kind)] $kind($inlet), )* }
 
         /// Where answers for a portal go.
         #[derive(Debug)]
+        // One lives for each portal, on its task.
+        #[allow(clippy::large_enum_variant)]
         pub enum AnyOutlet { $( #[doc = stringify!($kind)] $kind($outlet), )* }
 
         impl Inlet for AnyInlet {
