@@ -1,9 +1,10 @@
-//! `tracehop lab`: keys, certificates, captures and their truth, from a seed.
+//! `tracehop lab`: keys, certificates, captures and their truth, from a seed; `tracehop lab network`: a world of providers, and how often a
+//! trace across it is right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::output::{self, say};
 use super::{Failure, Outcome};
@@ -14,10 +15,24 @@ use crate::lab::{self, Encapsulation, LabOptions};
 
 /// Makes keys, certificates, captures of signed calls, and the truth about them
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Lab {
+    #[command(subcommand)]
+    room: Option<Room>,
+    #[command(flatten)]
+    captures: Captures,
+}
+
+#[derive(Debug, Subcommand)]
+enum Room {
+    Network(super::lab_network::Network),
+}
+
+#[derive(Debug, Args)]
+struct Captures {
     /// Folder to write to; it must be empty or not exist
-    #[arg(value_name = "DIR")]
-    out: PathBuf,
+    #[arg(value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
     /// The same seed gives the same octets
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -40,25 +55,34 @@ pub struct Lab {
 
 impl Lab {
     pub(super) fn run(self) -> Outcome {
-        let taken = self
-            .out
+        match self.room {
+            Some(Room::Network(network)) => network.run(),
+            None => self.captures.run(),
+        }
+    }
+}
+
+impl Captures {
+    fn run(self) -> Outcome {
+        let out = self.out.clone().unwrap_or_default();
+        let taken = out
             .read_dir()
             .is_ok_and(|mut entries| entries.next().is_some());
         if taken {
             return Err(Failure::usage(format!(
                 "{} is not empty: name a new folder",
-                self.out.display()
+                out.display()
             )));
         }
         if self.check {
-            return self.checked();
+            return self.checked(&out);
         }
         let options = LabOptions {
             seed: self.seed,
             calls: self.calls,
             encapsulation: self.encapsulation,
             outer_mtu: self.outer_mtu.into(),
-            ..LabOptions::new(&self.out)
+            ..LabOptions::new(&out)
         };
         let summary = lab::generate(&options).map_err(Failure::io)?;
         if self.json {
@@ -69,9 +93,9 @@ impl Lab {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn checked(&self) -> Outcome {
-        lab::write_settings(&self.out, self.seed).map_err(Failure::io)?;
-        let config = super::load(&self.out.join("tracehop.toml"))?;
+    fn checked(&self, out: &Path) -> Outcome {
+        lab::write_settings(out, self.seed).map_err(Failure::io)?;
+        let config = super::load(&out.join("tracehop.toml"))?;
         let loaded =
             directory::load(&config.credentials, lab::DEFAULT_BASE).map_err(Failure::io)?;
         let judges = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,5 +1,8 @@
 //! The commands, one file each. A command takes its arguments and gives an exit code by sysexits(3); people get a table, machines `--json`.
 
+mod adapter;
+mod answer;
+mod audit;
 mod campaigns;
 mod capture;
 mod check;
@@ -8,7 +11,10 @@ mod coverage;
 mod demo;
 mod flags;
 mod found;
+mod inbox;
+mod keys;
 mod lab;
+mod lab_network;
 mod metrics;
 mod output;
 mod peers;
@@ -19,6 +25,7 @@ mod rules;
 mod run;
 mod signer;
 mod summary;
+mod terminal;
 mod trace;
 mod verify;
 
@@ -49,10 +56,18 @@ enum Command {
     Capture(capture::Capture),
     Verify(verify::Verify),
     Trace(trace::Trace),
+    #[command(subcommand)]
+    Answer(answer::Answer),
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    #[command(subcommand)]
+    Inbox(inbox::Inbox),
     Coverage(coverage::Show),
     Campaigns(campaigns::Show),
     Classify(classify::Classify),
     Check(check::Check),
+    #[command(subcommand)]
+    Adapter(adapter::Adapter),
     #[command(subcommand)]
     Peers(peers::Peers),
     Rules(rules::Rules),
@@ -128,10 +143,14 @@ pub fn run() -> ExitCode {
         Command::Capture(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Answer(c) => c.run(),
+        Command::Audit(c) => c.run(),
+        Command::Inbox(c) => c.run(),
         Command::Coverage(c) => c.run(),
         Command::Campaigns(c) => c.run(),
         Command::Classify(c) => c.run(),
         Command::Check(c) => c.run(),
+        Command::Adapter(c) => c.run(),
         Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Flags(c) => c.run(),

@@ -8,10 +8,11 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load};
+use super::{Failure, Outcome, load, terminal};
 use crate::base::Timestamp;
 use crate::config::Config;
 use crate::host::clock;
+use crate::responder::audit::Entry;
 use crate::responder::{self, Answered};
 use crate::store::embedded::EmbeddedStore;
 use crate::traceback::answer::{HopAnswer, ProducedBy, Resolution};
@@ -35,11 +36,11 @@ pub struct Trace {
     /// Portal id or peer id of the downstream neighbour that got the call from us
     #[arg(long, value_name = "ID")]
     downstream: Option<String>,
-    /// Why you ask: the case that the look-up belongs to
-    #[arg(long, value_name = "ID", default_value = "local")]
-    case: String,
+    /// Why you ask: the case that the look-up serves. It stands in the audit log
+    #[arg(long, value_name = "ID", required_unless_present = "request")]
+    case: Option<String>,
     /// A hop request as JSON, in place of the options above; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["called", "calling", "time", "downstream"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["called", "calling", "time", "downstream", "case"])]
     request: Option<PathBuf>,
     /// Configuration
     #[arg(long, value_name = "FILE", default_value = "tracehop.toml")]
@@ -107,7 +108,7 @@ impl Trace {
     }
 }
 
-/// Answers a hop request from the configuration's store.
+/// Answers a hop request from the configuration's store. The look-up is in the audit log before it is done.
 pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
     let (store, report) =
         EmbeddedStore::open_read_only(&config.store).map_err(Failure::no_input)?;
@@ -122,8 +123,20 @@ pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
     let settings = config.traceback_settings();
     let request = match HopRequest::parse(octets, &config.plan) {
         Ok(request) => request,
-        Err(refused) => return Ok(responder::insufficient(&refused)),
+        Err(refused) => {
+            return Ok(responder::insufficient(&refused, &settings, config.version));
+        }
     };
+    let who = terminal::who();
+    let entry = Entry {
+        at: clock::now(),
+        who: &who,
+        act: "look-up",
+        case_id: &request.case_id,
+        request: Some(&request.id),
+        detail: json!({ "sha256": request.sha256 }),
+    };
+    terminal::audited(config, &entry)?;
     responder::answer(&request, &store, &config.peers, &settings, now(octets))
         .map_err(|e| Failure::io(format!("{}: {e}", config.store.display())))
 }

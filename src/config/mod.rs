@@ -2,6 +2,7 @@
 //!
 //! Paths in a file are relative to the folder of that file. Every setting has a default but those that only the operator can know.
 
+mod adapter;
 mod behaviour;
 mod capture;
 mod client;
@@ -41,10 +42,11 @@ use crate::fetch::directory::{CredentialFiles, CrlFiles};
 use crate::findings::FindingsSettings;
 use crate::host::log::LogSettings;
 use crate::number::NumberPlan;
+use crate::responder::service::{World, WorldError};
 use crate::responder::settings::ResponderSettings;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
 use crate::store::embedded::StoreSettings;
-use crate::traceback::TracebackSettings;
+use crate::traceback::{TracebackSettings, answer};
 use crate::web::WebSettings;
 
 /// A whole configuration, checked.
@@ -100,6 +102,8 @@ pub struct Config {
     pub evidence: EvidenceKept,
     /// How long that is kept.
     pub evidence_retention: Duration,
+    /// How much is asked of an answer that nobody looks at.
+    pub matching: crate::traceback::Profile,
     /// Posterior from which an answer is certain.
     pub threshold: f64,
     /// How the daemon runs.
@@ -204,9 +208,15 @@ impl Config {
         let log = log::read(root.section("log"));
         let (findings, named) = findings::read(root.section("findings"));
         let us = provider.as_ref().and_then(|p| p.portal_id.as_ref());
-        let responder = responder::read(root.section("responder"), us, &store_path);
+        let mut responder = responder::read(root.section("responder"), us, &store_path);
         let traceback = root.section("traceback");
-        let threshold = traceback.number("threshold", 0.99, 0.9, 0.999_999);
+        let matching = traceback
+            .choice(
+                "profile",
+                &crate::traceback::Profile::ALL.map(|p| (p.label(), p)),
+            )
+            .unwrap_or_default();
+        let threshold = traceback.number("threshold", matching.threshold(), 0.9, 0.999_999);
         let run = run::read(root.section("run"));
         let peers_section = root.section("peers");
         let peers_file = peers_section
@@ -256,6 +266,16 @@ impl Config {
                 "write the id of a [[peer]], or \"unknown\" for those that no rule names",
             );
         }
+        let portals = responder.iter_mut().flat_map(|r| &mut r.portals);
+        for portal in portals.filter(|_| peer_problems.is_empty()) {
+            for why in portal.adapter.resolve(&peers) {
+                reader.problem(
+                    &(0..0),
+                    format!("the directory of portal {:?}: {why}", portal.name),
+                    "its column peer has ids of [[peer]] in the peers file",
+                );
+            }
+        }
         let (folder, files) = (reader.folder().to_owned(), reader.files());
         let mut problems = reader.into_problems();
         problems.extend(peer_problems);
@@ -302,6 +322,7 @@ impl Config {
                 retention: Duration::from_secs(retention_days * 86_400),
                 evidence,
                 evidence_retention: Duration::from_secs(evidence_days * 86_400),
+                matching,
                 threshold,
                 http,
                 findings,
@@ -315,10 +336,31 @@ impl Config {
 }
 
 impl Config {
+    /// What answers are made by; `None` where nobody is answered.
+    pub fn world(&self) -> Option<Result<World, WorldError>> {
+        let settings = self.responder.clone()?;
+        Some(World::signer_of(&settings).map(|signer| World {
+            traceback: self.traceback_settings(),
+            plan: self.plan.clone(),
+            peers: self.peers.clone(),
+            name: self.provider.name.clone(),
+            // Without one the section is refused.
+            provider: self.provider.portal_id.clone().unwrap_or_default(),
+            version: self.version,
+            signer,
+            settings,
+        }))
+    }
+
     /// What the matcher needs of it.
     pub fn traceback_settings(&self) -> TracebackSettings {
         TracebackSettings {
+            profile: self.matching,
             threshold: self.threshold,
+            provider: Some(answer::Provider {
+                name: self.provider.name.clone(),
+                portal_id: self.provider.portal_id.clone(),
+            }),
             own_ids: self.provider.portal_id.iter().cloned().collect(),
             sensors: self.sensors(),
             retention_days: u32::try_from(self.retention.as_secs() / 86_400).unwrap_or(u32::MAX),
@@ -347,6 +389,16 @@ impl Config {
             crl: self.crl,
             kept_headers: self.peers.headers(),
         }
+    }
+}
+
+/// Reads the text of a peers.toml that stands in no file yet. Its version is a checksum of it.
+pub(crate) fn peers_of_text(file: &Path, text: &str) -> Result<PeerTable, Vec<Problem>> {
+    let (mut table, problems) = peers::read(file, text);
+    table.version = crc32c::crc32c(text.as_bytes());
+    match problems.is_empty() {
+        true => Ok(table),
+        false => Err(problems),
     }
 }
 

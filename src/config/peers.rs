@@ -107,6 +107,7 @@ fn peer(s: &Section<'_, '_>, known: &[Peer]) -> Option<Peer> {
         id: id.into(),
         name: name.into(),
         kind,
+        platform: s.flag("platform", false),
         country,
         ocn: optional("ocn"),
         signers: signers(s),

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// What examples have where only the operator can know what to write.
+const REPLACE_ME: &str = "REPLACE_ME";
+
 /// Something wrong in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
@@ -180,6 +183,10 @@ impl<'r, 't> Section<'r, 't> {
     pub fn text(&self, key: &'static str) -> Option<(&'r str, Range<usize>)> {
         let v = self.value(key)?;
         match v.get_ref().as_str() {
+            Some(s) if s.contains(REPLACE_ME) => {
+                self.to_be_replaced(key, v);
+                None
+            }
             Some(s) if !s.trim().is_empty() => Some((s, v.span())),
             Some(_) => {
                 self.reader.problem(
@@ -248,6 +255,10 @@ impl<'r, 't> Section<'r, 't> {
             let text = v.get_ref().as_str();
             if text.is_none() {
                 self.wrong_type(v, key, "a list of texts", &format!("{key} = [\"…\"]"));
+            }
+            if text.is_some_and(|t| t.contains(REPLACE_ME)) {
+                self.to_be_replaced(key, v);
+                return None;
             }
             Some((text?, v.span()))
         };
@@ -412,6 +423,14 @@ impl<'r, 't> Section<'r, 't> {
     fn value(&self, key: &'static str) -> Option<&'r Spanned<DeValue<'t>>> {
         self.asked.borrow_mut().push(key);
         self.table?.get(key)
+    }
+
+    fn to_be_replaced(&self, key: &str, v: &Spanned<DeValue<'_>>) {
+        self.reader.problem(
+            &v.span(),
+            format!("{} is still {REPLACE_ME}", self.path(key)),
+            "write what your own portal's documents say, or take the line out",
+        );
     }
 
     fn wrong_type(&self, v: &Spanned<DeValue<'_>>, key: &str, want: &str, example: &str) {

@@ -17,7 +17,7 @@ use crate::call::classify::campaign::CampaignId;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
-use crate::store::embedded::{EmbeddedStore, StoreCounters, StoreSettings};
+use crate::store::embedded::{CurrentReader, EmbeddedStore, StoreCounters, StoreSettings};
 use crate::store::{Bounded, Store, StoreError};
 
 /// How often a store that failed is opened anew.
@@ -87,6 +87,7 @@ pub struct Keeper {
     next_retention: Instant,
     health: StoreHealth,
     shown: Arc<ArcSwap<StoreHealth>>,
+    reader: CurrentReader,
     on_lost: Box<dyn FnMut(LostRecord) + Send>,
     now: fn() -> Timestamp,
 }
@@ -111,6 +112,8 @@ impl Keeper {
     ) -> Result<Self, StoreError> {
         let store = EmbeddedStore::open(&path, settings.clone())?;
         let begin = Instant::now();
+        let reader = CurrentReader::default();
+        reader.store(Some(Arc::new(store.reader())));
         Ok(Self {
             last_uid: store.last_uid(),
             forgotten: store.forgotten_before(),
@@ -126,6 +129,7 @@ impl Keeper {
             next_retention: begin,
             health: StoreHealth::default(),
             shown: Arc::default(),
+            reader,
             on_lost: Box::new(|_| ()),
             now,
         })
@@ -134,6 +138,11 @@ impl Keeper {
     /// How it is, for other threads.
     pub fn health(&self) -> Arc<ArcSwap<StoreHealth>> {
         Arc::clone(&self.shown)
+    }
+
+    /// The store as it can be read now, for other threads: it is another one after trouble.
+    pub fn reader(&self) -> CurrentReader {
+        Arc::clone(&self.reader)
     }
 
     /// Whom to tell of each record that is lost.
@@ -146,6 +155,7 @@ impl Keeper {
     pub fn close(mut self) -> u64 {
         self.next_try = Instant::now();
         self.turn();
+        self.reader.store(None);
         let lost = self.health.lost;
         if self.store.is_none() {
             for entry in std::mem::take(&mut self.held) {
@@ -207,6 +217,7 @@ impl Keeper {
         self.health.failures += 1;
         self.health.trouble = Some(why.to_string());
         self.next_try = Instant::now() + RETRY;
+        self.reader.store(None);
         if let Some(store) = self.store.take() {
             self.health.counters = store.counters();
         }
@@ -245,6 +256,7 @@ impl Keeper {
                     lost = self.health.lost,
                     "the store takes records again; what was held is written"
                 );
+                self.reader.store(Some(Arc::new(store.reader())));
                 self.store = Some(store);
                 self.health.trouble = None;
             }

@@ -9,7 +9,7 @@ use super::intake::IntakeCounters;
 use super::keeper::StoreHealth;
 use super::metrics;
 use super::metrics::snapshot::{
-    Configured, Counts, Interface, Queue, Snapshot, Stage, Stored, Trust,
+    Configured, Counts, Interface, Queue, Responder, Snapshot, Stage, Stored, Trust,
 };
 use super::pipeline::{Board, QUEUE};
 use super::source::Reading;
@@ -19,7 +19,10 @@ use crate::capture::live::LiveCounters;
 use crate::engine::mirror::AgentCounts;
 use crate::fetch;
 use crate::findings::FindingsView;
+use crate::host::clock;
 use crate::host::process::Process;
+use crate::responder::api::ApiView;
+use crate::responder::service::ServiceView;
 use crate::traceback::matching::HEALTHY_CLOCK_NS;
 use crate::web::{Check, Status, WebView};
 
@@ -57,6 +60,10 @@ pub struct Views {
     pub store: Arc<ArcSwap<StoreHealth>>,
     /// Where findings go.
     pub findings: FindingsView,
+    /// Answers to traceback requests.
+    pub responder: Option<ServiceView>,
+    /// Its API.
+    pub api: Option<ApiView>,
     /// Certificates over HTTPS.
     pub fetch: Option<fetch::Client>,
     /// The server that shows all this.
@@ -122,6 +129,8 @@ impl Views {
                 writable: store.trouble.is_none(),
             }),
             findings: self.findings.sinks(),
+            responder: self.responder.as_ref().map(Responder::of),
+            api: self.api.as_ref().map(ApiView::counters),
             clock: (known.clock, known.steps),
             agents: self.hep.as_ref().map(agents).unwrap_or_default(),
             sensors: intake.looked.clone(),
@@ -185,6 +194,9 @@ impl Status for Views {
                 None if reading.live.link_up == 0 => Check::bad(name, "the interface is down"),
                 None => Check::good(name, "read"),
             });
+        }
+        if let Some(responder) = &self.responder {
+            checks.extend(responder.checks(clock::now()));
         }
         let known = self.known.load();
         checks.push(match known.trust.authorities {

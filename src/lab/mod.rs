@@ -23,6 +23,7 @@
 //! - [`pcap`]: frames and files
 //! - [`truth`], [`request`]: what is true
 //! - [`check`]: any number of calls through the engine, held against their truth
+//! - [`world`]: hundreds of providers, and requests that trace calls across them
 //! - [`fuzz`]: what every parser must keep to, whatever it is fed
 
 pub(crate) mod call;
@@ -40,6 +41,7 @@ pub mod pki;
 pub mod random;
 pub(crate) mod request;
 pub(crate) mod truth;
+pub mod world;
 
 mod bench;
 

@@ -105,8 +105,10 @@ words! {
         Pull "pull";
         /// A file.
         File "file";
-        /// A mail.
+        /// A mail whose sender is proven.
         Mail "mail";
+        /// A mail whose sender is not: a person decides about whatever it asks, in every mode, and no question goes back by itself.
+        Unproven "mail-unproven";
     }
 }
 

@@ -13,15 +13,23 @@
 //! - [`audit`]: the log that nobody can change
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
+//! - [`report`]: campaigns that are reported unasked
+//! - [`api`]: our side over HTTP, for portals and for people of this house
+//! - [`service`]: all of it on a thread
 
 pub mod adapter;
+pub mod api;
 pub mod audit;
 pub mod case;
 pub mod desk;
 pub mod look;
+pub mod report;
+pub mod service;
 pub mod settings;
 pub mod sign;
 
+#[cfg(test)]
+mod disclosure;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
@@ -71,14 +79,18 @@ pub fn answer(
     let call = &request.call;
     // The requester's clock may be ahead of ours by as much as the main window forgives.
     if Window::main(call.at, call.precision_s).from > now {
-        return Ok(insufficient(&Insufficient {
+        let refused = Insufficient {
             id: Some(request.id.clone()),
             sha256: request.sha256.clone(),
             problems: vec![Problem {
                 field: "call.time.value",
                 wanted: format!("lies in the future (it is {now} now); perhaps its zone is wrong"),
             }],
-        }));
+        };
+        let mut answered = insufficient(&refused, settings, peers.version);
+        answered.answer.case_id = Some(request.case_id.clone());
+        answered.answer.previous_hop_digest = request.previous_hop_digest.clone();
+        return Ok(answered);
     }
     let horizon = horizon(call.at, store, settings, now)?;
     if let Some(resolution) = decide_unseen(request, peers, settings, horizon) {
@@ -87,7 +99,7 @@ pub fn answer(
             _ => "no neighbour in peers.toml has an id that the request names".to_owned(),
         };
         return Ok(Answered {
-            answer: HopAnswer::unseen(request, resolution),
+            answer: HopAnswer::unseen(request, resolution, settings, peers.version),
             explanation: Explanation::unseen(resolution, note),
             peer: None,
         });
@@ -96,7 +108,7 @@ pub fn answer(
     let downstream = Downstream::find(request.downstream.as_ref(), peers, &settings.own_ids);
     let attempts = candidate::collect(&seen.records, call);
     let background = Background::measure(request, &downstream, &attempts, &seen.counted);
-    let decision = decide(
+    let mut decision = decide(
         request,
         &attempts,
         &background,
@@ -104,8 +116,17 @@ pub fn answer(
         peers,
         settings,
     );
+    if candidate::is_internal(&seen.records, call, peers) {
+        decision.stayed_inside();
+    }
     Ok(Answered {
-        answer: HopAnswer::from_decision(request, &decision, &seen.coverage, settings),
+        answer: HopAnswer::from_decision(
+            request,
+            &decision,
+            &seen.coverage,
+            settings,
+            peers.version,
+        ),
         peer: decision.named().map(|p| p.id.clone()),
         explanation: Explanation::of(&decision, peers, seen.notes),
     })
@@ -130,10 +151,10 @@ fn horizon(
     Ok(if looked { forgotten } else { by_age })
 }
 
-/// The question back to a request that could not be read or lacks something.
-pub fn insufficient(refused: &Insufficient) -> Answered {
+/// The question back to a request that could not be read or lacks something. `config` is the version of configuration and neighbours.
+pub fn insufficient(refused: &Insufficient, settings: &TracebackSettings, config: u32) -> Answered {
     Answered {
-        answer: HopAnswer::insufficient(refused),
+        answer: HopAnswer::insufficient(refused, settings, config),
         explanation: Explanation::unseen(Resolution::InsufficientRequest, refused.to_string()),
         peer: None,
     }

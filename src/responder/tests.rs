@@ -151,7 +151,13 @@ fn a_call_of_tomorrow_is_a_question_back() {
         Some("call.time.value")
     );
     let refused = HopRequest::parse(b"{}", &NumberPlan::default()).unwrap_err();
-    assert_eq!(insufficient(&refused).answer.problems.len(), 3);
+    assert_eq!(
+        insufficient(&refused, &TracebackSettings::default(), 1)
+            .answer
+            .problems
+            .len(),
+        3
+    );
 }
 
 #[test]

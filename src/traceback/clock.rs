@@ -61,7 +61,7 @@ impl Clocks {
 }
 
 /// Density of the sum of something even between `from` and `until` and something normal.
-fn uniform(x: f64, from: f64, until: f64, sigma: f64) -> f64 {
+pub fn uniform(x: f64, from: f64, until: f64, sigma: f64) -> f64 {
     let (mut low, mut high) = ((x - until) / sigma, (x - from) / sigma);
     // In the tail of both, the small numbers are subtracted, not those next to one.
     if low + high < 0.0 {
@@ -72,7 +72,7 @@ fn uniform(x: f64, from: f64, until: f64, sigma: f64) -> f64 {
 }
 
 /// Density of the normal distribution.
-pub fn normal(x: f64, sigma: f64) -> f64 {
+fn normal(x: f64, sigma: f64) -> f64 {
     (-0.5 * (x / sigma).powi(2)).exp() / (sigma * (2.0 * PI).sqrt())
 }
 

@@ -44,6 +44,8 @@ pub struct Explanation {
     pub upstreams: Vec<(String, f64)>,
     /// Prior and posterior of the null hypothesis.
     pub null: (f64, f64),
+    /// Of the posterior: that the call was lost, and another one of the same caller is what was found.
+    pub stand_in: f64,
     /// How usual such a call is; absent where nothing was looked up.
     pub background: Option<Background>,
     /// What was seen of the main window.
@@ -160,6 +162,7 @@ impl Explanation {
                 .map(|s| (s.upstream.label().to_owned(), round(s.posterior)))
                 .collect(),
             null: (round(decision.null_prior), round(decision.null)),
+            stand_in: round(decision.stand_in),
             background: Some(decision.background),
             sight: Some(decision.sight.clone()),
             notes,
@@ -178,6 +181,7 @@ impl Explanation {
             attempts: 0,
             upstreams: Vec::new(),
             null: (1.0, 1.0),
+            stand_in: 0.0,
             background: None,
             sight: None,
             notes: vec![note],
@@ -203,17 +207,23 @@ impl Explanation {
         fixed.into_iter().chain(terms).chain(sums).collect()
     }
 
-    /// The table: one row for each attempt, then the null hypothesis.
+    /// The table: one row for each attempt, then the null hypothesis in its two parts.
     pub fn table(&self) -> Vec<Vec<String>> {
         let columns = self.observations();
         let mut table: Vec<Vec<String>> = self.rows.iter().map(|r| r.cells(&columns)).collect();
-        let mut null = vec![String::new(); 6 + columns.len()];
-        if let Some(cell) = null.get_mut(1) {
-            *cell = "not captured".to_owned();
+        let lost = self.null.1 - self.stand_in;
+        for (what, score, p) in [
+            ("not captured", "0.00", lost),
+            ("lost, another found", "", self.stand_in),
+        ] {
+            let mut null = vec![String::new(); 6 + columns.len()];
+            if let Some(cell) = null.get_mut(1) {
+                *cell = what.to_owned();
+            }
+            null.push(score.to_owned());
+            null.push(format!("{p:.4}"));
+            table.push(null);
         }
-        null.push("0.00".to_owned());
-        null.push(format!("{:.4}", self.null.1));
-        table.push(null);
         table
     }
 }
@@ -228,6 +238,7 @@ impl Row {
         let delivery = match self.delivery {
             Delivery::Delivered => "taken on",
             Delivery::Refused => "refused",
+            Delivery::Unseen => "not seen",
             Delivery::Elsewhere => "elsewhere",
             Delivery::Never => "never passed on",
         };

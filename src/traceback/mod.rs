@@ -17,6 +17,7 @@
 //! - [`answer`]: the decision as the portal gets it
 //! - [`deadline`]: when it is due
 //! - [`audit`]: the tree over the audit log
+//! - [`path`]: the answers of a trace, put together and checked
 //! - [`explain`]: the decision as an engineer gets it
 
 pub mod answer;
@@ -29,6 +30,7 @@ pub mod coverage;
 pub mod deadline;
 pub mod explain;
 pub mod matching;
+pub mod path;
 pub mod request;
 pub mod score;
 pub mod window;
@@ -38,19 +40,55 @@ pub(crate) mod sample;
 
 use std::sync::Arc;
 
-use answer::Resolution;
+use answer::{Provider, Resolution};
 
 /// Version of the matcher: rises with every change that can change an answer, and stands in every answer.
-pub const MATCHER_VERSION: &str = "1.0";
+pub const MATCHER_VERSION: &str = "2.0";
+
+/// How much is asked of an answer that nobody looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// Posterior of 0.99; how far off in time a call may lie is what the posterior supports.
+    #[default]
+    Normal,
+    /// Posterior of 0.999, and evidence of class E3 as the specification has it: within 5 s or the request's imprecision.
+    Strict,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 2] = [Self::Normal, Self::Strict];
+
+    /// Its name, as in the configuration.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Strict => "strict",
+        }
+    }
+
+    /// Least posterior of the upstream that is named, unless the operator says otherwise.
+    pub const fn threshold(self) -> f64 {
+        match self {
+            Self::Normal => 0.99,
+            Self::Strict => 0.999,
+        }
+    }
+}
 
 /// What the operator decides about answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracebackSettings {
-    /// Least posterior of the upstream that is named: 0.99, in the strict profile 0.999.
+    /// How much is asked.
+    pub profile: Profile,
+    /// Least posterior of the upstream that is named: that of the profile by default.
     pub threshold: f64,
     /// Resolutions that may leave without a person. By default only [`Resolution::UpstreamDomestic`]: customers, foreign
     /// entry and refusals are a person's business until the operator says otherwise.
     pub automatic: Vec<Resolution>,
+    /// Who we are, as answers say it.
+    pub provider: Option<Provider>,
     /// Ids under which portals know ourselves. A request that names one of them as its downstream asks about calls that ended here.
     pub own_ids: Vec<Arc<str>>,
     /// Sensors that must have been looking. A sensor that the coverage rows show is expected in any case.
@@ -58,6 +96,9 @@ pub struct TracebackSettings {
     /// Spread of the difference between our clock and the requester's, in seconds. Learnt from confirmed answers; until then
     /// [`clock::CLOCK_PEER_S`].
     pub clock_peer_s: f64,
+    /// How far the requester's clock is behind ours, in seconds: the median over answers that were confirmed. It moves what is likely, not the
+    /// windows that are searched.
+    pub clock_offset_s: f64,
     /// How many days of records are kept. A request for an older call is out of retention.
     pub retention_days: u32,
 }
@@ -65,11 +106,14 @@ pub struct TracebackSettings {
 impl Default for TracebackSettings {
     fn default() -> Self {
         Self {
-            threshold: 0.99,
+            profile: Profile::Normal,
+            threshold: Profile::Normal.threshold(),
             automatic: vec![Resolution::UpstreamDomestic],
+            provider: None,
             own_ids: Vec::new(),
             sensors: Vec::new(),
             clock_peer_s: clock::CLOCK_PEER_S,
+            clock_offset_s: 0.0,
             // 18 months of toll records (47 CFR 42.6).
             retention_days: 548,
         }

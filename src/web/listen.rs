@@ -53,7 +53,7 @@ pub(crate) struct Bounds {
 
 /// Who is at the other end of a connection: what the connection itself proves.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Guest {
+pub struct Guest {
     /// Its certificate, by an authority that we rely on.
     pub certificate: Option<Arc<ClientCertificate>>,
 }

@@ -154,6 +154,8 @@ fn a_reader_that_goes_away_ends_every_command_quietly() {
         vec!["verify", &message, "--config", &config, "--json"],
         vec![
             "trace",
+            "--case",
+            "C-1",
             "--called",
             "+12025550123",
             "--time",
@@ -163,6 +165,8 @@ fn a_reader_that_goes_away_ends_every_command_quietly() {
         ],
         vec![
             "trace",
+            "--case",
+            "C-1",
             "--called",
             "+12025550123",
             "--time",
@@ -232,6 +236,8 @@ fn odd_numbers_in_a_question_are_refused_or_answered() {
             let precision = format!("--precision={precision}");
             let out = tracehop(&[
                 "trace",
+                "--case",
+                "C-1",
                 "--called",
                 "+12025550123",
                 "--time",

@@ -597,7 +597,7 @@ fn peer_kamailio_s_tls_calls_come_into_the_daemon_s_store() {
     let traced = run(
         env!("CARGO_BIN_EXE_tracehop"),
         &[
-            "trace", "--called", CALLED, "--time", &time, "--config", &config,
+            "trace", "--case", "C-1", "--called", CALLED, "--time", &time, "--config", &config,
         ],
     );
     assert!(traced.contains("proxy-a (hep)"), "{traced}");

@@ -15,6 +15,7 @@ mod encapsulation;
 mod findings;
 mod hep;
 mod metrics;
+mod openapi;
 mod robocall;
 mod running;
 mod signer;

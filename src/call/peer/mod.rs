@@ -59,6 +59,8 @@ pub struct Peer {
     pub name: Arc<str>,
     /// What it is to us.
     pub kind: PeerKind,
+    /// A customer that is a reseller or a dialling platform, and in no registry of providers.
+    pub platform: bool,
     /// ISO 3166 country code.
     pub country: Arc<str>,
     /// Operating company number or service provider code, where it has one.

@@ -68,7 +68,7 @@ pub(super) fn read(
                     "portal {:?} sends answers, and responder.key_file is missing: nothing could be signed",
                     portal.name
                 ),
-                "make a key with `tracehop key new`, and write key_file = \"answers.key\" into [responder]; or mode = \"shadow\"",
+                "make a key with `tracehop answer key --new answers.key`, and write key_file = \"answers.key\" into [responder]; or mode = \"shadow\"",
             );
         }
         if portal.webhook_secrets.is_some() && listen.is_none() {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::super::adapter;
 use super::super::client;
 use super::super::reader::Section;
 use super::{named, secret_file, token_file};
 use crate::call::classify::Flag;
-use crate::responder::adapter::{AdapterSettings, ReferenceSettings};
+use crate::responder::adapter::{AdapterSettings, ReferenceSettings, Verified};
 use crate::responder::case::Mode;
 use crate::responder::settings::PortalSettings;
 use crate::traceback::answer::Resolution;
@@ -68,7 +69,19 @@ pub(super) fn read(s: Section<'_, '_>, us: Option<&Arc<str>>) -> Option<PortalSe
         }
     }
     let reports_per_day = s.integer("reports_per_day", REPORTS, 1..10_001);
-    let adapter = adapter(&s, us);
+    let adapter = adapter_of(&s, us, name.as_ref().map_or("portal", |(n, _)| *n));
+    if let (Mode::Automatic, Some(words)) =
+        (mode, adapter.as_ref().and_then(AdapterSettings::words))
+    {
+        for resolution in automatic.iter().filter(|r| words.of(**r).is_none()) {
+            let label = resolution.label();
+            s.problem_at(
+                &s.span(),
+                format!("{label} may leave by itself, and resolutions has no word for it"),
+                format!("write {label} = \"…\" into resolutions, or take it out of automatic"),
+            );
+        }
+    }
     let speechless =
         matches!(adapter, Some(AdapterSettings::PushOnly)) && webhook_secrets.is_none();
     if let (Some((name, span)), true) = (&name, speechless) {
@@ -79,7 +92,7 @@ pub(super) fn read(s: Section<'_, '_>, us: Option<&Arc<str>>) -> Option<PortalSe
         );
     }
     s.finish();
-    Some(PortalSettings {
+    let mut portal = PortalSettings {
         name: name?.0.into(),
         mode,
         automatic,
@@ -92,7 +105,12 @@ pub(super) fn read(s: Section<'_, '_>, us: Option<&Arc<str>>) -> Option<PortalSe
         adapter: adapter?,
         reports,
         reports_per_day: u32::try_from(reports_per_day).unwrap_or(u32::MAX),
-    })
+    };
+    // Whoever shows the portal says why: Verified::of gives the reason again.
+    if portal.mode == Mode::Automatic && Verified::of(&portal).why_not().is_some() {
+        portal.mode = Mode::Assisted;
+    }
+    Some(portal)
 }
 
 fn automatic(s: &Section<'_, '_>) -> Vec<Resolution> {
@@ -145,10 +163,13 @@ fn time_zone(s: &Section<'_, '_>, rule: DeadlineRule) -> Box<str> {
 }
 
 /// How requests are got and answers delivered: `adapter`, with a table of its own by the same name.
-fn adapter(s: &Section<'_, '_>, us: Option<&Arc<str>>) -> Option<AdapterSettings> {
+fn adapter_of(s: &Section<'_, '_>, us: Option<&Arc<str>>, name: &str) -> Option<AdapterSettings> {
     match s.text("adapter") {
         None | Some(("push", _)) => Some(AdapterSettings::PushOnly),
         Some(("reference", _)) => reference(s.section("reference"), us),
+        Some((kind @ "http-json", _)) => adapter::read(kind, s.section("http_json"), name),
+        Some((kind @ "file-drop", _)) => adapter::read(kind, s.section("file_drop"), name),
+        Some((kind @ "mailbox", _)) => adapter::read(kind, s.section("mailbox"), name),
         Some((other, span)) => {
             s.problem_at(
                 &span,

@@ -2,7 +2,7 @@
 
 use super::family as f;
 use super::page::Page;
-use super::snapshot::{Configured, Interface, Snapshot, Stored, Trust};
+use super::snapshot::{Configured, Interface, Responder, Snapshot, Stored, Trust};
 use crate::base::Timestamp;
 use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
@@ -42,6 +42,15 @@ pub(super) fn put(page: &mut Page, s: &Snapshot) {
         put_store(page, store);
     }
     s.findings.iter().for_each(|sink| put_sink(page, sink));
+    if let Some(responder) = &s.responder {
+        put_responder(page, responder);
+    }
+    if let Some(api) = &s.api {
+        page.list(&f::API, &[], api.iter());
+        let refused = api.refused.iter().map(|(why, n)| (why.label(), *n));
+        page.list(&f::API_REFUSED, &[], refused);
+        page.list(&f::API_CONNECTIONS, &[], api.web.iter());
+    }
     page.count(&f::COVERAGE_LATE, &[], s.coverage_late);
     for (sensor, looked) in &s.sensors {
         page.value(&f::SENSOR_LOOKED, &[sensor], seconds(*looked));
@@ -136,6 +145,37 @@ fn put_sink(page: &mut Page, s: &SinkCounts) {
     page.truth(&f::FINDINGS_WORKS, &[&s.name], s.works);
     page.size(&f::FINDINGS_WAITING, &[&s.name], s.waiting);
     page.size(&f::FINDINGS_ROOM, &[&s.name], s.capacity);
+}
+
+fn put_responder(page: &mut Page, r: &Responder) {
+    for (portal, state, n) in &r.figures.requests {
+        page.count(&f::RESPONDER_REQUESTS, &[portal, state.label()], *n);
+    }
+    for (portal, what, n) in &r.figures.tallies {
+        page.count(&f::RESPONDER, &[portal, what], *n);
+    }
+    for (portal, n) in &r.figures.outbox {
+        page.count(&f::RESPONDER_OUTBOX, &[portal], *n);
+    }
+    let age =
+        r.at.zip(r.figures.oldest)
+            .map(|(now, oldest)| now.distance(oldest));
+    let age = age.unwrap_or_default().as_secs_f64();
+    page.value(&f::RESPONDER_OLDEST, &[], age);
+    for (portal, up) in &r.portals {
+        page.truth(&f::RESPONDER_REACHED, &[portal], *up);
+    }
+    for (ms, n) in &r.lookups.buckets {
+        let le = format!("{}", *ms as f64 / 1e3);
+        page.count(&f::RESPONDER_LOOKUPS, &[&le], *n);
+    }
+    page.count(&f::RESPONDER_LOOKUPS, &["+Inf"], r.lookups.count);
+    let sum = r.lookups.sum.as_secs_f64();
+    page.value(&f::RESPONDER_LOOKUP_TIME, &[], sum);
+    page.count(&f::RESPONDER_FAILED, &[], r.lookups.failed);
+    page.truth(&f::RESPONDER_HALTED, &[], r.figures.halted);
+    page.count(&f::RESPONDER_HELD, &[], r.figures.held);
+    page.count(&f::RESPONDER_PANICS, &[], r.panics);
 }
 
 fn put_config(page: &mut Page, c: &Configured) {

@@ -9,6 +9,10 @@ use crate::capture::live::LiveCounters;
 use crate::daemon::pipeline::Report;
 use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
+use crate::responder::api::ApiCounters;
+use crate::responder::desk::Figures;
+use crate::responder::service::ServiceView;
+use crate::responder::service::view::Lookups;
 use crate::store::embedded::StoreCounters;
 use crate::web::WebCounters;
 
@@ -42,6 +46,10 @@ pub struct Snapshot {
     pub store: Option<Stored>,
     /// Sinks of findings.
     pub findings: Vec<SinkCounts>,
+    /// Answers to traceback requests.
+    pub responder: Option<Responder>,
+    /// Its API.
+    pub api: Option<ApiCounters>,
     /// The host's clock, and how often it was set.
     pub clock: (Option<ClockState>, u64),
     /// Up to when each sensor looked.
@@ -54,6 +62,35 @@ pub struct Snapshot {
     pub config: Option<Configured>,
     /// The process; `None` where /proc can't be read.
     pub process: Option<Process>,
+}
+
+/// Answers to traceback requests.
+#[derive(Clone, Debug, Default)]
+pub struct Responder {
+    /// The desk in figures, as last read.
+    pub figures: Figures,
+    /// When they were.
+    pub at: Option<Timestamp>,
+    /// Each portal, and whether it can be reached both ways.
+    pub portals: Vec<(Arc<str>, bool)>,
+    /// How long look-ups took.
+    pub lookups: Lookups,
+    /// Panics caught.
+    pub panics: u64,
+}
+
+impl Responder {
+    /// What a running one shows.
+    pub fn of(view: &ServiceView) -> Self {
+        let portals = view.portals().into_iter();
+        Self {
+            figures: view.figures().as_ref().clone(),
+            at: view.figures_at(),
+            portals: portals.map(|p| (p.name, p.trouble.is_none())).collect(),
+            lookups: view.lookups(),
+            panics: view.panics(),
+        }
+    }
 }
 
 /// One interface.

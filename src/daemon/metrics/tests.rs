@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::family::{ALL, Kind};
-use super::snapshot::{Configured, Interface, Queue, Stage, Stored, Trust};
+use super::snapshot::{Configured, Interface, Queue, Responder, Stage, Stored, Trust};
 use super::*;
 use crate::base::Timestamp;
 use crate::call::classify::Flag;
@@ -18,6 +18,11 @@ use crate::fetch::FetchReport;
 use crate::findings::EventKind;
 use crate::findings::counters::{Outcome, SinkCounts};
 use crate::host::process::Process;
+use crate::responder::api::ApiCounters;
+use crate::responder::api::refusal::Refusal;
+use crate::responder::case::RequestState;
+use crate::responder::desk::Figures;
+use crate::responder::service::view::Lookups;
 use crate::stir::verify::{Attestation, Rule};
 use crate::web::WebCounters;
 
@@ -91,6 +96,27 @@ pub(crate) fn full() -> Snapshot {
             lag: Some(Duration::ZERO),
             ..Stored::default()
         }),
+        responder: Some(Responder {
+            figures: Figures {
+                requests: vec![("portal".into(), RequestState::Review, 2)],
+                outbox: vec![("portal".into(), 1)],
+                oldest: at,
+                tallies: vec![("portal".into(), "delivered:taken".into(), 3)],
+                ..Figures::default()
+            },
+            at: at.map(|t| t.plus(Duration::from_secs(90))),
+            portals: vec![("portal".into(), true)],
+            lookups: Lookups {
+                buckets: vec![(5, 1), (1_000, 2)],
+                count: 3,
+                ..Lookups::default()
+            },
+            panics: 0,
+        }),
+        api: Some(ApiCounters {
+            refused: vec![(Refusal::ALL[0], 1)],
+            ..ApiCounters::default()
+        }),
         clock: (
             Some(ClockState {
                 synchronised: true,
@@ -150,6 +176,10 @@ fn every_family_is_shown_with_its_type_and_nothing_was_put_wrongly() {
         r#"tracehop_hep_agent_total{agent="unknown",outcome="taken"} 6"#,
         r#"tracehop_verdicts_total{attest="none",direction="ingress",peer="unknown",reason="none"} 1"#,
         r#"tracehop_stage_beat_age_seconds{stage="collect"} 1.5"#,
+        r#"tracehop_responder_requests{portal="portal",state="review"} 2"#,
+        r#"tracehop_responder_outbox_oldest_age_seconds 90"#,
+        r#"tracehop_responder_lookups_total{le="0.005"} 1"#,
+        r#"tracehop_responder_lookups_total{le="+Inf"} 3"#,
         r#"tracehop_clock_offset_seconds -0.0015"#,
         r#"tracehop_config_info{version="00000abc"} 1"#,
     ] {

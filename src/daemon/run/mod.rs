@@ -37,6 +37,7 @@ use crate::capture::hep::{HepError, HepHandle};
 use crate::capture::live::LiveError;
 use crate::config::{Config, Problem};
 use crate::daemon::neighbours;
+use crate::engine::sequence::Caught;
 use crate::findings::{Findings, tap};
 use crate::host::clock::{self, StepWatch};
 use crate::host::log::{self, LogHandle};
@@ -44,6 +45,8 @@ use crate::host::privilege::PrivilegeError;
 use crate::host::process;
 use crate::host::supervisor;
 use crate::host::trouble::Trouble;
+use crate::responder::api::{ApiError, RunningApi};
+use crate::responder::service::{self, ServiceError};
 use crate::store::StoreError;
 use crate::store::embedded::EmbeddedStore;
 use crate::web::{RunningWeb, WebError};
@@ -74,7 +77,7 @@ pub enum RunError {
     Config(Vec<Problem>),
     /// There is nothing to watch.
     #[error(
-        "nothing to watch: neither an interface nor a HEP listener is configured\n    write [[capture.interface]] with name = \"eth0\", or [hep] with udp = \"127.0.0.1:9060\""
+        "nothing to watch and nobody to answer: neither an interface nor a HEP listener is configured, and the responder is off\n    write [[capture.interface]] with name = \"eth0\", or [hep] with udp = [\"127.0.0.1:9060\"], or [responder] with enabled = true"
     )]
     Nothing,
     /// An interface.
@@ -123,6 +126,12 @@ pub enum RunError {
     /// Metrics and health.
     #[error(transparent)]
     Web(#[from] WebError),
+    /// Answers to traceback requests.
+    #[error(transparent)]
+    Responder(#[from] ServiceError),
+    /// Its API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -162,6 +171,10 @@ struct Daemon {
     hep: Option<HepHandle>,
     stages: Option<JoinHandle<Result<(Report, u64), PipelineError>>>,
     findings: Option<Findings>,
+    responder: Option<service::Running>,
+    api: Option<RunningApi>,
+    /// Held by a daemon without a source, whose intake would be over at once.
+    idle: Option<Sender<Caught>>,
     web: Option<RunningWeb>,
     log: Option<LogHandle>,
     known: Known,
@@ -179,9 +192,18 @@ impl Daemon {
         let agents = self.config.hep.iter().flat_map(|h| &h.agents);
         let watched = interfaces.map(|i| &*i.name);
         let watched: Vec<_> = watched.chain(agents.map(|a| &*a.name)).collect();
+        let portals = self.config.responder.iter().flat_map(|r| &r.portals);
+        let portals: Vec<_> = portals.map(|p| &*p.name).collect();
+        let answering = match portals[..] {
+            [] => String::new(),
+            _ => format!(", answering {}", portals.join(", ")),
+        };
+        let watching = match watched[..] {
+            [] => "nothing".to_owned(),
+            _ => watched.join(", "),
+        };
         let summary = format!(
-            "watching {} with {} neighbours",
-            watched.join(", "),
+            "watching {watching} with {} neighbours{answering}",
             self.config.peers.peers.len(),
         );
         tracing::info!(config = %self.path.display(), version = self.config.version, "{summary}");
@@ -233,6 +255,12 @@ impl Daemon {
             }
             if self.hep.as_ref().is_some_and(HepHandle::is_finished) {
                 return Err(RunError::Died("hep"));
+            }
+            if self.responder.as_ref().is_some_and(|r| !r.is_alive()) {
+                return Err(RunError::Died("responder"));
+            }
+            if self.api.as_ref().is_some_and(|a| !a.is_alive()) {
+                return Err(RunError::Died("api"));
             }
             if self.web.as_ref().is_some_and(|w| !w.is_alive()) {
                 return Err(RunError::Died("http"));
@@ -318,6 +346,7 @@ impl Daemon {
             // A panic there was said when it happened.
             let _ = reader.join();
         }
+        self.idle = None;
         let Some(stages) = self.stages.take() else {
             return ended;
         };
@@ -336,6 +365,16 @@ impl Daemon {
                     "findings that could not be delivered before the end"
                 );
             }
+        }
+        if let Some(responder) = self.responder.take()
+            && !responder.stop(until)
+        {
+            return Err(RunError::NotDrained {
+                what: "the responder",
+            });
+        }
+        if let Some(api) = self.api.take() {
+            api.stop();
         }
         self.keep_unknown(&report);
         self.trust.stop();

@@ -7,6 +7,7 @@ use crate::capture::hep::{HepListener, why_unreadable};
 use crate::capture::live::{self, LiveSource};
 use crate::config::Config;
 use crate::host::privilege::{self, Confined, Identity, PrivilegeError};
+use crate::responder::api::ApiServer;
 use crate::store::embedded::EmbeddedStore;
 use crate::web::WebServer;
 
@@ -15,11 +16,14 @@ pub(super) struct Opened {
     pub live: Vec<LiveSource>,
     pub hep: Option<HepListener>,
     pub web: Option<WebServer>,
+    pub api: Option<ApiServer>,
 }
 
 impl Opened {
     pub fn open(config: &Config) -> Result<Self, RunError> {
-        if config.capture.interfaces.is_empty() && config.hep.is_none() {
+        let watches = !config.capture.interfaces.is_empty() || config.hep.is_some();
+        // An answering node has the store of another's captures.
+        if !watches && config.responder.is_none() {
             return Err(RunError::Nothing);
         }
         // Before any socket: a second start must say that the first one runs, not that an address is taken.
@@ -38,6 +42,8 @@ impl Opened {
         if let Some(note) = web.as_ref().and_then(WebServer::note) {
             tracing::warn!("{note}");
         }
+        let api = config.responder.as_ref().map(ApiServer::bind).transpose()?;
+        let api = api.flatten();
         let identity = match (&config.run.user, privilege::is_root()) {
             (Some(user), true) => Some(Identity::of(user)?),
             (None, true) => return Err(PrivilegeError::Root.into()),
@@ -70,14 +76,26 @@ impl Opened {
                 tracing::warn!("{}: a reload will fail: {why}", path.display());
             }
         }
-        Ok(Self { live, hep, web })
+        Ok(Self {
+            live,
+            hep,
+            web,
+            api,
+        })
     }
 }
 
 /// What is the daemon's own to write into.
 fn folders(config: &Config) -> Vec<PathBuf> {
     let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
-    std::iter::once(config.store.clone()).chain(cache).collect()
+    let responder = config.responder.iter().flat_map(|r| {
+        let adapters = r.portals.iter().flat_map(|p| p.adapter.folders());
+        std::iter::once(r.state.clone()).chain(adapters)
+    });
+    std::iter::once(config.store.clone())
+        .chain(cache)
+        .chain(responder)
+        .collect()
 }
 
 /// What it reads, over reloads too: the configuration with all beside it, certificates, and what names and hosts need of the system.

@@ -32,7 +32,8 @@ impl Daemon {
 
     fn take_new(&mut self) -> Result<(), String> {
         let new = Config::load(&self.path).map_err(|p| RunError::Config(p).to_string())?;
-        // These two are the only parts that can still refuse: all the rest has been checked.
+        let world = new.world().transpose().map_err(|e| e.to_string())?;
+        // These are the only parts that can still refuse: all the rest has been checked.
         self.take_agents(&new).map_err(|e| e.to_string())?;
         if let Reload::Kept(why) = self.trust.reload(&new, clock::now()) {
             let old = self.config.clone();
@@ -41,6 +42,17 @@ impl Daemon {
         }
         for note in self.trust.notes() {
             tracing::warn!("{note}");
+        }
+        // After what may refuse: its desk takes everything that was checked, unless its disk does not.
+        if let (Some(responder), Some(world)) = (&self.responder, world)
+            && let Err(e) = responder.reload(world)
+        {
+            tracing::error!("portals are answered as before: {e}");
+        }
+        if let (Some(api), Some(settings)) = (&self.api, &new.responder)
+            && let Err(e) = api.reload(settings)
+        {
+            tracing::error!("who may use the API stays as it was: {e}");
         }
         let restart = needs_restart(&self.config, &new);
         if !restart.is_empty() {
@@ -114,6 +126,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[hep] addresses", addresses(old) != addresses(new)),
         ("[hep] limits", hep_limits(old) != hep_limits(new)),
         ("[http]", old.http != new.http),
+        ("[responder]", responder(old) != responder(new)),
         ("[limits]", old.assemble != new.assemble),
         (
             "[fetch]",
@@ -126,6 +139,12 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .filter(|(_, c)| *c)
         .map(|(n, _)| n)
         .collect()
+}
+
+/// What a reload does not take of the responder: whether it is on, its folder, and what its listener was made by.
+fn responder(config: &Config) -> Option<(&std::path::Path, Option<std::net::SocketAddr>, bool)> {
+    let r = config.responder.as_ref()?;
+    Some((&r.state, r.listen, r.tls.is_some()))
 }
 
 /// Those that the listener does not take at a reload.

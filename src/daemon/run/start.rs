@@ -31,6 +31,8 @@ use crate::findings::Findings;
 use crate::host::clock;
 use crate::host::log::LogHandle;
 use crate::host::trouble::Trouble;
+use crate::responder::api::RunningApi;
+use crate::responder::service::{Running, ServiceError};
 use crate::store::looked;
 use crate::web::WebServer;
 
@@ -100,7 +102,19 @@ impl Daemon {
             _ => None,
         };
         // Intake ends when the last source does.
+        let idle = (sources == 0).then(|| wires.out.clone());
         drop(wires);
+        let world = config.world().transpose().map_err(ServiceError::from)?;
+        let responder = world
+            .map(|world| Running::start(world, keeper.reader(), clock::now))
+            .transpose()?;
+        let api = match (opened.api, &responder) {
+            (Some(server), Some(running)) => {
+                let shared = running.shared();
+                Some(server.start(shared.desk.clone(), Arc::new(shared), clock::now)?)
+            }
+            _ => None,
+        };
 
         let known = Arc::<ArcSwap<Known>>::default();
         let views = Views {
@@ -110,6 +124,8 @@ impl Daemon {
             hep: hep.as_ref().map(HepHandle::view),
             store: keeper.health(),
             findings: findings.view(),
+            responder: responder.as_ref().map(Running::view),
+            api: api.as_ref().map(RunningApi::view),
             fetch: stages.fetch.as_ref().map(|link| link.client.clone()),
             web: opened.web.as_ref().map(WebServer::view),
             known: known.clone(),
@@ -145,6 +161,9 @@ impl Daemon {
             hep,
             stages: Some(stages),
             findings: Some(findings),
+            responder,
+            api,
+            idle,
             web,
             log,
             known: Known::default(),

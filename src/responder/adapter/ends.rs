@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::file_drop::{FileInlet, FileOutlet};
+use super::http_json::{HttpInlet, HttpOutlet};
+use super::mailbox::{MailInlet, MailOutlet};
 use super::reference::{ReferenceInlet, ReferenceOutlet};
 use super::{AdapterSettings, Arrival, Inlet, Outlet, Trouble};
 use crate::responder::case::{Delivered, Parcel};
@@ -39,7 +42,10 @@ macro_rules! ends {
 }
 
 ends! {
-    Reference ReferenceInlet, ReferenceOutlet;
+    Reference Box<ReferenceInlet>, Box<ReferenceOutlet>;
+    HttpJson Box<HttpInlet>, Box<HttpOutlet>;
+    FileDrop Box<FileInlet>, Box<FileOutlet>;
+    Mailbox Box<MailInlet>, Box<MailOutlet>;
 }
 
 impl AdapterSettings {
@@ -54,10 +60,34 @@ impl AdapterSettings {
             Self::Reference(settings) => {
                 let ends = settings.open().map_err(|e| Trouble(e.to_string()))?;
                 (
-                    Some(AnyInlet::Reference(ends.0)),
-                    Some(AnyOutlet::Reference(ends.1)),
+                    Some(AnyInlet::Reference(Box::new(ends.0))),
+                    Some(AnyOutlet::Reference(Box::new(ends.1))),
                 )
             }
+            Self::HttpJson(c) => (
+                Some(AnyInlet::HttpJson(Box::new(HttpInlet::new(
+                    c.settings.clone(),
+                )?))),
+                Some(AnyOutlet::HttpJson(Box::new(HttpOutlet::new(
+                    c.settings.clone(),
+                )?))),
+            ),
+            Self::FileDrop(c) => (
+                Some(AnyInlet::FileDrop(Box::new(FileInlet::new(
+                    c.settings.clone(),
+                )))),
+                Some(AnyOutlet::FileDrop(Box::new(FileOutlet::new(
+                    c.settings.clone(),
+                )))),
+            ),
+            Self::Mailbox(c) => (
+                Some(AnyInlet::Mailbox(Box::new(MailInlet::new(
+                    c.settings.clone(),
+                )))),
+                Some(AnyOutlet::Mailbox(Box::new(MailOutlet::new(
+                    c.settings.clone(),
+                )))),
+            ),
         })
     }
 
@@ -65,6 +95,12 @@ impl AdapterSettings {
     pub fn folders(&self) -> Vec<PathBuf> {
         match self {
             Self::PushOnly | Self::Reference(_) => Vec::new(),
+            Self::HttpJson(c) => vec![c.settings.failed.clone()],
+            Self::FileDrop(c) => vec![c.settings.folder.clone()],
+            Self::Mailbox(c) => {
+                let s = &c.settings;
+                vec![s.maildir.clone(), s.failed.clone(), s.out.clone()]
+            }
         }
     }
 }

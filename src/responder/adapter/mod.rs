@@ -6,16 +6,29 @@
 pub mod directory;
 pub mod ends;
 pub mod event;
+pub mod examples;
 pub mod field;
+pub mod file_drop;
 pub mod folder;
+pub mod http_json;
+pub mod mailbox;
 pub mod mapping;
 pub mod moment;
+pub mod proof;
 pub mod reference;
 pub mod submission;
 pub mod template;
 
+use std::path::Path;
+
 use super::case::{Delivered, Incoming, Parcel, Way};
+use crate::call::peer::PeerTable;
+pub use file_drop::FileDropSettings;
+pub use http_json::HttpJsonSettings;
+pub use mailbox::MailboxSettings;
+pub use proof::{Claimed, Verified};
 pub use reference::ReferenceSettings;
+use submission::Words;
 
 /// Which kind, with its settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +37,44 @@ pub enum AdapterSettings {
     PushOnly,
     /// The portal speaks our own protocol.
     Reference(Box<ReferenceSettings>),
+    /// The portal has an HTTP interface of its own.
+    HttpJson(Box<Claimed<HttpJsonSettings>>),
+    /// Files in a folder.
+    FileDrop(Box<Claimed<FileDropSettings>>),
+    /// Mails in a maildir.
+    Mailbox(Box<Claimed<MailboxSettings>>),
+}
+
+impl AdapterSettings {
+    /// Whether the operator says that the mapping is verified, and where the proof is; `None` where there is none to be proven.
+    pub fn claim(&self) -> Option<(bool, &Path)> {
+        match self {
+            Self::PushOnly | Self::Reference(_) => None,
+            Self::HttpJson(c) => Some((c.verified, &c.proof)),
+            Self::FileDrop(c) => Some((c.verified, &c.proof)),
+            Self::Mailbox(c) => Some((c.verified, &c.proof)),
+        }
+    }
+
+    /// The portal's words, where it has them.
+    pub fn words(&self) -> Option<&Words> {
+        match self {
+            Self::PushOnly | Self::Reference(_) => None,
+            Self::HttpJson(c) => Some(&c.settings.mapping.words),
+            Self::FileDrop(c) => Some(&c.settings.mapping.words),
+            Self::Mailbox(c) => Some(&c.settings.mapping.words),
+        }
+    }
+
+    /// Looks the neighbours of its directory up. Gives what is wrong.
+    pub fn resolve(&mut self, peers: &PeerTable) -> Vec<String> {
+        match self {
+            Self::PushOnly | Self::Reference(_) => Vec::new(),
+            Self::HttpJson(c) => c.settings.mapping.request.directory.resolve(peers),
+            Self::FileDrop(c) => c.settings.mapping.request.directory.resolve(peers),
+            Self::Mailbox(c) => c.settings.mapping.request.directory.resolve(peers),
+        }
+    }
 }
 
 /// Something that came, and how to settle it.

@@ -70,7 +70,8 @@ impl From<Error> for TemplateError {
     fn from(e: Error) -> Self {
         let line = e.line().map_or(String::new(), |l| format!("line {l}: "));
         let detail = e.detail().map_or(String::new(), |d| format!(": {d}"));
-        Self(format!("{line}{}{detail}", e.kind()))
+        let source = std::error::Error::source(&e).map_or(String::new(), |s| format!(": {s}"));
+        Self(format!("{line}{}{detail}{source}", e.kind()))
     }
 }
 
@@ -236,17 +237,18 @@ mod tests {
             ("{{ a|safe }}", "filter"),
             ("{% include 'x' %}", "template"),
             ("{{ a", "syntax"),
-            (
-                "{% for i in range(1000) %}{% for j in range(1000) %}{{ i }}{% endfor %}{% endfor %}",
-                "fuel",
-            ),
-            ("{% for i in range(1000) %}{{ a }}{% endfor %}", "octets"),
             ("{\"a\": {{ a }}", "no JSON"),
         ] {
             let long = json!("x".repeat(1000));
             let why = render(text, Escape::Json, long).unwrap_err().to_string();
             assert!(why.contains(says), "{text}: {why}");
         }
+        let many = json!(vec!["x".repeat(2000); 300]);
+        let twice = "{% for i in a %}{% for j in a %}x{% endfor %}{% endfor %}";
+        let why = render(twice, Escape::Json, many.clone()).unwrap_err();
+        assert!(why.to_string().contains("fuel"), "{why}");
+        let why = render("{{ a }}", Escape::Json, many).unwrap_err();
+        assert!(why.to_string().contains("octets"), "{why}");
         let long = " ".repeat(MAX_TEMPLATE + 1);
         assert!(Template::parse(&long, Escape::Plain, &[]).is_err());
     }

@@ -54,14 +54,14 @@ impl Work<'_> {
         let Some(draft) = draft else {
             return Err(not_now(&row, "there is no answer yet"));
         };
-        if row.key.id.starts_with("sha256-") && draft.answer.get("request_id") == Some(&json!("")) {
+        if draft.answer.request_id != row.key.id {
             let why = "its id can't be read, so nobody knows what to answer to: ask the portal by another way";
             return Err(not_now(&row, why));
         }
         self.check_signer()?;
         let what = decision.label();
         self.place(&row, to, Some(&format!("{what} by {who}")))?;
-        let detail = json!({ "decision": what, "from": row.state, "to": to, "resolution": draft.resolution, "peer": draft.peer });
+        let detail = json!({ "decision": what, "from": row.state, "to": to, "resolution": draft.answer.resolution, "peer": draft.peer });
         self.audit(&row, who, "decision", detail)?;
         self.tally(&key.portal, &format!("decision:{what}"), 1)?;
         self.seal(&row, &draft, who)?;
@@ -113,7 +113,8 @@ impl Work<'_> {
             Ok((row.get::<_, String>(0)?, row.get(1)?))
         })?;
         let row = rows.next().transpose()?;
-        Ok(row.and_then(|(answer, peer)| Draft::kept(&answer, peer)))
+        row.map(|(answer, peer): (String, _)| Draft::kept(&answer, peer))
+            .transpose()
     }
 }
 

@@ -27,8 +27,6 @@ pub(super) enum Event {
     Refused,
     /// The portal knows nothing of the request.
     Gone,
-    /// A reminder.
-    Reminder,
     /// It was taken back.
     Withdrawn,
     /// The last answer is accepted.
@@ -101,7 +99,6 @@ pub(super) fn next(state: RequestState, event: Event) -> Step {
             Outbox | NeedsInfo => To(Withdrawn),
             _ => Stay,
         },
-        Event::Reminder => Stay,
         Event::Withdrawn => match state {
             Closed | Expired | Withdrawn => Stay,
             _ => To(Withdrawn),
@@ -156,7 +153,7 @@ pub(super) const fn is_timed(state: RequestState) -> bool {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 19] = [
+    const EVENTS: [Event; 18] = [
         Event::Repeated,
         Event::Changed,
         Event::Matched(Ready),
@@ -170,7 +167,6 @@ mod tests {
         Event::Taken,
         Event::Refused,
         Event::Gone,
-        Event::Reminder,
         Event::Withdrawn,
         Event::Accepted,
         Event::Disputed,
@@ -180,7 +176,7 @@ mod tests {
 
     /// One letter a state, in the order of [`RequestState::ALL`]: r ready, v review, n needs-info, o outbox, s sent, a accepted, d disputed, c closed,
     /// x expired, w withdrawn, R received; `.` stays, `-` can't be.
-    const TABLE: [(Event, &str); 19] = [
+    const TABLE: [(Event, &str); 18] = [
         //                            R r v n o s a d c x w
         (Event::Repeated, "         . . . . . . . . . R R"),
         (Event::Changed, "          R R R R R R R R - R R"),
@@ -195,7 +191,6 @@ mod tests {
         (Event::Taken, "            . . . . s . . . . . ."),
         (Event::Refused, "          . . . v v . . . . . ."),
         (Event::Gone, "             . . . w w . . . . . ."),
-        (Event::Reminder, "         . . . . . . . . . . ."),
         (Event::Withdrawn, "        w w w w w w w w . . ."),
         (Event::Accepted, "         . . . . a a . a . . ."),
         (Event::Disputed, "         . . . . d d d . d . ."),
@@ -243,7 +238,6 @@ mod tests {
             Event::Taken,
             Event::Refused,
             Event::Gone,
-            Event::Reminder,
             Event::Withdrawn,
             Event::Accepted,
             Event::Disputed,

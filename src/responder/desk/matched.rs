@@ -10,7 +10,8 @@ use super::seal::Draft;
 use super::work::{Done, Fault, Row, Work};
 use super::{DeskError, Filed};
 use crate::responder::Answered;
-use crate::responder::case::{Mode, RequestKey, RequestState, Who};
+use crate::responder::case::{Mode, RequestKey, RequestState, Way, Who};
+use crate::traceback::answer::resolution::Names;
 use crate::traceback::answer::{ProducedBy, Resolution};
 
 /// Level of zstd: explanations are JSON that repeats itself, and are read seldom.
@@ -30,7 +31,7 @@ impl Work<'_> {
             return Ok(Filed::Late);
         }
         let (to, note) = self.course(&row, answered)?;
-        let draft = Draft::of_matcher(answered);
+        let draft = Draft::of_matcher(answered)?;
         self.tx.execute_batch("SAVEPOINT filing")?;
         match self.file(&row, to, note, answered, &draft) {
             // What can't be signed waits for a person, who sees why.
@@ -110,6 +111,9 @@ impl Work<'_> {
         if self.is_halted()? {
             return review("everything was halted");
         }
+        if row.way == Way::Unproven {
+            return review("nothing proves the sender of the mail");
+        }
         if row.disputed {
             return review("an answer to this request was disputed");
         }
@@ -127,12 +131,15 @@ impl Work<'_> {
         if !portal.automatic.contains(&answer.resolution) {
             return review("answers of this kind are not automatic at this portal");
         }
-        let names_somebody = answer.upstream.is_some() || answer.originator.is_some();
+        let party = answer.upstream.as_ref().or(answer.originator.as_ref());
+        let names_somebody = party.is_some() || answer.resolution.names() == Names::Always;
         match &answered.peer {
             Some(peer) if self.is_held(&row.key.portal, peer)? => {
                 review("answers about this neighbour are held since one was disputed")
             }
-            None if names_somebody => review("the neighbour that is named is not known by an id"),
+            peer if names_somebody && (peer.is_none() || party.is_none()) => {
+                review("the neighbour that is named is not known by an id")
+            }
             _ => Ok((RequestState::Outbox, None)),
         }
     }

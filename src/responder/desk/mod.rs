@@ -30,7 +30,7 @@ mod seal;
 mod sweep;
 mod take;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod word;
 mod work;
 
@@ -42,12 +42,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use error::DeskError;
 pub use word::{
     Agreement, Alarm, Case, Decision, DeskSettings, Edit, Figures, Filed, Filter, Halted, Heard,
-    Held, Line, Posted, Refusal, Said, Settled, Sign, Signed, Swept, Taken, Waiting,
+    Held, Line, Posted, Refusal, Said, Settled, Signed, Swept, Taken, Waiting,
 };
 
 use super::Answered;
 use super::audit::{self, Entry};
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
+use super::sign::Signer;
 use crate::base::Timestamp;
 use crate::traceback::answer::Resolution;
 use work::{Done, Fault, Rules, Work};
@@ -77,7 +78,7 @@ impl Desk {
     pub fn open(
         folder: &Path,
         settings: DeskSettings,
-        signer: Option<Arc<dyn Sign>>,
+        signer: Option<Arc<Signer>>,
     ) -> Result<Self> {
         let rules = Rules::new(settings, signer)?;
         Ok(Self {
@@ -92,7 +93,7 @@ impl Desk {
     /// # Errors
     ///
     /// A setting that can't be worked with; the old ones stay.
-    pub fn reload(&self, settings: DeskSettings, signer: Option<Arc<dyn Sign>>) -> Result<()> {
+    pub fn reload(&self, settings: DeskSettings, signer: Option<Arc<Signer>>) -> Result<()> {
         let rules = Arc::new(Rules::new(settings, signer)?);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
         Ok(())
@@ -215,6 +216,15 @@ impl Desk {
         now: Timestamp,
     ) -> Result<Posted> {
         self.write(now, |w| w.post_report(portal, campaign, key, body))
+    }
+
+    /// Reports of a campaign that were posted: key and time.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn reported(&self, portal: &str, campaign: &str) -> Result<Vec<(Box<str>, Timestamp)>> {
+        self.read(Timestamp::MIN, |w| w.reported(portal, campaign))
     }
 
     /// Deadlines of which 50, 75, 90 or 100 % have run; each once.

@@ -7,12 +7,31 @@ use serde_json::{Value, json};
 
 use super::work::{Done, GIVES_UP, NO_CASE, Work};
 use super::{DeskError, Posted};
+use crate::base::Timestamp;
 use crate::responder::case::{Mode, ParcelKind, Who};
+use crate::responder::sign::Kind;
 
 /// A day, for `reports_per_day`.
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Reports of one campaign that are looked at: one for each digit of its volume, and volumes have twenty at most.
+const MOST: i64 = 32;
+
 impl Work<'_> {
+    /// Reports of a campaign that were posted.
+    pub(super) fn reported(
+        &self,
+        portal: &str,
+        campaign: &str,
+    ) -> Done<Vec<(Box<str>, Timestamp)>> {
+        let sql =
+            "SELECT key, at FROM report WHERE portal = ? AND campaign = ? ORDER BY at DESC LIMIT ?";
+        let mut statement = self.tx.prepare_cached(sql)?;
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Timestamp::from_nanos(row.get(1)?)));
+        let rows = statement.query_map(params![portal, campaign, MOST], row)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Signs a report and puts it into the outbox, once.
     pub(super) fn post_report(
         &self,
@@ -42,13 +61,7 @@ impl Work<'_> {
             self.tally(portal, "report-over-the-day", 1)?;
             return Ok(Posted::TooMany);
         }
-        self.check_signer()?;
-        let signer = self.rules.signer.as_ref();
-        let signed = match signer.map(|s| s.sign(body)) {
-            Some(Ok(signed)) => signed,
-            Some(Err(why)) => return Err(DeskError::Unsigned(why).into()),
-            None => return Err(DeskError::Unsigned("there is no key".to_owned()).into()),
-        };
+        let signed = self.sign(Kind::Report, body)?;
         let now = self.now.nanos();
         self.change(
             "INSERT INTO report (portal, key, campaign, at) VALUES (?, ?, ?, ?)",

@@ -172,6 +172,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<i64>> {
     // FULL: a transaction that was told of is on the disk, even when the power fails.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A statement that may fail in the middle keeps a journal of its own: in a folder that the sandbox forbids, unless in memory.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     // Two processes may come at once: the version is read within the transaction that changes it.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -1,187 +1,122 @@
 //! An answer is signed and put into the outbox; or kept as a draft.
 
 use rusqlite::params;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::work::{Done, Row, Work};
+use super::work::{Done, Fault, Row, Work};
 use super::{DeskError, Edit};
 use crate::responder::Answered;
 use crate::responder::case::{ParcelKind, RequestKey, Who};
-use crate::traceback::answer::{ProducedBy, Resolution, answer_id};
-use crate::traceback::coverage::LEAST_SHARE;
+use crate::responder::sign::{Kind, Signer};
+use crate::traceback::answer::{self, ProducedBy, RawAnswer, Resolution, answer_id};
 use crate::traceback::request::sha256_hex;
 
-/// An answer that is not signed yet, as JSON.
+/// What stands in an answer for whoever decided: the audit log has the name.
+const ROLE: &str = "operator";
+
+/// An answer that is not signed yet, and the id of the neighbour that it names.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Draft {
-    pub answer: Map<String, Value>,
-    pub resolution: Box<str>,
+    pub answer: RawAnswer,
     pub peer: Option<Box<str>>,
-    pub produced_by: Value,
 }
 
 impl Draft {
     /// The matcher's.
-    pub fn of_matcher(answered: &Answered) -> Self {
-        let answer = match serde_json::to_value(&answered.answer) {
-            Ok(Value::Object(answer)) => answer,
-            _ => Map::new(),
-        };
-        Self {
-            answer,
-            resolution: answered.answer.resolution.label().into(),
+    pub fn of_matcher(answered: &Answered) -> Done<Self> {
+        let answer = serde_json::to_value(&answered.answer).and_then(serde_json::from_value);
+        Ok(Self {
+            answer: answer.map_err(|e| unreadable(&e))?,
             peer: answered.peer.as_deref().map(Into::into),
-            produced_by: json!(answered.answer.produced_by),
-        }
+        })
     }
 
     /// As it was kept.
-    pub fn kept(answer: &str, peer: Option<Box<str>>) -> Option<Self> {
-        let answer: Map<String, Value> = serde_json::from_str(answer).ok()?;
-        Some(Self {
-            resolution: answer.get("resolution")?.as_str()?.into(),
-            produced_by: answer.get("produced_by")?.clone(),
+    pub fn kept(answer: &str, peer: Option<Box<str>>) -> Done<Self> {
+        Ok(Self {
+            answer: serde_json::from_str(answer).map_err(|e| unreadable(&e))?,
             peer,
-            answer,
         })
     }
 
     /// Whether it asks rather than answers.
     pub fn is_question(&self) -> bool {
-        [Resolution::Ambiguous, Resolution::InsufficientRequest]
-            .iter()
-            .any(|r| r.label() == &*self.resolution)
+        matches!(
+            self.answer.resolution,
+            Resolution::Ambiguous | Resolution::InsufficientRequest
+        )
     }
 
-    /// A person stands behind the matcher's answer.
-    pub fn approved(mut self) -> Self {
-        self.by(ProducedBy::AutoApproved);
-        self
+    /// A person stands behind it.
+    pub fn approved(self) -> Self {
+        Self {
+            answer: self.answer.approved(ROLE),
+            peer: self.peer,
+        }
     }
 
-    /// Another answer, by a person. Evidence stays only where it is evidence for what the person says.
-    pub fn edited(mut self, edit: &Edit) -> Result<Self, DeskError> {
-        let resolution = edit.resolution;
-        let names = names(resolution);
-        match (names, &edit.party) {
-            (Some(_), None) => {
-                return Err(DeskError::Wrong(format!(
-                    "{} names a neighbour: say which",
-                    resolution.label()
-                )));
-            }
-            (None, Some(_)) => {
-                return Err(DeskError::Wrong(format!(
-                    "{} names nobody",
-                    resolution.label()
-                )));
-            }
-            _ => {}
-        }
-        match resolution {
-            Resolution::Pending => {
-                return Err(DeskError::Wrong(
-                    "PENDING is a receipt, no answer".to_owned(),
-                ));
-            }
-            Resolution::NotFound if !self.saw_all() => {
-                return Err(DeskError::Wrong(
-                    "NOT_FOUND needs proof that the whole window was seen; CAPTURE_GAP says the rest"
-                        .to_owned(),
-                ));
-            }
-            _ => {}
-        }
-        let peer = edit.party.as_ref().map(|(id, _)| Box::from(&**id));
-        let same = self.peer == peer && *self.resolution == *resolution.label();
-        let names_in_evidence = self
-            .answer
-            .get("evidence")
-            .is_some_and(|e| e.get("leg").is_some_and(|l| !l.is_null()));
-        if !same && (names.is_some() || names_in_evidence) {
-            self.answer.shift_remove("evidence");
-        }
-        for field in ["upstream", "originator", "undecided", "problems", "comment"] {
-            self.answer.shift_remove(field);
-        }
-        self.answer
-            .insert("resolution".to_owned(), json!(resolution));
-        if let (Some(field), Some((_, party))) = (names, &edit.party) {
-            self.answer.insert(field.to_owned(), json!(party));
-        }
-        if let Some(comment) = &edit.comment {
-            self.answer.insert("comment".to_owned(), json!(comment));
-        }
-        self.resolution = resolution.label().into();
-        self.peer = peer;
-        self.by(ProducedBy::Human);
-        Ok(self)
+    /// Another answer, by a person.
+    pub fn edited(&self, edit: &Edit) -> Result<Self, DeskError> {
+        let made = answer::Edit {
+            resolution: Some(edit.resolution),
+            party: edit.party.as_ref().map(|(_, party)| party.clone()),
+            comment: edit.comment.clone(),
+            ..answer::Edit::default()
+        };
+        let answer = self.answer.edited(&made, ROLE);
+        let answer = answer.map_err(|e| DeskError::Wrong(e.to_string()))?;
+        let named = answer.upstream.is_some() || answer.originator.is_some();
+        let peer = match &edit.party {
+            Some((id, _)) => Some(Box::from(&**id)),
+            None => self.peer.clone().filter(|_| named),
+        };
+        Ok(Self { answer, peer })
     }
 
-    fn by(&mut self, maker: ProducedBy) {
-        self.produced_by = json!(maker);
-        self.answer
-            .insert("produced_by".to_owned(), self.produced_by.clone());
-    }
-
-    /// Whether its evidence says that the main window was seen.
-    fn saw_all(&self) -> bool {
-        let share = self.answer.get("evidence").and_then(|e| {
-            let main = e.get("windows")?.as_array()?.first()?;
-            main.get("coverage")?.as_f64()
-        });
-        share.is_some_and(|s| s >= LEAST_SHARE)
+    fn maker(&self) -> &'static str {
+        match self.answer.produced_by {
+            ProducedBy::Auto => "auto",
+            ProducedBy::NeedsPerson => "needs-person",
+            ProducedBy::AutoApproved => "auto+approved",
+            ProducedBy::Human => "human",
+        }
     }
 
     fn posterior(&self) -> Option<f64> {
-        self.answer.get("evidence")?.get("posterior")?.as_f64()
+        self.answer.evidence.as_ref()?.get("posterior")?.as_f64()
     }
 }
 
-/// In which field an answer names a neighbour.
-const fn names(resolution: Resolution) -> Option<&'static str> {
-    match resolution {
-        Resolution::UpstreamDomestic
-        | Resolution::UpstreamForeign
-        | Resolution::DivertedByOurSubscriber => Some("upstream"),
-        Resolution::OriginEndCustomer | Resolution::OriginNonVspPlatform => Some("originator"),
-        Resolution::BlockedHere
-        | Resolution::NotFound
-        | Resolution::CaptureGap
-        | Resolution::OutOfRetention
-        | Resolution::NotOurCustomerOfDownstream
-        | Resolution::Ambiguous
-        | Resolution::InsufficientRequest
-        | Resolution::TestOrInternal
-        | Resolution::LegalRestriction
-        | Resolution::LegalHold
-        | Resolution::Refused
-        | Resolution::Pending => None,
-    }
+fn unreadable(e: &serde_json::Error) -> Fault {
+    DeskError::Wrong(format!("the answer can't be read back: {e}")).into()
 }
 
 impl Work<'_> {
     /// Whether there is a key.
-    pub(super) fn check_signer(&self) -> Done<()> {
-        match self.rules.signer {
-            Some(_) => Ok(()),
-            None => {
-                let why = "there is no key; `tracehop answer key` makes one, `key_file` names it";
-                Err(DeskError::Unsigned(why.to_owned()).into())
-            }
-        }
+    pub(super) fn check_signer(&self) -> Done<&Signer> {
+        let signer = self.rules.signer.as_deref();
+        signer.ok_or_else(|| {
+            let why = "there is no key; `tracehop answer key` makes one, `key_file` names it";
+            DeskError::Unsigned(why.to_owned()).into()
+        })
+    }
+
+    /// Signs an object.
+    pub(super) fn sign<T: serde::Serialize>(&self, kind: Kind, value: &T) -> Done<Vec<u8>> {
+        let signed = self.check_signer()?.sign_value(kind, value);
+        Ok(signed.map_err(|e| DeskError::Unsigned(e.to_string()))?.json)
     }
 
     /// Keeps a draft.
     pub(super) fn keep(&self, key: &RequestKey, draft: &Draft) -> Done<()> {
-        let text = Value::from(draft.answer.clone()).to_string();
+        let text = serde_json::to_string(&draft.answer).map_err(|e| unreadable(&e))?;
         self.change(
             "UPDATE request SET answer = ?, resolution = ?, peer = ?, produced_by = ?, posterior = ? WHERE portal = ? AND id = ?",
             params![
                 text,
-                &*draft.resolution,
+                draft.answer.resolution.label(),
                 draft.peer.as_deref(),
-                draft.produced_by.as_str(),
+                draft.maker(),
                 draft.posterior(),
                 &*key.portal,
                 &*key.id
@@ -194,41 +129,34 @@ impl Work<'_> {
     pub(super) fn seal(&self, row: &Row, draft: &Draft, who: &Who) -> Done<()> {
         let (portal, id) = (&*row.key.portal, &*row.key.id);
         let last: Option<i64> = self.value(
-            "SELECT max(revision) FROM answer WHERE portal = ? AND id = ?",
+            "SELECT coalesce(max(revision), 0) FROM answer WHERE portal = ? AND id = ?",
             [portal, id],
         )?;
         let last = last.and_then(|r| u32::try_from(r).ok()).unwrap_or(0);
         let revision = last.saturating_add(1);
         let answer_key = answer_id(id, revision);
         let mut draft = draft.clone();
-        let set = &mut draft.answer;
-        set.insert("id".to_owned(), json!(answer_key));
-        set.insert("request_id".to_owned(), json!(id));
-        set.insert("revision".to_owned(), json!(revision));
-        if last > 0 {
-            set.insert("supersedes".to_owned(), json!(answer_id(id, last)));
-        }
-        set.shift_remove("audit");
-        let digest = sha256_hex(Value::from(set.clone()).to_string().as_bytes());
+        draft.answer = RawAnswer {
+            id: answer_key.clone(),
+            revision,
+            supersedes: (last > 0).then(|| answer_id(id, last)),
+            audit: None,
+            answered_at: None,
+            ..draft.answer
+        };
+        let text = serde_json::to_vec(&draft.answer).map_err(|e| unreadable(&e))?;
+        let resolution = draft.answer.resolution;
         let detail = json!({
             "answer": answer_key,
             "revision": revision,
-            "resolution": draft.resolution,
+            "resolution": resolution,
             "peer": draft.peer,
-            "produced_by": draft.produced_by,
-            "sha256": digest,
+            "produced_by": draft.answer.produced_by,
+            "sha256": sha256_hex(&text),
         });
         let index = self.audit(row, who, "answer", detail)?;
-        draft
-            .answer
-            .insert("audit".to_owned(), json!({ "index": index }));
-        let signer = self.rules.signer.as_ref();
-        let signed = signer.map(|s| s.sign(&Value::from(draft.answer.clone())));
-        let body = match signed {
-            Some(Ok(body)) => body,
-            Some(Err(why)) => return Err(DeskError::Unsigned(why).into()),
-            None => return self.check_signer(),
-        };
+        draft.answer = draft.answer.stamped(index, self.now);
+        let body = self.sign(Kind::Answer, &draft.answer)?;
         self.keep(&row.key, &draft)?;
         self.drop_parcels(&row.key, "superseded")?;
         self.change(
@@ -257,7 +185,7 @@ impl Work<'_> {
                 row.gives_up
             ],
         )?;
-        let maker = draft.produced_by.as_str().unwrap_or_default();
-        self.tally(portal, &format!("answer:{}:{maker}", draft.resolution), 1)
+        let tally = format!("answer:{}:{}", resolution.label(), draft.maker());
+        self.tally(portal, &tally, 1)
     }
 }

@@ -83,7 +83,7 @@ impl Work<'_> {
             Step::To(_) if !machine::is_open(row.state) && self.is_full()? => {
                 Ok(Taken::Refused(Refusal::Full))
             }
-            Step::To(to) => self.take_anew(&row, to, &peek, octets, &sha256),
+            Step::To(to) => self.take_anew(&row, to, &peek, way, octets, &sha256),
         }
     }
 
@@ -112,7 +112,7 @@ impl Work<'_> {
             turns: 0,
             reminders: 0,
             disputed: false,
-            peer: None,
+            way,
         };
         let alarm = self.next_alarm(&row, row.state);
         self.change(
@@ -148,6 +148,7 @@ impl Work<'_> {
         row: &Row,
         to: RequestState,
         peek: &Peek,
+        way: Way,
         octets: &[u8],
         sha256: &str,
     ) -> Done<Taken> {
@@ -161,6 +162,7 @@ impl Work<'_> {
         let mut row = Row {
             case_id: peek.case_id.clone(),
             sha256: sha256.into(),
+            way,
             deadline: deadline.unwrap_or(row.deadline),
             ..row.clone()
         };
@@ -169,13 +171,14 @@ impl Work<'_> {
         }
         row.gives_up = gives_up(&row.deadline);
         self.change(
-            "UPDATE request SET case_id = ?, octets = ?, sha256 = ?, priority = ?, received = ?, due = ?, deadline = ?, gives_up = ?, alarms = ?,
+            "UPDATE request SET case_id = ?, way = ?, octets = ?, sha256 = ?, priority = ?, received = ?, due = ?, deadline = ?, gives_up = ?, alarms = ?,
                  answer = NULL, explanation = NULL, resolution = NULL, peer = NULL, produced_by = NULL, posterior = NULL,
                  matched_resolution = NULL, matched_peer = NULL, matched_certain = NULL,
                  said_resolution = NULL, said_peer = NULL, said_by = NULL
              WHERE portal = ? AND id = ?",
             params![
                 &*row.case_id,
+                way.label(),
                 octets,
                 sha256,
                 peek.rank(),
@@ -191,7 +194,7 @@ impl Work<'_> {
         let was = row.state;
         self.place(&row, to, None)?;
         self.drop_parcels(&row.key, "clarified")?;
-        let detail = json!({ "from": was, "to": to, "sha256": sha256 });
+        let detail = json!({ "from": was, "to": to, "way": way, "sha256": sha256 });
         let portal = Who::Portal(row.key.portal.clone());
         self.audit(&row, &portal, "clarified", detail)?;
         self.tally(&row.key.portal, "clarified", 1)?;

@@ -28,16 +28,6 @@ impl From<&ResponderSettings> for DeskSettings {
     }
 }
 
-/// Puts a signature to answers and reports.
-pub trait Sign: std::fmt::Debug + Send + Sync {
-    /// Gives the object with a further member `jws`, whose payload is the object without it.
-    ///
-    /// # Errors
-    ///
-    /// What went wrong.
-    fn sign(&self, body: &Value) -> Result<Vec<u8>, String>;
-}
-
 /// What became of a request that came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {

@@ -8,11 +8,12 @@ use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 use serde_json::{Value, json};
 
 use super::machine::{self, Event, Step};
-use super::{DeskError, DeskSettings, Sign};
+use super::{DeskError, DeskSettings};
 use crate::base::Timestamp;
 use crate::responder::audit::{self, Entry};
-use crate::responder::case::{Mode, RequestKey, RequestState, Who};
+use crate::responder::case::{Mode, RequestKey, RequestState, Way, Who};
 use crate::responder::settings::PortalSettings;
+use crate::responder::sign::Signer;
 use crate::traceback::deadline::{Deadline, RuleClock};
 
 /// In place of a case's id where there is none: the request could not be read, or the act is about all of them.
@@ -55,12 +56,12 @@ pub(super) type Done<T> = std::result::Result<T, Fault>;
 #[derive(Debug)]
 pub(super) struct Rules {
     pub settings: DeskSettings,
-    pub signer: Option<Arc<dyn Sign>>,
+    pub signer: Option<Arc<Signer>>,
     clocks: Vec<RuleClock>,
 }
 
 impl Rules {
-    pub fn new(settings: DeskSettings, signer: Option<Arc<dyn Sign>>) -> super::Result<Self> {
+    pub fn new(settings: DeskSettings, signer: Option<Arc<Signer>>) -> super::Result<Self> {
         let clocks = settings.portals.iter().map(|p| {
             RuleClock::new(p.deadline, &p.time_zone)
                 .map_err(|e| DeskError::Setting(format!("portal {}: {e}", p.name)))
@@ -124,10 +125,11 @@ pub(super) struct Row {
     pub turns: i64,
     pub reminders: u32,
     pub disputed: bool,
-    pub peer: Option<Box<str>>,
+    /// How it came, as it stands now.
+    pub way: Way,
 }
 
-const ROW: &str = "SELECT portal, id, case_id, sha256, state, deadline, gives_up, alarms, turns, reminders, disputed, peer FROM request";
+const ROW: &str = "SELECT portal, id, case_id, sha256, state, deadline, gives_up, alarms, turns, reminders, disputed, way FROM request";
 
 impl Row {
     fn read(row: &SqlRow<'_>) -> rusqlite::Result<Self> {
@@ -142,7 +144,7 @@ impl Row {
             turns: row.get(8)?,
             reminders: row.get(9)?,
             disputed: row.get(10)?,
-            peer: row.get(11)?,
+            way: label(row, 11, Way::from_label)?,
         })
     }
 }

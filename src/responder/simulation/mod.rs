@@ -156,14 +156,6 @@ fn acceptance() {
             },
         ),
         (
-            "2 % lost, unknown, 0.999",
-            Model {
-                lost: Lost::Unknown,
-                threshold: 0.999,
-                ..BASE
-            },
-        ),
-        (
             "2 % lost, unknown, harsh",
             Model {
                 lost: Lost::Unknown,
@@ -175,7 +167,7 @@ fn acceptance() {
     ];
     for (name, model) in variants {
         let mut sum = Tally::default();
-        for seed in 1..=3 {
+        for seed in 101..=103 {
             sum.add(&world(Model {
                 seed,
                 calls: 120_000,

@@ -13,13 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::call::leg::Pairing;
+use crate::call::leg::SUFFIX;
 
 use crate::base::Timestamp;
 use crate::base::digest::Digest128;
 use crate::call::peer::{Peer, PeerKind, PeerTable};
-use crate::call::record::{Direction, State, StoredCall};
+use crate::call::record::{Direction, End, State, StoredCall};
 use crate::number::Tn;
 use crate::traceback::request::{ProviderIds, RequestIds, TracedCall};
+use crate::traceback::window::Window;
 
 /// Sightings of one leg (same way, same ends, same Call-ID) within this span are one leg, and attempts that follow a
 /// failure within it are one call: 64 × T1, the life of a transaction (RFC 3261 §17.1.1.2).
@@ -35,6 +37,8 @@ pub enum CalledAs {
     To,
     /// First Diversion or History-Info entry: the call had been forwarded.
     DivertedFrom,
+    /// Only the end of a number is the same: a prefix of a trunk in front of it, or another way of writing a number abroad.
+    Suffix,
 }
 
 /// By which of a leg's numbers the calling number is the one asked about.
@@ -79,6 +83,9 @@ pub enum Delivery {
     Delivered,
     /// It was passed to the downstream, which refused it.
     Refused,
+    /// What the downstream did was not seen, or whether it went there at all: no word of its came by, or the call was taken on
+    /// and no way out is in the records. It satisfies no gate, and it may be the call.
+    Unseen,
     /// It was passed to somebody else.
     Elsewhere,
     /// It was never passed on.
@@ -198,12 +205,16 @@ impl<'a> Attempt<'a> {
             Some(l) if l.was_delivered() => Delivery::Delivered,
             _ => Delivery::Never,
         };
+        // To an address that no rule names: that may be anybody.
+        let may_be = |l: &StoredCall| l.begin.peer.is_none() && l.was_delivered();
         match downstream {
             Downstream::Ourselves if self.egress.is_empty() => here(),
             Downstream::Unnamed if self.egress.is_empty() => here(),
             Downstream::Unnamed => {
                 if self.egress.iter().any(|e| e.leg.was_delivered()) {
                     Delivery::Delivered
+                } else if self.egress.iter().any(|e| is_silent(e.leg)) {
+                    Delivery::Unseen
                 } else {
                     Delivery::Refused
                 }
@@ -212,16 +223,29 @@ impl<'a> Attempt<'a> {
                 let mut went = self.egress.iter().filter(|e| downstream.got(e.leg));
                 if went.clone().any(|e| e.leg.was_delivered()) {
                     Delivery::Delivered
+                } else if went.clone().any(|e| is_silent(e.leg)) {
+                    Delivery::Unseen
                 } else if went.next().is_some() {
                     Delivery::Refused
                 } else if self.egress.is_empty() {
-                    Delivery::Never
+                    match here() {
+                        Delivery::Delivered if !self.was_declined_here() => Delivery::Unseen,
+                        _ => Delivery::Never,
+                    }
+                } else if self.egress.iter().any(|e| may_be(e.leg)) {
+                    Delivery::Unseen
                 } else {
                     Delivery::Elsewhere
                 }
             }
             Downstream::Ourselves | Downstream::Stranger => Delivery::Elsewhere,
         }
+    }
+
+    /// Whether it was declined without ever having rung: where nothing went out, that was ourselves.
+    fn was_declined_here(&self) -> bool {
+        let end = self.ingress.and_then(|l| l.end.as_ref());
+        end.is_some_and(|e| e.code == 603 && e.ringing_ms.is_none())
     }
 
     /// By which number it was a call to `tn`, on any leg.
@@ -257,6 +281,12 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// Whether nothing was seen that says what the receiver did: no end, or none of its answers. ACK or BYE prove an answer even then.
+fn is_silent(leg: &StoredCall) -> bool {
+    let silent = |e: &End| e.one_way || matches!(e.state, State::Unfinished);
+    !leg.was_delivered() && leg.end.as_ref().is_none_or(silent)
+}
+
 /// When a leg failed or was given up.
 pub(crate) fn ended_at(leg: &StoredCall) -> Option<Timestamp> {
     match leg.end.as_ref()?.state {
@@ -281,6 +311,21 @@ fn called_as(leg: &StoredCall, tn: Tn) -> Option<CalledAs> {
     .into_iter()
     .find(|(_, number)| *number == Some(tn))
     .map(|(how, _)| how)
+    .or_else(|| ends_alike(n.called?, tn).then_some(CalledAs::Suffix))
+}
+
+/// Whether one of two numbers is the other with something in front, or both are numbers abroad with the same last digits. Two numbers of
+/// the North American plan that differ are two subscribers, however alike their ends.
+fn ends_alike(a: Tn, b: Tn) -> bool {
+    let (long, short) = if a.as_bytes().len() >= b.as_bytes().len() {
+        (a, b)
+    } else {
+        (b, a)
+    };
+    let at_home = |n: Tn| n.as_bytes().len() == 11 && n.as_bytes().starts_with(b"1");
+    let end = |n: Tn| n.as_bytes().last_chunk::<SUFFIX>().copied();
+    let within = short.as_bytes().len() > SUFFIX && long.as_bytes().ends_with(short.as_bytes());
+    a != b && (within || (!at_home(a) && !at_home(b) && end(a).is_some() && end(a) == end(b)))
 }
 
 /// The calling numbers of a leg. The PASSporT's counts only where the signature stands.
@@ -309,6 +354,21 @@ pub fn collect<'a>(records: &'a [StoredCall], call: &TracedCall) -> Vec<Attempt<
     attempts.sort_by_key(|a| (a.at(), a.legs().map(|l| l.begin.uid).next()));
     number_calls(&mut attempts);
     attempts
+}
+
+/// Whether our own platform talked to itself about such a call within the main window: a test call, or one that never left the house.
+pub fn is_internal(records: &[StoredCall], call: &TracedCall, peers: &PeerTable) -> bool {
+    let main = Window::main(call.at, call.precision_s);
+    records.iter().any(|r| {
+        let own = r.begin.peer.as_deref().and_then(|id| peers.peer(id));
+        r.begin.direction == Direction::Unknown
+            && own.is_some_and(|p| p.kind == PeerKind::Own)
+            && main.contains(r.begin.at)
+            && called_as(r, call.called).is_some()
+            && call
+                .calling
+                .is_none_or(|a| calling_numbers(r).any(|(_, n)| n == a))
+    })
 }
 
 fn named_by(ids: &RequestIds, leg: &StoredCall) -> bool {

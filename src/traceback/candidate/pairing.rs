@@ -4,6 +4,7 @@
 //! two seconds, and last the same with only the end of the called number equal (technical prefixes). The first key that fits any ingress leg decides; if it fits several, weaker keys narrow them down. What is
 //! left must be one leg, or legs of one neighbour, for then the answer is the same. Otherwise the egress leg stays alone.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Attempt, Egress, calling_numbers, ended_at, settled_at};
@@ -40,12 +41,17 @@ pub(super) fn pair<'a>(legs: &[&'a StoredCall]) -> Vec<Attempt<'a>> {
             call: 0,
         })
         .collect();
+    let known: HashMap<u64, usize> = attempts
+        .iter()
+        .enumerate()
+        .filter_map(|(i, a)| Some((a.ingress?.begin.uid, i)))
+        .collect();
     let mut alone = Vec::new();
     for leg in legs
         .iter()
         .filter(|l| l.begin.direction == Direction::Egress)
     {
-        let partner = find_partner(&attempts, leg);
+        let partner = partner_at_capture(&known, leg).or_else(|| find_partner(&attempts, leg));
         match partner.and_then(|(i, how)| Some((attempts.get_mut(i)?, how))) {
             Some((attempt, how)) => attempt.egress.push(Egress {
                 leg,
@@ -60,6 +66,16 @@ pub(super) fn pair<'a>(legs: &[&'a StoredCall]) -> Vec<Attempt<'a>> {
     }
     attempts.append(&mut alone);
     attempts
+}
+
+/// The ingress leg that was told when the call was captured, if it is at hand. By then every leg at our edge was known, and here only those
+/// that a look-up brought.
+fn partner_at_capture(
+    known: &HashMap<u64, usize>,
+    egress: &StoredCall,
+) -> Option<(usize, Pairing)> {
+    let pair = egress.begin.pair?;
+    Some((*known.get(&pair.uid)?, pair.how))
 }
 
 /// The ingress leg of `egress` and the key that found it.

@@ -1,16 +1,23 @@
 //! What the legs of one call say against it: conditions that need no other candidate's posterior.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::HEALTHY_CLOCK_NS;
 use crate::base::Timestamp;
-use crate::call::peer::{Peer, PeerKey, PeerKind, PeerRule, PeerTable};
-use crate::call::record::{Begin, StoredCall};
+use crate::call::peer::{Peer, PeerKey, PeerKeys, PeerKind, PeerRule, PeerTable};
+use crate::call::record::{Begin, End, State, StoredCall};
 use crate::stir::verify::Validation;
 use crate::traceback::candidate::{Upstream, ended_at};
 use crate::traceback::condition::Condition;
 use crate::traceback::request::HopRequest;
 use crate::traceback::score::{Calling, Identifier, Scored};
+
+/// How far the answers of two legs of one call may lie apart. Ours: two healthy clocks, and a second in our switch.
+const SAME_ANSWER: Duration = Duration::from_secs(3);
+/// How much two legs of one call may differ in length, in milliseconds. Ours: a BYE that is lost thrice comes after 3.5 s (RFC 3261
+/// §17.1.2.2: again after 0.5, 1 and 2 s), and our switch may take a second.
+const SAME_LENGTH_MS: u32 = 5_000;
 
 /// Whether the call came in for one number and went out to another with the first one as its forwarder.
 pub(super) fn forwarded_here(best: &Scored<'_>) -> bool {
@@ -40,13 +47,58 @@ pub(super) fn about_evidence(
         found.push(Condition::ClockUnhealthy);
     }
     if let Some(leg) = best.attempt.ingress {
-        if address_is_shared(leg, peer, peers) {
+        // What was so at capture stands in the record. Today's rules speak of it where they are the same, or where the record says nothing.
+        let told = leg.begin.attribution.keys != PeerKeys::default();
+        let today = leg.begin.config == peers.version || !told;
+        if was_told_by_nothing(&leg.begin) || (today && address_is_shared(leg, peer, peers)) {
             found.push(Condition::SharedAddress);
+        }
+        if halves_disagree(best) {
+            found.push(Condition::UnresolvedPeer);
         }
         if peer.kind == PeerKind::Customer && leg.begin.numbers.diverted_from.is_some() {
             found.push(Condition::PostForwarding);
         }
     }
+}
+
+/// Whether the way in and the way out ended as one call can't: the way out was answered and the way in was not, or at another time, or they
+/// lasted differently. A switch passes answers back, so they are then halves of two calls, even under one Call-ID: a proxy before us that
+/// forks sends the same one over several neighbours. Whose the missing half is nobody knows.
+fn halves_disagree(best: &Scored<'_>) -> bool {
+    let went = best.attempt.egress.iter().map(|e| e.leg);
+    let Some(went) = went.filter(|l| std::ptr::eq(*l, best.leg)).last() else {
+        return false;
+    };
+    let Some(came) = best.attempt.ingress else {
+        return false;
+    };
+    let (Some(a), Some(b)) = (&came.end, &went.end) else {
+        return false;
+    };
+    let answered_at = |leg: &StoredCall, end: &End| {
+        let after = Duration::from_millis(u64::from(end.final_ms?));
+        Some(leg.begin.at.plus(after))
+    };
+    match (a.state, b.state) {
+        (State::Failed | State::Redirected | State::Cancelled, State::Answered) => true,
+        (State::Answered, State::Answered) => {
+            let apart = answered_at(came, a)
+                .zip(answered_at(went, b))
+                .is_some_and(|(x, y)| x.distance(y) > SAME_ANSWER);
+            let longer = a.duration_ms.zip(b.duration_ms);
+            apart || longer.is_some_and(|(x, y)| x.abs_diff(y) > SAME_LENGTH_MS)
+        }
+        _ => false,
+    }
+}
+
+/// Whether, when the call was captured, another neighbour had the same address and no word of the message told them apart. Today's rules need
+/// not show that any more.
+fn was_told_by_nothing(leg: &Begin) -> bool {
+    let by = &leg.attribution;
+    let said = |key: &PeerKey| by.keys.contains(*key);
+    by.shared && !PeerKey::SAID.iter().any(said) && leg.trunk.is_none()
 }
 
 /// Whether some other neighbour's rule would have fitted the leg just as well: one that asks for words, such as a trunk group, on a leg
@@ -58,7 +110,12 @@ fn address_is_shared(leg: &StoredCall, peer: &Peer, peers: &PeerTable) -> bool {
         .rules
         .iter()
         .find(|r| Some(&r.name) == b.peer_rule.as_ref());
-    peers.rules.iter().any(|r| {
+    // A rule may have been given to another neighbour since: it is no rival of itself.
+    let others = peers
+        .rules
+        .iter()
+        .filter(|r| Some(&r.name) != b.peer_rule.as_ref());
+    others.into_iter().any(|r| {
         let other = peers
             .peers
             .get(r.peer)

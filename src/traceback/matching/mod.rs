@@ -11,11 +11,15 @@
 //!   says so, or carried another called number (ε, [`NOT_HERE`]). It is never below ε: full coverage proves that we saw what
 //!   came by, not that the request is right. And no higher than about ½: c is that of the worst sensor, and a record that is
 //!   there was seen.
-//! - s = (1 − c)·[`SIBLINGS`] is the chance that the call was lost *and* another attempt of the same caller to the same number
-//!   stands in for it. Such a sibling fits nearly as well as the call itself, so how well it fits must not argue against h0.
-//! - P(h) = (1 − π0)(1 − s)·exp(total_h) / Z and P(h0) = (π0 + (1 − π0)·s·S) / Z, with Z = π0 + (1 − π0)·S.
+//! - A call may be lost, and another attempt of the same caller to the same number stand in for it. Such a sibling fits nearly as well as
+//!   the call itself, save that its time and its length are its own. S' is the sum of exp([`stand_in`](Scored::stand_in)): the same scores with a time that is
+//!   even over the main window, and without what the answer and the identifiers of a single call add. Two such losses are reckoned with:
+//!   what the ledger knows, s = (1 − c)·[`SIBLINGS`], of which how well the sibling fits must not argue against; and what it does not know, u = [`UNSEEN`]·[`SIBLINGS`].
+//! - With Z = π0 + (1 − π0)·(S + u·S'): P(h) = (1 − π0)(1 − s)·exp(total_h) / Z and P(h0) = (π0 + (1 − π0)(u·S' + s·S)) / Z.
 //!
-//! Hence P(h0) ≥ s whatever the scores say: 2.5 % of the window unseen alone forbid an automatic answer.
+//! Hence P(h0) ≥ s whatever the scores say: 2.5 % of the window unseen alone forbid an automatic answer. And a call far from the stated
+//! time is not certain however alone it is: with times to the second the limit lies at about 24 s, and moves out where the length of the
+//! call agrees, and in where it does not.
 //!
 //! # Not found
 //!
@@ -40,7 +44,6 @@ use legs::{about_evidence, contradicts_passport, forwarded_here, passages};
 use crate::base::Timestamp;
 use crate::call::peer::{Peer, PeerKind, PeerTable};
 use crate::call::record::Coverage;
-use crate::traceback::TracebackSettings;
 use crate::traceback::answer::Resolution;
 use crate::traceback::background::{Background, Unread};
 use crate::traceback::candidate::{Attempt, CalledAs, Delivery, Downstream, Upstream};
@@ -48,7 +51,8 @@ use crate::traceback::condition::Condition;
 use crate::traceback::coverage::Sight;
 use crate::traceback::request::HopRequest;
 use crate::traceback::score::{Calling, Identifier, Scored, score};
-use crate::traceback::window::{Rung, Window};
+use crate::traceback::window::{CLOSE_S, NEAR_S, Rung, Window};
+use crate::traceback::{Profile, TracebackSettings};
 
 /// Share of requests whose call is not in the records although nothing was missed: sent to the wrong provider, or with a
 /// called number that was rewritten beyond us. The prior of the synthetic model.
@@ -65,6 +69,9 @@ const LEAST_SEEN: f64 = 0.5;
 pub const MOST_NULL: f64 = 0.005;
 /// A call of another upstream that the downstream took on is a rival if it is at least this likely, measured by the best.
 const RIVAL: f64 = 0.001;
+/// Answers by which a provider refuses a call that it could have passed on: unwanted, without a signature or with a bad one (RFC 8224,
+/// 8197, 8688), declined. A 503 or 404 is a route that was not there, and an upstream tries another.
+const REFUSALS: [u16; 9] = [403, 428, 433, 436, 437, 438, 603, 607, 608];
 /// From this posterior on, a second upstream makes the case ambiguous.
 pub const SECOND_UPSTREAM: f64 = 0.01;
 /// Largest bound of a clock's error that is healthy, in nanoseconds.
@@ -114,6 +121,8 @@ pub struct Decision<'a> {
     pub shares: Vec<Share<'a>>,
     /// Posterior of the null hypothesis.
     pub null: f64,
+    /// Of that: that the call was lost and another one of the same caller stands in for it.
+    pub stand_in: f64,
     /// Prior of the null hypothesis.
     pub null_prior: f64,
     /// All attempts of the ladder, by falling posterior.
@@ -159,10 +168,14 @@ pub fn decide<'a>(
     let downstream = Downstream::find(request.downstream.as_ref(), peers, &settings.own_ids);
     let mut scored: Vec<Scored<'a>> = candidates
         .iter()
-        .filter_map(|a| score(a, request, &downstream, background, settings.clock_peer_s))
+        .filter_map(|a| score(a, request, &downstream, background, settings))
         .filter(|s| s.rung != Rung::Far || names_the_call(s))
         .collect();
-    let (null_prior, null) = posteriors(&mut scored, sight.share);
+    let Null {
+        prior: null_prior,
+        posterior: null,
+        stand_in,
+    } = posteriors(&mut scored, sight.share);
     scored.sort_by(|a, b| {
         let by_time = || (a.leg.begin.at, a.leg.begin.uid).cmp(&(b.leg.begin.at, b.leg.begin.uid));
         b.posterior.total_cmp(&a.posterior).then_with(by_time)
@@ -175,6 +188,7 @@ pub fn decide<'a>(
         best: None,
         shares: shares(&scored, peers),
         null,
+        stand_in,
         null_prior,
         scored,
         downstream,
@@ -189,8 +203,15 @@ fn names_the_call(s: &Scored<'_>) -> bool {
     [s.passport, s.call_id, s.session_id].contains(&Identifier::Equal)
 }
 
+/// The null hypothesis.
+struct Null {
+    prior: f64,
+    posterior: f64,
+    stand_in: f64,
+}
+
 /// Sets the posteriors and gives prior and posterior of the null hypothesis.
-fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> (f64, f64) {
+fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> Null {
     let prior = 1.0 - seen.max(LEAST_SEEN) * (1.0 - NOT_HERE);
     let (known, unknown) = ((1.0 - seen) * SIBLINGS, UNSEEN * SIBLINGS);
     // Scaled by the largest score, so that nothing overflows: at most e^60 per identifier, but there may be thousands.
@@ -204,12 +225,20 @@ fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> (f64, f64) {
     let null = prior * (-top).exp() + unknown * stand_ins;
     let all = null + sum;
     if all.partial_cmp(&0.0) != Some(Ordering::Greater) {
-        return (prior, 1.0);
+        return Null {
+            prior,
+            posterior: 1.0,
+            stand_in: 0.0,
+        };
     }
     for s in scored.iter_mut() {
         s.posterior = scaled(s.total) * (1.0 - known) / all;
     }
-    (prior, (null + known * sum) / all)
+    Null {
+        prior,
+        posterior: (null + known * sum) / all,
+        stand_in: (unknown * stand_ins + known * sum) / all,
+    }
 }
 
 /// Adds up the posteriors by upstream; all that can't be told are one.
@@ -277,13 +306,16 @@ impl<'a> Decision<'a> {
         self.best = delivered.or_else(|| self.scored.iter().position(own));
         let mut found = Vec::new();
         if let Some(best) = self.best() {
-            let rivals = self.rivals(upstream, peers);
-            let class = self.class_of(best, &rivals);
+            let mut rivals = self.rivals(request, upstream, peers);
+            let strict = settings.profile == Profile::Strict;
+            rivals.likely |= strict && rivals.within_reach;
+            let near = best.delta_s.abs() <= NEAR_S.max(request.call.precision_s);
+            let class = self.class_of(best, &rivals, near || !strict);
             self.about_shares(&mut found, settings);
             about_evidence(&mut found, best, upstream, peers);
             self.about_request(&mut found, best, request, main);
             self.about_others(&mut found, best, rivals.likely);
-            if class > EvidenceClass::E3 {
+            if class > EvidenceClass::E3 && (strict || !self.is_alone(best, class, request, main)) {
                 found.push(Condition::WeakEvidence);
             }
             self.class = Some(class);
@@ -295,13 +327,47 @@ impl<'a> Decision<'a> {
             Upstream::Known(_) if self.stands() && self.best().is_some_and(forwarded_here) => {
                 Resolution::DivertedByOurSubscriber
             }
-            Upstream::Known(peer) if self.stands() => resolution_of(peer.kind),
+            Upstream::Known(peer) if self.stands() => resolution_of(peer),
+            Upstream::Known(_) if self.blocked_here(&self.conditions) => Resolution::BlockedHere,
             // What little there is fits so badly, and so much was not seen, that the gap is the answer.
             _ if self.null >= 0.5 && !self.sight.is_whole() => Resolution::CaptureGap,
             _ => Resolution::Ambiguous,
         };
         self.automatic =
             self.conditions.is_empty() && settings.automatic.contains(&self.resolution);
+    }
+
+    /// Whether all that keeps the answer from being certain is that we refused the call ourselves and never passed it on. The downstream then
+    /// says something that our records deny: a person's business, and nobody is named.
+    fn blocked_here(&self, conditions: &[Condition]) -> bool {
+        let only = |c: &Condition| matches!(c, Condition::NotDelivered | Condition::WeakEvidence);
+        let refused = |s: &Scored<'_>| {
+            let end = s.attempt.ingress.and_then(|l| l.end.as_ref());
+            s.delivery == Delivery::Never && end.is_some_and(|e| REFUSALS.contains(&e.code))
+        };
+        conditions.iter().all(only) && self.best().is_some_and(refused)
+    }
+
+    /// Nothing came or went, and our own platform talked to itself about such a call: see [`is_internal`](crate::traceback::candidate::is_internal).
+    pub fn stayed_inside(&mut self) {
+        if self.resolution == Resolution::NotFound {
+            self.resolution = Resolution::TestOrInternal;
+        }
+    }
+
+    /// Whether the request names no caller and nothing but this call can be meant: a number that is seldom called, and no other upstream's call
+    /// to it in the whole main window. Then called number and time say what a caller's number would.
+    fn is_alone(
+        &self,
+        best: &Scored<'_>,
+        class: EvidenceClass,
+        request: &HopRequest,
+        main: &Window,
+    ) -> bool {
+        class == EvidenceClass::E4
+            && request.call.calling.is_none()
+            && matches!(best.called, Some(CalledAs::RequestUri | CalledAs::To))
+            && self.background.expected_in(main) < OFTEN
     }
 
     /// Nothing fits through the whole ladder.
@@ -380,23 +446,26 @@ impl<'a> Decision<'a> {
     }
 
     /// Whether other upstreams own attempts that the downstream took on and that may be the call.
-    fn rivals(&self, upstream: Upstream<'_>, peers: &PeerTable) -> Rivals {
+    fn rivals(&self, request: &HopRequest, upstream: Upstream<'_>, peers: &PeerTable) -> Rivals {
         let best = self.shares.first().map_or(0.0, |s| s.posterior);
+        let taken_on =
+            |s: &Scored<'_>| matches!(s.delivery, Delivery::Delivered | Delivery::Unseen);
         let rivals = || {
             self.scored.iter().filter(|s| {
-                s.rung.is_main()
-                    && s.delivery == Delivery::Delivered
-                    && s.attempt.upstream(peers).key() != upstream.key()
+                s.rung.is_main() && taken_on(s) && s.attempt.upstream(peers).key() != upstream.key()
             })
         };
+        let reach = CLOSE_S + request.call.precision_s;
         Rivals {
             likely: rivals().any(|s| s.posterior >= RIVAL * best),
+            within_reach: rivals()
+                .any(|s| s.delta_s.abs() <= reach && s.calling != Calling::Differs),
             any: rivals()
                 .any(|s| s.passport != Identifier::Differs && s.session_id != Identifier::Differs),
         }
     }
 
-    fn class_of(&self, best: &Scored<'_>, rivals: &Rivals) -> EvidenceClass {
+    fn class_of(&self, best: &Scored<'_>, rivals: &Rivals, near: bool) -> EvidenceClass {
         let delivered = best.delivery == Delivery::Delivered && best.rung.is_main();
         // The same PASSporT towards another number may be a replay.
         if !delivered || best.called.is_none() {
@@ -408,6 +477,7 @@ impl<'a> Decision<'a> {
         } else if matches!(best.calling, Calling::Equal(_))
             // A call that had been forwarded from the number is another call than one to the number.
             && matches!(best.called, Some(CalledAs::RequestUri | CalledAs::To))
+            && near
             && !rivals.likely
         {
             EvidenceClass::E3
@@ -422,15 +492,18 @@ impl<'a> Decision<'a> {
 struct Rivals {
     /// One that is likely enough to be reckoned with.
     likely: bool,
+    /// One of the same caller within half a minute.
+    within_reach: bool,
     /// Any in the main window that no identifier excludes.
     any: bool,
 }
 
 /// What a certain answer is called, by what the upstream is to us.
-fn resolution_of(kind: PeerKind) -> Resolution {
-    match kind {
+fn resolution_of(peer: &Peer) -> Resolution {
+    match peer.kind {
         PeerKind::Provider => Resolution::UpstreamDomestic,
         PeerKind::Foreign => Resolution::UpstreamForeign,
+        PeerKind::Customer if peer.platform => Resolution::OriginNonVspPlatform,
         PeerKind::Customer => Resolution::OriginEndCustomer,
         // Our own platform is never an upstream: `Attempt::upstream` resolves it to nobody.
         PeerKind::Own => Resolution::Ambiguous,

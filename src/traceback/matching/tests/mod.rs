@@ -1,3 +1,5 @@
+mod refined;
+
 use super::*;
 use crate::base::digest::{Digest128, IdDigest};
 use crate::call::record::ClockSource;
@@ -132,6 +134,15 @@ fn foreign_and_customer_have_their_own_answers_and_a_person() {
         (o.resolution, o.automatic),
         (Resolution::OriginEndCustomer, false)
     );
+    let own = shop.peers.peers.iter_mut().find(|p| &*p.id == "shop");
+    own.unwrap().platform = true;
+    let o = shop.certain();
+    assert_eq!(
+        (o.resolution, o.automatic),
+        (Resolution::OriginNonVspPlatform, false)
+    );
+    let own = shop.peers.peers.iter_mut().find(|p| &*p.id == "shop");
+    own.unwrap().platform = false;
     shop.settings.automatic.push(Resolution::OriginEndCustomer);
     assert!(
         shop.certain().automatic,
@@ -231,10 +242,15 @@ fn the_main_window_is_closed_at_its_ends() {
 }
 
 #[test]
-fn evidence_is_weak_beyond_five_seconds_and_a_person_confirms_it() {
-    let o = with(call(1, "north", "east", 4).records()).certain();
+fn strictly_evidence_is_weak_beyond_five_seconds_and_a_person_confirms_it() {
+    let at = |offset| {
+        let mut c = with(call(1, "north", "east", offset).records());
+        c.settings.profile = Profile::Strict;
+        c
+    };
+    let o = at(4).certain();
     assert_eq!(o.class, Some(EvidenceClass::E3));
-    let o = with(call(1, "north", "east", 6).records()).decide();
+    let o = at(6).decide();
     assert_eq!(o.class, Some(EvidenceClass::E4));
     assert_eq!(o.conditions, [Condition::WeakEvidence]);
     assert_eq!(
@@ -242,9 +258,36 @@ fn evidence_is_weak_beyond_five_seconds_and_a_person_confirms_it() {
         (Resolution::UpstreamDomestic, false)
     );
     // A request to the minute has its own measure of near.
-    let mut c = with(call(1, "north", "east", 50).records());
+    let mut c = at(50);
     c.request.call.precision_s = 60.0;
     assert_eq!(c.certain().class, Some(EvidenceClass::E3));
+}
+
+#[test]
+fn a_call_too_far_off_is_more_likely_another_one_whose_own_record_is_lost() {
+    let at = |offset| with(call(1, "north", "east", offset).records());
+    assert_eq!(at(12).certain().class, Some(EvidenceClass::E3));
+    at(40).refused(Condition::NullTooLikely);
+    // What the request tells of the answer decides it, either way.
+    let mut c = at(26);
+    c.refused(Condition::NullTooLikely);
+    c.request.call.answered = Some(true);
+    c.request.call.duration_s = Some(12.3);
+    c.certain();
+    let mut c = at(12);
+    c.request.call.answered = Some(true);
+    c.request.call.duration_s = Some(95.0);
+    c.refused(Condition::NullTooLikely);
+}
+
+#[test]
+fn a_requester_whose_clock_is_known_is_understood() {
+    let mut c = with(call(1, "north", "east", 40).records());
+    c.refused(Condition::NullTooLikely);
+    c.settings.clock_offset_s = 39.0;
+    c.certain();
+    c.settings.clock_offset_s = -39.0;
+    c.refused(Condition::NullTooLikely);
 }
 
 #[test]
@@ -512,7 +555,7 @@ fn a_call_id_or_session_id_is_the_second_best() {
     c.request.call.ids.call_id = Some(IdDigest(999));
     assert_eq!(
         c.decide().class,
-        Some(EvidenceClass::E4),
+        Some(EvidenceClass::E3),
         "another Call-ID contradicts nothing"
     );
     c.request.call.ids.call_id = None;
@@ -547,9 +590,21 @@ fn a_call_that_was_forwarded_from_the_number_is_weak_evidence() {
 }
 
 #[test]
-fn without_a_calling_number_a_person_confirms() {
+fn without_a_calling_number_only_a_lone_call_to_a_quiet_number_is_certain() {
     let mut c = case();
     c.request.call.calling = None;
+    let o = c.certain();
+    assert_eq!((o.class, o.automatic), (Some(EvidenceClass::E4), true));
+    let mut busy = with(c.records.clone());
+    busy.request.call.calling = None;
+    busy.counted.rate_per_s = Some(0.1 / 240.0);
+    assert_eq!(busy.decide().conditions, [Condition::WeakEvidence]);
+    let mut two = with(c.records.clone());
+    two.request.call.calling = None;
+    let other = call(11, "south", "east", 100).from("13035550199");
+    two.records.extend(other.records());
+    assert!(!two.decide().automatic, "another's call in the window");
+    c.settings.profile = Profile::Strict;
     let o = c.decide();
     assert_eq!(o.conditions, [Condition::WeakEvidence]);
     assert_eq!((o.automatic, o.named.as_deref()), (false, Some("north")));

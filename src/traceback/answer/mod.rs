@@ -1,7 +1,18 @@
 //! The answer as the portal gets it: JSON, least disclosure. No number of any call, no address, no name of a neighbour other
 //! than the one that is named, and that one only when the answer is certain.
+//!
+//! - [`resolution`]: what an answer may be, and the choice that it is on a form with four
+//! - [`raw`]: an answer as read, and as a person changes it
+
+pub mod raw;
+pub mod resolution;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+
+pub use raw::{Edit, EditError, RawAnswer};
+pub use resolution::{FourWay, Resolution};
 
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
@@ -17,7 +28,7 @@ use crate::traceback::matching::{Decision, EvidenceClass};
 use crate::traceback::request::{HopRequest, Insufficient, Problem};
 use crate::traceback::score::{Calling, Identifier};
 use crate::traceback::window::{Window, ladder};
-use crate::traceback::{MATCHER_VERSION, TracebackSettings};
+use crate::traceback::{MATCHER_VERSION, Profile, TracebackSettings};
 
 /// Most gaps that an answer lists; a window of two hours has 120 minutes, and what is beyond this number is counted.
 const GAPS_LISTED: usize = 16;
@@ -25,92 +36,6 @@ const GAPS_LISTED: usize = 16;
 const NAMESPACE: [u8; 16] = [
     0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
 ];
-
-/// What the answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Resolution {
-    /// A provider of our country handed it to us.
-    UpstreamDomestic,
-    /// A provider abroad did: the call entered the country with us.
-    UpstreamForeign,
-    /// A customer of ours made it.
-    OriginEndCustomer,
-    /// A customer of ours that is a reseller or a dialling platform, and in no registry of providers.
-    OriginNonVspPlatform,
-    /// A subscriber of ours forwarded it; the upstream is that of the call before the forwarding.
-    DivertedByOurSubscriber,
-    /// It came in, was refused here, and never went on.
-    BlockedHere,
-    /// No such call, and we were looking.
-    NotFound,
-    /// No such call, but we were not looking all the time.
-    CaptureGap,
-    /// Records of that day are gone.
-    OutOfRetention,
-    /// We hand no calls to the downstream that was named.
-    NotOurCustomerOfDownstream,
-    /// There are candidates and none is certain.
-    Ambiguous,
-    /// The request can't be worked on.
-    InsufficientRequest,
-    /// A test call, or one inside our own house.
-    TestOrInternal,
-    /// The law forbids an answer; a person says so.
-    LegalRestriction,
-    /// What is asked for is under legal hold; a person says so.
-    LegalHold,
-    /// We do not answer; a person says so.
-    Refused,
-    /// Received, and worked on: the receipt.
-    Pending,
-}
-
-impl Resolution {
-    /// Every resolution.
-    pub const ALL: [Self; 17] = [
-        Self::UpstreamDomestic,
-        Self::UpstreamForeign,
-        Self::OriginEndCustomer,
-        Self::OriginNonVspPlatform,
-        Self::DivertedByOurSubscriber,
-        Self::BlockedHere,
-        Self::NotFound,
-        Self::CaptureGap,
-        Self::OutOfRetention,
-        Self::NotOurCustomerOfDownstream,
-        Self::Ambiguous,
-        Self::InsufficientRequest,
-        Self::TestOrInternal,
-        Self::LegalRestriction,
-        Self::LegalHold,
-        Self::Refused,
-        Self::Pending,
-    ];
-
-    /// Name as in the answer.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::UpstreamDomestic => "UPSTREAM_DOMESTIC",
-            Self::UpstreamForeign => "UPSTREAM_FOREIGN",
-            Self::OriginEndCustomer => "ORIGIN_END_CUSTOMER",
-            Self::OriginNonVspPlatform => "ORIGIN_NON_VSP_PLATFORM",
-            Self::DivertedByOurSubscriber => "DIVERTED_BY_OUR_SUBSCRIBER",
-            Self::BlockedHere => "BLOCKED_HERE",
-            Self::NotFound => "NOT_FOUND",
-            Self::CaptureGap => "CAPTURE_GAP",
-            Self::OutOfRetention => "OUT_OF_RETENTION",
-            Self::NotOurCustomerOfDownstream => "NOT_OUR_CUSTOMER_OF_DOWNSTREAM",
-            Self::Ambiguous => "AMBIGUOUS",
-            Self::InsufficientRequest => "INSUFFICIENT_REQUEST",
-            Self::TestOrInternal => "TEST_OR_INTERNAL",
-            Self::LegalRestriction => "LEGAL_RESTRICTION",
-            Self::LegalHold => "LEGAL_HOLD",
-            Self::Refused => "REFUSED",
-            Self::Pending => "PENDING",
-        }
-    }
-}
 
 /// Who stands behind the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -136,6 +61,12 @@ pub struct HopAnswer {
     pub id: String,
     /// The request's id; empty where it could not be read.
     pub request_id: Box<str>,
+    /// The request's case, so that the answers of a path are known to be of one; absent where it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case_id: Option<Box<str>>,
+    /// Which hop of the trace the request said that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop_no: Option<u32>,
     /// SHA-256 of the request, in hexadecimal.
     pub request_sha256: Box<str>,
     /// Rises with each answer to the same request.
@@ -143,6 +74,12 @@ pub struct HopAnswer {
     /// Id of the answer that this one replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
+    /// SHA-256 of the signed answer of the hop before, as the request said it: answers chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_hop_digest: Option<Box<str>>,
+    /// Who answers: we.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// What the answer is.
     pub resolution: Resolution,
     /// Who handed the call to us.
@@ -160,35 +97,74 @@ pub struct HopAnswer {
     /// What is wrong with the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+    /// What was done about the caller; a person says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mitigation: Option<String>,
     /// In words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Who stands behind it.
     pub produced_by: ProducedBy,
+    /// The role of the person who approved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<Box<str>>,
     /// Version of the matcher.
     pub matcher_version: &'static str,
+    /// How sure it had to be.
+    pub profile: Profile,
+    /// Version of configuration and neighbours by which it was answered; the leg has that of its own day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_version: Option<Box<str>>,
+    /// The answer's line in our audit log; there once it is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditPlace>,
+    /// When it was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Timestamp>,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Provider {
+    /// Legal name.
+    pub name: Arc<str>,
+    /// Id at the portal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_id: Option<Arc<str>>,
+}
+
+/// A line of our audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AuditPlace {
+    /// Its place; proofs are given by it.
+    pub index: u64,
 }
 
 /// A neighbour, named.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Party {
     /// Legal name.
     pub name: Arc<str>,
     /// Id at the portal.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_id: Option<Arc<str>>,
     /// Number in the Robocall Mitigation Database.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rmd: Option<Arc<str>>,
+    /// FCC registration number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frn: Option<Arc<str>>,
     /// Operating company number or service provider code.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ocn: Option<Arc<str>>,
-    /// ISO 3166 country code.
+    /// ISO 3166 country code; empty where it is not known.
+    #[serde(default)]
     pub country: Arc<str>,
     /// Whom to write to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Arc<str>>,
     /// Set when the call entered the country with us.
+    #[serde(default)]
     pub gateway: bool,
 }
 
@@ -307,12 +283,14 @@ impl HopAnswer {
         decision: &Decision<'_>,
         coverage: &[Coverage],
         settings: &TracebackSettings,
+        config: u32,
     ) -> Self {
-        let mut answer = Self::bare(&request.id, &request.sha256, decision.resolution);
+        let mut answer = Self::to(request, decision.resolution, settings, config);
         let party = decision.named().map(Party::of);
-        match decision.resolution {
-            Resolution::OriginEndCustomer => answer.originator = party,
-            _ => answer.upstream = party,
+        if decision.resolution.names_originator() {
+            answer.originator = party;
+        } else {
+            answer.upstream = party;
         }
         answer.evidence = Some(evidence(request, decision, coverage, settings));
         answer.undecided = decision
@@ -323,7 +301,6 @@ impl HopAnswer {
                 needs: condition.what_decides(),
             })
             .collect();
-        answer.comment = comment(decision.resolution);
         if decision.automatic {
             answer.produced_by = ProducedBy::Auto;
         }
@@ -331,47 +308,90 @@ impl HopAnswer {
     }
 
     /// The answer to a request that needs no look-up.
-    pub fn unseen(request: &HopRequest, resolution: Resolution) -> Self {
-        let mut answer = Self::bare(&request.id, &request.sha256, resolution);
-        answer.comment = comment(resolution);
+    pub fn unseen(
+        request: &HopRequest,
+        resolution: Resolution,
+        settings: &TracebackSettings,
+        config: u32,
+    ) -> Self {
+        Self::to(request, resolution, settings, config)
+    }
+
+    /// The receipt: nothing is said but that the request is here.
+    pub fn pending(request: &HopRequest, settings: &TracebackSettings, config: u32) -> Self {
+        let mut answer = Self::to(request, Resolution::Pending, settings, config);
+        answer.produced_by = ProducedBy::Auto;
         answer
     }
 
     /// The question back.
-    pub fn insufficient(refused: &Insufficient) -> Self {
+    pub fn insufficient(refused: &Insufficient, settings: &TracebackSettings, config: u32) -> Self {
         let id = refused.id.as_deref().unwrap_or_default();
-        let mut answer = Self::bare(id, &refused.sha256, Resolution::InsufficientRequest);
+        let sha256 = &refused.sha256;
+        let resolution = Resolution::InsufficientRequest;
+        let mut answer = Self::bare(id, sha256, resolution, settings, config);
         answer.problems = refused.problems.clone();
-        answer.comment = comment(Resolution::InsufficientRequest);
         answer
     }
 
-    fn bare(request_id: &str, sha256: &str, resolution: Resolution) -> Self {
+    fn to(
+        request: &HopRequest,
+        resolution: Resolution,
+        settings: &TracebackSettings,
+        config: u32,
+    ) -> Self {
+        Self {
+            case_id: Some(request.case_id.clone()),
+            hop_no: request.hop_no,
+            previous_hop_digest: request.previous_hop_digest.clone(),
+            ..Self::bare(&request.id, &request.sha256, resolution, settings, config)
+        }
+    }
+
+    fn bare(
+        request_id: &str,
+        sha256: &str,
+        resolution: Resolution,
+        settings: &TracebackSettings,
+        config: u32,
+    ) -> Self {
         Self {
             id: answer_id(request_id, 1),
             request_id: request_id.into(),
+            case_id: None,
+            hop_no: None,
             request_sha256: sha256.into(),
             revision: 1,
             supersedes: None,
+            previous_hop_digest: None,
+            provider: settings.provider.clone(),
             resolution,
             upstream: None,
             originator: None,
             evidence: None,
             undecided: Vec::new(),
             problems: Vec::new(),
-            comment: None,
+            mitigation: None,
+            comment: resolution.comment().map(str::to_owned),
             produced_by: ProducedBy::NeedsPerson,
+            approved_by: None,
             matcher_version: MATCHER_VERSION,
+            profile: settings.profile,
+            config_version: Some(format!("{config:08x}").into()),
+            audit: None,
+            answered_at: None,
         }
     }
 }
 
 impl Party {
-    fn of(peer: &Peer) -> Self {
+    /// A neighbour as answers name it.
+    pub fn of(peer: &Peer) -> Self {
         Self {
             name: peer.name.clone(),
             portal_id: peer.portal_id.clone(),
             rmd: peer.rmd.clone(),
+            frn: peer.frn.clone(),
             ocn: peer.ocn.clone(),
             country: peer.country.clone(),
             contact: peer.contact.clone(),
@@ -382,9 +402,16 @@ impl Party {
 
 /// UUIDv5 (RFC 9562 §5.5) of an answer.
 pub fn answer_id(request_id: &str, revision: u32) -> String {
+    url_uuid(&format!(
+        "https://tracehop.example/hop-answer/{revision}/{request_id}"
+    ))
+}
+
+/// UUIDv5 (RFC 9562 §5.5) of a URL.
+pub fn url_uuid(url: &str) -> String {
     let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(&NAMESPACE);
-    hash.update(format!("https://tracehop.example/hop-answer/{revision}/{request_id}").as_bytes());
+    hash.update(url.as_bytes());
     let mut id = [0u8; 16];
     for (o, b) in id.iter_mut().zip(hash.finish().as_ref()) {
         *o = *b;
@@ -399,41 +426,6 @@ pub fn answer_id(request_id: &str, revision: u32) -> String {
         group(48, 4),
         group(0, 12)
     )
-}
-
-fn comment(resolution: Resolution) -> Option<String> {
-    let text = match resolution {
-        Resolution::UpstreamDomestic => return None,
-        Resolution::UpstreamForeign => "The call entered the country with us: gateway.",
-        Resolution::OriginEndCustomer => "The call began with a customer of ours.",
-        Resolution::DivertedByOurSubscriber => {
-            "A subscriber of ours had forwarded the call; the trace goes on with the call before the forwarding."
-        }
-        Resolution::NotFound => {
-            "No such call, although the whole window was seen. Please check number, time and zone."
-        }
-        Resolution::CaptureGap => {
-            "No such call in what was seen, but the window was not seen whole."
-        }
-        Resolution::OutOfRetention => "Records of that time are no longer kept.",
-        Resolution::NotOurCustomerOfDownstream => {
-            "We hand no calls to the provider that was named."
-        }
-        Resolution::Ambiguous => {
-            "There are candidates, and none is certain. What would decide it is listed."
-        }
-        Resolution::InsufficientRequest => {
-            "The request can't be worked on. What is missing is listed."
-        }
-        Resolution::OriginNonVspPlatform => "The call began with a platform that we serve.",
-        Resolution::BlockedHere => "The call was refused here and never went on.",
-        Resolution::TestOrInternal => "A test call, or one inside our own network.",
-        Resolution::LegalRestriction => "The law does not allow us to answer.",
-        Resolution::LegalHold => "What is asked for is under legal hold.",
-        Resolution::Refused => "We do not answer this request.",
-        Resolution::Pending => "The request was received and is worked on.",
-    };
-    Some(text.to_owned())
 }
 
 fn evidence(
@@ -516,29 +508,4 @@ fn leg(decision: &Decision<'_>) -> Option<LegEvidence> {
 /// To six decimals: logarithms differ in the last digits from one machine to another, answers must not.
 pub(crate) fn round(x: f64) -> f64 {
     (x * 1e6).round() / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_uuids_of_version_five_and_stay_the_same() {
-        let id = answer_id("HR-1", 1);
-        assert_eq!(id, answer_id("HR-1", 1));
-        assert_ne!(id, answer_id("HR-1", 2));
-        let bytes = id.as_bytes();
-        assert_eq!((id.len(), bytes[14], bytes[8]), (36, b'5', b'-'));
-        assert!(matches!(bytes[19], b'8' | b'9' | b'a' | b'b'), "{id}");
-    }
-
-    #[test]
-    fn resolutions_are_written_as_in_the_protocol() {
-        for r in Resolution::ALL {
-            assert_eq!(
-                serde_json::to_string(&r).unwrap(),
-                format!("\"{}\"", r.label())
-            );
-        }
-    }
 }

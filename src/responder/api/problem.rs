@@ -1,0 +1,174 @@
+//! What those who are known are told when something is not done (RFC 9457).
+//!
+//! `type` is a tag URI (RFC 4151): nothing is served there, and none ever needs to be.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::refusal::Refusal;
+use crate::responder::desk::DeskError;
+
+/// A kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Last part of its `type`.
+    pub name: &'static str,
+    /// The status.
+    pub status: StatusCode,
+    /// In short.
+    pub title: &'static str,
+}
+
+macro_rules! kinds {
+    ($($(#[$what:meta])* $id:ident $name:literal $status:ident $title:literal;)*) => {
+        impl Kind {
+            $( $(#[$what])* pub const $id: Self = Self { name: $name, status: StatusCode::$status, title: $title }; )*
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$id),*];
+        }
+    };
+}
+
+kinds! {
+    /// The body or the query can't be read.
+    MALFORMED "malformed" BAD_REQUEST "This can't be read";
+    /// The hop request lacks something; `problems` lists all of it.
+    INSUFFICIENT "insufficient-request" UNPROCESSABLE_ENTITY "The request can't be worked on";
+    /// It is not possible as the request stands.
+    NOT_NOW "not-now" CONFLICT "Not possible as the request stands";
+    /// The answer is another than the one that was decided about.
+    CHANGED "answer-changed" CONFLICT "The answer has changed meanwhile";
+    /// The answer that was given can't be one.
+    WRONG "wrong-answer" UNPROCESSABLE_ENTITY "No such answer can be given";
+    /// More requests than may be.
+    TOO_MANY "too-many-requests" TOO_MANY_REQUESTS "Too many requests in a minute";
+    /// As many requests are under way as may be.
+    FULL "full" SERVICE_UNAVAILABLE "Too many requests are under way";
+    /// A fault of ours; it may be over soon.
+    TROUBLE "trouble" SERVICE_UNAVAILABLE "We can't do this now";
+}
+
+/// What every `type` begins with.
+pub const TAG: &str = "tag:tracehop.example,2026:";
+
+/// A problem.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    more: Option<(&'static str, Value)>,
+    after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem of a kind, explained.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            more: None,
+            after: None,
+        }
+    }
+
+    /// With a further member.
+    pub fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.more = Some((name, value));
+        self
+    }
+
+    /// With when to come again.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.after = Some(wait);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("{TAG}{}", self.kind.name),
+            "title": self.kind.title,
+            "status": self.kind.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let (Some((name, value)), Some(members)) = (self.more, body.as_object_mut()) {
+            members.insert(name.to_owned(), value);
+        }
+        let headers = [
+            (CONTENT_TYPE, "application/problem+json"),
+            (CACHE_CONTROL, "no-store"),
+        ];
+        let mut response = (self.kind.status, headers, body.to_string()).into_response();
+        if let Some(after) = self.after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, seconds.max(1).into());
+        }
+        response
+    }
+}
+
+/// Why a handler gives nothing.
+#[derive(Debug)]
+pub enum Denied {
+    /// To somebody who is not known, or asks for what is not his.
+    No(Refusal),
+    /// To somebody who is known.
+    Problem(Box<Problem>),
+}
+
+impl From<Refusal> for Denied {
+    fn from(why: Refusal) -> Self {
+        Self::No(why)
+    }
+}
+
+impl From<Problem> for Denied {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl From<DeskError> for Denied {
+    fn from(e: DeskError) -> Self {
+        match e {
+            DeskError::NotThere(_) => Self::No(Refusal::NotThere),
+            DeskError::NotNow { why, state, .. } => {
+                Problem::new(Kind::NOT_NOW, format!("it is {state}: {why}")).into()
+            }
+            DeskError::Wrong(what) => Problem::new(Kind::WRONG, what).into(),
+            DeskError::Unsigned(what) => {
+                tracing::error!("an answer can't be signed: {what}");
+                trouble()
+            }
+            e => {
+                tracing::error!("the desk of the responder: {e}");
+                trouble()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        match self {
+            Self::No(why) => why.into_response(),
+            Self::Problem(problem) => problem.into_response(),
+        }
+    }
+}
+
+/// A fault of ours, of which the log says more.
+pub fn trouble() -> Denied {
+    let text = "A fault on our side; the log of the provider says which.";
+    Problem::new(Kind::TROUBLE, text).after(RETRY).into()
+}
+
+/// When to come again after a fault of ours: a few turns of a file system that was full.
+const RETRY: Duration = Duration::from_secs(30);
