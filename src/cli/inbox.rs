@@ -14,9 +14,8 @@ use crate::base::text::escape;
 use crate::config::Config;
 use crate::host::clock;
 use crate::responder::case::{RequestKey, RequestState, Who};
-use crate::responder::desk::{
-    Case, DATABASE, Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line,
-};
+use crate::responder::database::DATABASE;
+use crate::responder::desk::{Case, Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line};
 use crate::responder::settings::ResponderSettings;
 use crate::responder::sign::Signer;
 use crate::traceback::answer::{Party, Resolution};

@@ -11,6 +11,7 @@
 //! - [`settings`]: what the operator decides
 //! - [`desk`]: requests under way, decisions, the outbox
 //! - [`audit`]: the log that nobody can change
+//! - [`database`]: the file that desk and log are kept in
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
 //! - [`report`]: campaigns that are reported unasked
@@ -21,6 +22,7 @@ pub mod adapter;
 pub mod api;
 pub mod audit;
 pub mod case;
+pub mod database;
 pub mod desk;
 pub mod look;
 pub mod report;

@@ -10,7 +10,7 @@
 //! - [`head`]: signed heads
 //! - [`proof`]: that a line is in the log, that the log only went on
 //! - [`verify`]: everything computed anew
-//! - [`open`]: the database, for those who come without the desk
+//! - [`open`]: the log, for those who come without the desk
 
 pub mod head;
 pub mod line;
