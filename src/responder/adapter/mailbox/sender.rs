@@ -78,12 +78,15 @@ fn from(mail: &Message<'_>) -> Result<String, String> {
     }
 }
 
+/// Name and value.
+type Properties = Vec<(String, String)>;
+
 /// What one server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Results {
     by: String,
     /// Method, result, properties.
-    each: Vec<(String, String, Vec<(String, String)>)>,
+    each: Vec<(String, String, Properties)>,
 }
 
 impl Results {
