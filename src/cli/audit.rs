@@ -170,11 +170,11 @@ fn print(found: &verify::Verified, verifier: Option<&Verifier>) {
         say!("{fault}");
     }
     let signatures = match verifier {
-        Some(_) => format!("{} signatures of heads hold", found.signatures),
+        Some(_) => format!("signatures of heads that hold: {}", found.signatures),
         None => "signatures of heads were not checked for want of a key".to_owned(),
     };
     say!(
-        "{} lines, {} heads compared, {signatures}; root {}",
+        "lines: {}; heads compared: {}; {signatures}; root {}",
         found.lines,
         found.heads,
         audit::hex(&found.root)

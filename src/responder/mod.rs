@@ -153,6 +153,20 @@ fn horizon(
     Ok(if looked { forgotten } else { by_age })
 }
 
+/// What a person starts from where the look-up itself broke: no answer, and why there is none.
+pub fn unanswered(
+    request: &HopRequest,
+    why: &str,
+    settings: &TracebackSettings,
+    config: u32,
+) -> Answered {
+    Answered {
+        answer: HopAnswer::pending(request, settings, config),
+        explanation: Explanation::unseen(Resolution::Pending, why.to_owned()),
+        peer: None,
+    }
+}
+
 /// The question back to a request that could not be read or lacks something. `config` is the version of configuration and neighbours.
 pub fn insufficient(refused: &Insufficient, settings: &TracebackSettings, config: u32) -> Answered {
     Answered {

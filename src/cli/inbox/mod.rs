@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load};
+use super::{Failure, Outcome, load, terminal};
 use crate::base::Timestamp;
 use crate::base::text::escape;
 use crate::config::Config;
@@ -234,7 +234,7 @@ impl Here {
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer);
         Ok(Opened {
             desk: desk.map_err(failed)?,
-            who: Who::Terminal(login().into()),
+            who: terminal::who(),
             now: clock::now(),
             config,
         })
@@ -376,7 +376,7 @@ impl One {
             output::json(&json!({ "request": key, "decision": decision.label(), "state": state }))?;
         } else {
             let key = escape(key.to_string().as_bytes());
-            say!("{key}: {}; it is {state} now", decision.label());
+            say!("{key}: {}; its state is now {state}", decision.label());
             if o.desk.halted().map_err(failed)?.is_some() {
                 say!("everything is halted: it leaves after `tracehop inbox resume`");
             }
@@ -510,14 +510,5 @@ fn failed(e: DeskError) -> Failure {
         Failure::data(e)
     } else {
         Failure::io(e)
-    }
-}
-
-/// Who is at this terminal.
-fn login() -> String {
-    let uid = nix::unistd::getuid();
-    match nix::unistd::User::from_uid(uid) {
-        Ok(Some(user)) => user.name,
-        _ => format!("uid {uid}"),
     }
 }

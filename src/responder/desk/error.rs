@@ -38,7 +38,7 @@ pub enum DeskError {
     #[error("{0}: there is no such request")]
     NotThere(RequestKey),
     /// What was asked can't be done where the request stands.
-    #[error("{key} is {state}: {why}")]
+    #[error("{key} ({state}): {why}")]
     NotNow {
         /// Which.
         key: RequestKey,
