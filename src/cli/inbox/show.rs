@@ -79,6 +79,11 @@ fn print_request(request: &Value) {
     let text = |pointer: &str| match request.pointer(pointer) {
         Some(Value::String(s)) => Some(escape(s.as_bytes())),
         Some(Value::Null) | None => None,
+        Some(Value::Array(all)) => {
+            let words = all.iter().filter_map(Value::as_str);
+            let words: Vec<String> = words.map(|w| escape(w.as_bytes())).collect();
+            Some(words.join(" or "))
+        }
         Some(other) => Some(escape(other.to_string().as_bytes())),
     };
     let (Some(called), Some(time)) = (text("/call/called"), text("/call/time/value")) else {
