@@ -106,7 +106,8 @@ impl Desk {
         self.write(now, |w| w.take(portal, way, octets))
     }
 
-    /// Requests to match, the most urgent first. Each is in the audit log as looked up, and is not given out again within ten minutes.
+    /// Requests to match, the most urgent first. Each is in the audit log as looked up, and is not given out again for a minute, later
+    /// for a quarter of an hour.
     ///
     /// # Errors
     ///
