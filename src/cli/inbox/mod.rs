@@ -12,15 +12,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load};
+use super::{Failure, Outcome, load, terminal};
 use crate::base::Timestamp;
 use crate::base::text::escape;
 use crate::config::Config;
 use crate::host::clock;
 use crate::responder::case::{RequestKey, RequestState, Who};
-use crate::responder::desk::{
-    DATABASE, Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line,
-};
+use crate::responder::database::DATABASE;
+use crate::responder::desk::{Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line};
 use crate::responder::settings::ResponderSettings;
 use crate::responder::sign::Signer;
 use crate::traceback::answer::{Party, Resolution};
@@ -235,7 +234,7 @@ impl Here {
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer);
         Ok(Opened {
             desk: desk.map_err(failed)?,
-            who: Who::Terminal(login().into()),
+            who: terminal::who(),
             now: clock::now(),
             config,
         })
@@ -377,7 +376,7 @@ impl One {
             output::json(&json!({ "request": key, "decision": decision.label(), "state": state }))?;
         } else {
             let key = escape(key.to_string().as_bytes());
-            say!("{key}: {}; it is {state} now", decision.label());
+            say!("{key}: {}; its state is now {state}", decision.label());
             if o.desk.halted().map_err(failed)?.is_some() {
                 say!("everything is halted: it leaves after `tracehop inbox resume`");
             }
@@ -511,14 +510,5 @@ fn failed(e: DeskError) -> Failure {
         Failure::data(e)
     } else {
         Failure::io(e)
-    }
-}
-
-/// Who is at this terminal.
-fn login() -> String {
-    let uid = nix::unistd::getuid();
-    match nix::unistd::User::from_uid(uid) {
-        Ok(Some(user)) => user.name,
-        _ => format!("uid {uid}"),
     }
 }
