@@ -197,4 +197,6 @@ targets! {
     framing "framing";
     hep "hep";
     mirror "mirror";
+    mail "mail";
+    page "page";
 }

@@ -9,6 +9,7 @@
 
 mod framing;
 mod mirror;
+mod portal;
 mod wire;
 
 use std::collections::HashSet;
@@ -132,6 +133,16 @@ pub const TARGETS: &[Target] = &[
         name: "mirror",
         check: mirror::mirror,
         seeds: mirror::mirror_seeds,
+    },
+    Target {
+        name: "mail",
+        check: portal::mail,
+        seeds: portal::mail_seeds,
+    },
+    Target {
+        name: "page",
+        check: portal::page,
+        seeds: portal::page_seeds,
     },
 ];
 

@@ -1,3 +1,4 @@
+mod adapter;
 mod capture;
 mod findings;
 mod hep;

@@ -16,7 +16,7 @@ const SECRETS: [&str; 6] = [
     "other.token",
 ];
 
-fn secret(path: &Path, text: &str) {
+pub(super) fn secret(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -24,7 +24,13 @@ fn secret(path: &Path, text: &str) {
 
 /// The configuration that ships, with more behind it, beside files for all that it may name.
 fn with(more: &str) -> Result<Config, Vec<String>> {
+    with_files(more, |_| {})
+}
+
+/// The same, with more files.
+pub(super) fn with_files(more: &str, files: impl Fn(&Path)) -> Result<Config, Vec<String>> {
     let (dir, path) = good();
+    files(dir.path());
     for name in SECRETS {
         secret(&dir.path().join(name), &"0123456789abcdef".repeat(4));
     }

@@ -261,7 +261,12 @@ impl World {
 /// Legs that a provider refused although the same call came to it by another one: pairs of both legs.
 fn refused_before_it_got_there(legs: &[leg::Leg], from: usize, out: &mut Vec<(usize, usize)>) {
     let new = || legs.iter().enumerate().skip(from);
-    for (refused, leg) in new().filter(|(_, l)| !l.rang() && l.from.provider().is_some()) {
+    // A branch that the caller's side gave up (487) was handed over all the same, and the receiver may ask about it.
+    let is_refused = |l: &leg::Leg| {
+        let code = |s: &(i64, leg::Step)| matches!(s.1, leg::Step::Final(400..=486 | 488..));
+        l.from.provider().is_some() && !l.rang() && l.steps.iter().any(code)
+    };
+    for (refused, leg) in new().filter(|(_, l)| is_refused(l)) {
         let other = new().find(|(_, o)| {
             o.to == leg.to && o.from != leg.from && o.rang() && o.head.called == leg.head.called
         });

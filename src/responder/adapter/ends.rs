@@ -13,10 +13,14 @@ macro_rules! ends {
     ($($kind:ident $inlet:ty, $outlet:ty;)*) => {
         /// Where requests of a portal come from.
         #[derive(Debug)]
+        // One lives for each portal, on its task.
+        #[allow(clippy::large_enum_variant)]
         pub enum AnyInlet { $( #[doc = stringify!($kind)] $kind($inlet), )* }
 
         /// Where answers for a portal go.
         #[derive(Debug)]
+        // One lives for each portal, on its task.
+        #[allow(clippy::large_enum_variant)]
         pub enum AnyOutlet { $( #[doc = stringify!($kind)] $kind($outlet), )* }
 
         impl Inlet for AnyInlet {
@@ -42,10 +46,10 @@ macro_rules! ends {
 }
 
 ends! {
-    Reference ReferenceInlet, ReferenceOutlet;
-    HttpJson HttpInlet, HttpOutlet;
-    FileDrop FileInlet, FileOutlet;
-    Mailbox MailInlet, MailOutlet;
+    Reference Box<ReferenceInlet>, Box<ReferenceOutlet>;
+    HttpJson Box<HttpInlet>, Box<HttpOutlet>;
+    FileDrop Box<FileInlet>, Box<FileOutlet>;
+    Mailbox Box<MailInlet>, Box<MailOutlet>;
 }
 
 impl AdapterSettings {
@@ -60,21 +64,33 @@ impl AdapterSettings {
             Self::Reference(settings) => {
                 let ends = settings.open().map_err(|e| Trouble(e.to_string()))?;
                 (
-                    Some(AnyInlet::Reference(ends.0)),
-                    Some(AnyOutlet::Reference(ends.1)),
+                    Some(AnyInlet::Reference(Box::new(ends.0))),
+                    Some(AnyOutlet::Reference(Box::new(ends.1))),
                 )
             }
             Self::HttpJson(c) => (
-                Some(AnyInlet::HttpJson(HttpInlet::new(c.settings.clone())?)),
-                Some(AnyOutlet::HttpJson(HttpOutlet::new(c.settings.clone())?)),
+                Some(AnyInlet::HttpJson(Box::new(HttpInlet::new(
+                    c.settings.clone(),
+                )?))),
+                Some(AnyOutlet::HttpJson(Box::new(HttpOutlet::new(
+                    c.settings.clone(),
+                )?))),
             ),
             Self::FileDrop(c) => (
-                Some(AnyInlet::FileDrop(FileInlet::new(c.settings.clone()))),
-                Some(AnyOutlet::FileDrop(FileOutlet::new(c.settings.clone()))),
+                Some(AnyInlet::FileDrop(Box::new(FileInlet::new(
+                    c.settings.clone(),
+                )))),
+                Some(AnyOutlet::FileDrop(Box::new(FileOutlet::new(
+                    c.settings.clone(),
+                )))),
             ),
             Self::Mailbox(c) => (
-                Some(AnyInlet::Mailbox(MailInlet::new(c.settings.clone()))),
-                Some(AnyOutlet::Mailbox(MailOutlet::new(c.settings.clone()))),
+                Some(AnyInlet::Mailbox(Box::new(MailInlet::new(
+                    c.settings.clone(),
+                )))),
+                Some(AnyOutlet::Mailbox(Box::new(MailOutlet::new(
+                    c.settings.clone(),
+                )))),
             ),
         })
     }

@@ -54,6 +54,13 @@ impl Work<'_> {
         let Some(draft) = draft else {
             return Err(not_now(&row, "there is no answer yet"));
         };
+        if draft.answer.resolution == Resolution::Pending {
+            return Err(not_now(&row, "there is no answer yet: `edit` gives one"));
+        }
+        if draft.names_nobody() {
+            let why = "the answer must name somebody and does not: `edit` says whom";
+            return Err(not_now(&row, why));
+        }
         if draft.answer.request_id != row.key.id {
             let why = "its id can't be read, so nobody knows what to answer to: ask the portal by another way";
             return Err(not_now(&row, why));

@@ -105,6 +105,9 @@ impl Work<'_> {
             Mode::Assisted => return review("the portal's mode is assisted"),
             Mode::Automatic => {}
         }
+        if answer.resolution == Resolution::Pending {
+            return review("it could not be looked up, by a defect: a person must answer");
+        }
         if answer.request_id != row.key.id {
             return review("the request's id can't be read, so nobody knows what to answer to");
         }

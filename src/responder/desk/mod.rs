@@ -3,10 +3,9 @@
 //! Whatever is told to a portal or a person is durable first. A `Desk` may be opened by several processes: the daemon and a person at the terminal.
 //! Every method is one transaction and takes the time as an argument; none waits for anything but the disk, so asynchronous callers
 //! use `spawn_blocking`.
-
 //!
 //! - [`word`]: what goes in and comes out
-//! - `schema`: the database on disk
+//! - `schema`: its tables
 //! - `machine`: where a request goes, by state and event
 //! - `take`, `matched`, `decide`, `event`: what happens to it
 //! - `seal`: an answer is signed; [`outbox`]: and delivered
@@ -49,13 +48,12 @@ pub use word::{
 use super::Answered;
 use super::audit::{self, Entry};
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
+use super::database::DATABASE;
 use super::sign::Signer;
 use crate::base::Timestamp;
 use crate::traceback::answer::Resolution;
 use work::{Done, Fault, Rules, Work};
 
-/// Name of the database in its folder.
-pub const DATABASE: &str = "responder.db";
 /// Most requests that one list shows.
 pub const MOST_LISTED: usize = 1000;
 
@@ -119,7 +117,8 @@ impl Desk {
         self.write(now, |w| w.take(portal, way, octets))
     }
 
-    /// Requests to match, the most urgent first. Each is in the audit log as looked up, and is not given out again within ten minutes.
+    /// Requests to match, the most urgent first. Each is in the audit log as looked up, and is not given out again for a minute, later
+    /// for a quarter of an hour.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use super::{DeskError, Edit};
 use crate::responder::Answered;
 use crate::responder::case::{ParcelKind, RequestKey, Who};
 use crate::responder::sign::{Kind, Signer};
+use crate::traceback::answer::resolution::Names;
 use crate::traceback::answer::{self, ProducedBy, RawAnswer, Resolution, answer_id};
 use crate::traceback::request::sha256_hex;
 
@@ -45,6 +46,12 @@ impl Draft {
             self.answer.resolution,
             Resolution::Ambiguous | Resolution::InsufficientRequest
         )
+    }
+
+    /// Whether it lacks the name that an answer of its kind must have.
+    pub fn names_nobody(&self) -> bool {
+        let a = &self.answer;
+        a.resolution.names() == Names::Always && a.upstream.is_none() && a.originator.is_none()
     }
 
     /// A person stands behind it.

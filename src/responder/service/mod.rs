@@ -34,7 +34,7 @@ use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::desk::{Desk, DeskError, DeskSettings, Resumed};
-use super::settings::PortalSettings;
+use super::settings::{PortalSettings, ResponderSettings};
 use crate::base::Timestamp;
 use crate::store::embedded::CurrentReader;
 pub use view::ServiceView;
@@ -157,6 +157,7 @@ impl Running {
     ) -> Result<Self, ServiceError> {
         world.check()?;
         let settings = &world.settings;
+        warn_of(settings);
         let signer = world.signer.clone();
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer)?;
         let resumed = desk.begin(now())?;
@@ -303,8 +304,16 @@ async fn take(shared: &Shared, world: World) -> Result<(), ServiceError> {
     shared
         .at_desk(move |desk, _| desk.reload(settings, signer))
         .await?;
+    warn_of(&world.settings);
     shared.world.store(Arc::new(world));
     Ok(())
+}
+
+/// What an operator should know at each start and reload.
+fn warn_of(settings: &ResponderSettings) {
+    for note in settings.notes() {
+        tracing::warn!("{note}");
+    }
 }
 
 /// Tasks of one portal.

@@ -1,4 +1,4 @@
-//! Segments read side by side: by a few threads where there are cores, in the order in which they were given.
+//! Segments read side by side by a few threads, in the order in which they were given.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,8 +6,10 @@ use std::thread;
 
 use crate::store::StoreError;
 
-/// Threads of one look-up at most, the caller's counted: it shares the machine with the capture.
-const MOST_THREADS: usize = 4;
+/// Threads of one look-up, the caller's counted: at least so many where there is much to read, since they wait for the disk more than they work.
+const FEWEST_THREADS: usize = 4;
+/// At most, however many cores there are: it shares the machine with the capture.
+const MOST_THREADS: usize = 8;
 /// Segments for which a further thread is worth its start.
 const SEGMENTS_A_THREAD: usize = 16;
 
@@ -18,7 +20,7 @@ pub(super) fn each<S: Sync, T: Send>(
 ) -> Result<Vec<T>, StoreError> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let worth = segments.len() / SEGMENTS_A_THREAD;
-    let threads = cores.min(MOST_THREADS).min(worth);
+    let threads = cores.clamp(FEWEST_THREADS, MOST_THREADS).min(worth);
     if threads < 2 {
         return segments.iter().map(work).collect();
     }

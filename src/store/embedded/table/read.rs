@@ -199,8 +199,8 @@ impl<'r> Chosen<'r> {
             pages.push(0);
         }
         let mut renumbered = Vec::with_capacity(rows.len());
-        for row in rows {
-            let page = row / PAGE_ROWS;
+        for rows in rows.chunk_by(|a, b| a / PAGE_ROWS == b / PAGE_ROWS) {
+            let page = rows.first().map_or(0, |row| row / PAGE_ROWS);
             match pages.last() {
                 Some(last) if *last == page => {}
                 Some(last) if *last > page => {
@@ -208,7 +208,8 @@ impl<'r> Chosen<'r> {
                 }
                 _ => pages.push(page),
             }
-            renumbered.push((pages.len() - 1) * PAGE_ROWS + row % PAGE_ROWS);
+            let (first, now) = (page * PAGE_ROWS, (pages.len() - 1) * PAGE_ROWS);
+            renumbered.extend(rows.iter().map(|row| row - first + now));
         }
         let mut chosen = Vec::with_capacity(pages.len());
         let mut counted = 0;
@@ -261,7 +262,7 @@ mod tests {
     const ROWS: usize = 3 * PAGE_ROWS + 77;
 
     fn name(row: usize) -> Option<ByteArray> {
-        (row % 5 != 0).then(|| ByteArray::from(["a", "bb", "ccc"][row % 3]))
+        (!row.is_multiple_of(5)).then(|| ByteArray::from(["a", "bb", "ccc"][row % 3]))
     }
 
     fn text(row: usize) -> Option<ByteArray> {

@@ -1,5 +1,9 @@
 //! `tracehop inbox`: requests under way, from the terminal. It works on the desk's database itself, whether the daemon runs or not.
 
+mod show;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,19 +12,18 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load};
+use super::{Failure, Outcome, load, terminal};
 use crate::base::Timestamp;
 use crate::base::text::escape;
 use crate::config::Config;
 use crate::host::clock;
 use crate::responder::case::{RequestKey, RequestState, Who};
-use crate::responder::desk::{
-    Case, DATABASE, Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line,
-};
+use crate::responder::database::DATABASE;
+use crate::responder::desk::{Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line};
 use crate::responder::settings::ResponderSettings;
 use crate::responder::sign::Signer;
 use crate::traceback::answer::{Party, Resolution};
-use crate::traceback::deadline::{Deadline, Rule, SetBy};
+use show::{print, span};
 
 /// Shows requests under way and decides about them
 #[derive(Debug, Subcommand)]
@@ -231,7 +234,7 @@ impl Here {
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer);
         Ok(Opened {
             desk: desk.map_err(failed)?,
-            who: Who::Terminal(login().into()),
+            who: terminal::who(),
             now: clock::now(),
             config,
         })
@@ -349,14 +352,6 @@ fn cells(l: &Line, now: Timestamp) -> Vec<String> {
     ]
 }
 
-/// Hours and minutes; `late` where it is over.
-fn span(seconds: f64) -> String {
-    let minutes = (seconds.abs() / 60.0).round();
-    let (hours, minutes) = ((minutes / 60.0).floor(), minutes % 60.0);
-    let late = if seconds < 0.0 { " late" } else { "" };
-    format!("{hours:.0}:{minutes:02.0}{late}")
-}
-
 impl One {
     fn show(self) -> Outcome {
         let o = self.here.open(false)?;
@@ -381,7 +376,7 @@ impl One {
             output::json(&json!({ "request": key, "decision": decision.label(), "state": state }))?;
         } else {
             let key = escape(key.to_string().as_bytes());
-            say!("{key}: {}; it is {state} now", decision.label());
+            say!("{key}: {}; its state is now {state}", decision.label());
             if o.desk.halted().map_err(failed)?.is_some() {
                 say!("everything is halted: it leaves after `tracehop inbox resume`");
             }
@@ -515,196 +510,5 @@ fn failed(e: DeskError) -> Failure {
         Failure::data(e)
     } else {
         Failure::io(e)
-    }
-}
-
-/// Who is at this terminal.
-fn login() -> String {
-    let uid = nix::unistd::getuid();
-    match nix::unistd::User::from_uid(uid) {
-        Ok(Some(user)) => user.name,
-        _ => format!("uid {uid}"),
-    }
-}
-
-fn print(case: &Case, now: Timestamp) {
-    let l = &case.line;
-    let key = escape(l.key.to_string().as_bytes());
-    say!("{key}, case {}: {}", escape(l.case_id.as_bytes()), l.state);
-    if let Some(note) = &l.note {
-        say!("  {}", escape(note.as_bytes()));
-    }
-    say!(
-        "  came by {} at {}; {} reminders",
-        case.way,
-        l.received,
-        case.reminders
-    );
-    print_deadline(&case.deadline, case.share, now);
-    say!("  asked: {}", case.request);
-    match &case.answer {
-        Some(answer) => print_answer(answer),
-        None => say!("  no answer yet"),
-    }
-    if let Some(said) = &case.said {
-        let peer = said.peer.as_deref().unwrap_or("nobody");
-        let same = if said.agrees {
-            "the same"
-        } else {
-            "not the same"
-        };
-        say!(
-            "  by hand: {} naming {peer}, by {}: {same}",
-            said.resolution.label(),
-            said.who
-        );
-    }
-    for id in &case.signed {
-        say!("  signed: answer {id}");
-    }
-    if let Some(at) = case.delivered {
-        say!("  the portal has the last one since {at}");
-    }
-    if let Some(explanation) = &case.explanation {
-        print_candidates(explanation);
-    }
-}
-
-fn print_deadline(d: &Deadline, share: f64, now: Timestamp) {
-    let by = match d.set_by {
-        SetBy::Rule => d.rule.label(),
-        SetBy::Portal => "the portal's own time, earlier than the rule's",
-    };
-    let left = span(d.due.secs_since(now));
-    say!(
-        "  due {} ({left}) by {by}; {:.0} % of the time has run",
-        d.due,
-        100.0 * share
-    );
-    if d.surely_by < d.due {
-        say!(
-            "  in time for certain only until {}: these parts of the rule are not verified:",
-            d.surely_by
-        );
-        for part in Rule::of(d.rule).parts.iter().filter(|p| !p.verified) {
-            say!("    - {}", part.says);
-        }
-    }
-}
-
-fn print_answer(answer: &Value) {
-    let text = |v: &Value| escape(v.as_str().unwrap_or_default().as_bytes());
-    let of = |field: &str| text(answer.get(field).unwrap_or(&Value::Null));
-    say!("  answer: {} [{}]", of("resolution"), of("produced_by"));
-    for field in ["upstream", "originator"] {
-        if let Some(name) = answer.get(field).and_then(|p| p.get("name")) {
-            say!("  {field}: {}", text(name));
-        }
-    }
-    if let Some(evidence) = answer.get("evidence") {
-        say!("  evidence: {evidence}");
-    }
-    for undecided in answer
-        .get("undecided")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let field = |f: &str| text(undecided.get(f).unwrap_or(&Value::Null));
-        say!(
-            "  not certain: {}; would decide it: {}",
-            field("condition"),
-            field("needs")
-        );
-    }
-    for problem in answer
-        .get("problems")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let field = |f: &str| text(problem.get(f).unwrap_or(&Value::Null));
-        say!("  the request: {}: {}", field("field"), field("wanted"));
-    }
-    if answer.get("comment").is_some() {
-        say!("  comment: {}", of("comment"));
-    }
-}
-
-/// The candidates with the terms of their scores, from the explanation as it was kept.
-fn print_candidates(explanation: &Value) {
-    let list = |v: &Value, field: &str| v.get(field).and_then(Value::as_array).cloned();
-    let text = |v: &Value| match v {
-        Value::String(s) => escape(s.as_bytes()),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    let number = |v: Option<&Value>, digits: usize| {
-        v.and_then(Value::as_f64)
-            .map(|n| format!("{n:+.digits$}"))
-            .unwrap_or_default()
-    };
-    let joined = |all: Vec<String>| all.join(", ");
-    let rows: Vec<Vec<String>> = list(explanation, "rows")
-        .unwrap_or_default()
-        .iter()
-        .map(|row| {
-            let of = |field: &str| row.get(field).map(text).unwrap_or_default();
-            let to = list(row, "downstreams").unwrap_or_default();
-            let terms = list(row, "terms").unwrap_or_default();
-            let terms = terms.iter().map(|t| {
-                let about = t.get("about").map(text).unwrap_or_default();
-                format!("{about} {}", number(t.get("value"), 2))
-            });
-            vec![
-                of("at"),
-                of("upstream"),
-                joined(to.iter().map(text).collect()),
-                of("delivery"),
-                joined(terms.collect()),
-                number(row.get("delta_s"), 2),
-                number(row.get("log_likelihood"), 2),
-                row.get("posterior")
-                    .and_then(Value::as_f64)
-                    .map(|p| format!("{p:.4}"))
-                    .unwrap_or_default(),
-            ]
-        })
-        .collect();
-    if !rows.is_empty() {
-        let head = [
-            "at", "upstream", "to", "delivery", "terms", "Δt", "ln L", "P",
-        ];
-        say!("{}", output::table(&head, rows, 5));
-    }
-    let null = explanation
-        .get("null")
-        .and_then(|n| n.get(1))
-        .and_then(Value::as_f64);
-    if let Some(null) = null {
-        say!("  not captured: {null:.4}");
-    }
-    for note in list(explanation, "notes").unwrap_or_default() {
-        say!("  note: {}", text(&note));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_hours_and_minutes() {
-        assert_eq!(span(3600.0 * 23.0 + 59.0 * 60.0), "23:59");
-        assert_eq!(span(59.6 * 60.0), "1:00");
-        assert_eq!(span(-125.0), "0:02 late");
-    }
-
-    #[test]
-    fn words_are_told_where_one_is_wrong() {
-        assert_eq!(state("review"), Ok(RequestState::Review));
-        assert!(state("revue").unwrap_err().contains("needs-info"));
-        assert_eq!(resolution("NOT_FOUND"), Ok(Resolution::NotFound));
-        assert!(resolution("not_found").unwrap_err().contains("CAPTURE_GAP"));
     }
 }
