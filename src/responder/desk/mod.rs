@@ -9,12 +9,13 @@
 //! - `machine`: where a request goes, by state and event
 //! - `take`, `matched`, `decide`, `event`: what happens to it
 //! - `seal`: an answer is signed; [`outbox`]: and delivered
-//! - `hold`: what stands still; `sweep`: what time does
+//! - `hold`: what stands still; `sweep`: what time does; `begin`: what a process that was killed left
 //! - `report`: what leaves unasked; `read`: what people see
 //!
 //! Bounds: [`DeskSettings::open_requests`] requests under way, of 64 KiB each; a million altogether; two parcels a request, in the outbox for two weeks
 //! after the deadline at most.
 
+mod begin;
 mod decide;
 mod error;
 mod event;
@@ -41,7 +42,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use error::DeskError;
 pub use word::{
     Agreement, Alarm, Case, Decision, DeskSettings, Edit, Figures, Filed, Filter, Halted, Heard,
-    Held, Line, Posted, Refusal, Said, Settled, Signed, Swept, Taken, Waiting,
+    Held, Line, Posted, Refusal, Resumed, Said, Settled, Signed, Swept, Taken, Waiting,
 };
 
 use super::Answered;
@@ -95,6 +96,16 @@ impl Desk {
         let rules = Arc::new(Rules::new(settings, signer)?);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
         Ok(())
+    }
+
+    /// A process that looks up and carries begins: what the one before it was killed at is given out again, and need not wait for its lease. Gives
+    /// how much that was. Where that one lives after all nothing is lost: its look-ups come too late, and a portal takes an answer once.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn begin(&self, now: Timestamp) -> Result<Resumed> {
+        self.write(now, |w| w.begin())
     }
 
     /// Takes a request in. When this returns, it is durable.

@@ -195,6 +195,15 @@ pub struct Swept {
     pub pruned: usize,
 }
 
+/// What a process that begins gives out again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// Look-ups that were under way.
+    pub look_ups: usize,
+    /// Deliveries that were under way.
+    pub parcels: usize,
+}
+
 /// Which requests are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {

@@ -33,7 +33,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::desk::{Desk, DeskError, DeskSettings};
+use super::desk::{Desk, DeskError, DeskSettings, Resumed};
 use super::settings::{PortalSettings, ResponderSettings};
 use crate::base::Timestamp;
 use crate::store::embedded::CurrentReader;
@@ -160,6 +160,14 @@ impl Running {
         warn_of(settings);
         let signer = world.signer.clone();
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer)?;
+        let resumed = desk.begin(now())?;
+        if resumed != Resumed::default() {
+            tracing::info!(
+                look_ups = resumed.look_ups,
+                deliveries = resumed.parcels,
+                "what was under way when the last process ended is taken up again"
+            );
+        }
         let shared = Shared {
             desk: Arc::new(desk),
             world: Arc::new(ArcSwap::from_pointee(world)),

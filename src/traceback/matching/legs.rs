@@ -66,8 +66,8 @@ pub(super) fn about_evidence(
 /// lasted differently. A switch passes answers back, so they are then halves of two calls, even under one Call-ID: a proxy before us that
 /// forks sends the same one over several neighbours. Whose the missing half is nobody knows.
 fn halves_disagree(best: &Scored<'_>) -> bool {
-    let went = best.attempt.egress.iter().map(|e| e.leg);
-    let Some(went) = went.filter(|l| std::ptr::eq(*l, best.leg)).last() else {
+    let mut went = best.attempt.egress.iter().map(|e| e.leg);
+    let Some(went) = went.find(|l| std::ptr::eq(*l, best.leg)) else {
         return false;
     };
     let Some(came) = best.attempt.ingress else {

@@ -37,9 +37,11 @@ fn close(value: &mut Value) {
     }
 }
 
+/// Schemas by their text, and whether what they don't name is refused.
+type Compiled = HashMap<(String, bool), Arc<Validator>>;
+
 fn check(schema: &Value, strict: bool, what: &Value) {
-    static COMPILED: LazyLock<Mutex<HashMap<(String, bool), Arc<Validator>>>> =
-        LazyLock::new(Mutex::default);
+    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
     let validator = {
         let mut all = COMPILED.lock().unwrap_or_else(|e| e.into_inner());
         let compile = || {

@@ -262,7 +262,7 @@ mod tests {
     const ROWS: usize = 3 * PAGE_ROWS + 77;
 
     fn name(row: usize) -> Option<ByteArray> {
-        (row % 5 != 0).then(|| ByteArray::from(["a", "bb", "ccc"][row % 3]))
+        (!row.is_multiple_of(5)).then(|| ByteArray::from(["a", "bb", "ccc"][row % 3]))
     }
 
     fn text(row: usize) -> Option<ByteArray> {

@@ -168,8 +168,10 @@ fn a_call_inside_our_own_platform_is_no_absence() {
     ));
 }
 
-/// Attempts as upstream, downstreams and pairing of each.
-fn shape(records: &[StoredCall]) -> Vec<(Option<u64>, Vec<(u64, Option<Pairing>)>)> {
+/// An attempt: the way in, and the ways out with how each was paired.
+type Shape = (Option<u64>, Vec<(u64, Option<Pairing>)>);
+
+fn shape(records: &[StoredCall]) -> Vec<Shape> {
     collect(records, &request().call)
         .iter()
         .map(|a| {

@@ -1,0 +1,12 @@
+//! The responder as a real process among portals that mean ill and hosts that fail: kill -9 anywhere, hostile portals, floods, and refusals that tell nothing.
+//!
+//! Each test has a daemon of its own over real HTTP on loopback, with a store that holds one call.
+
+mod house;
+mod kill;
+mod web;
+
+#[path = "../traceback/calls.rs"]
+mod calls;
+#[path = "../traceback/node.rs"]
+mod node;
