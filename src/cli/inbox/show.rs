@@ -146,7 +146,8 @@ fn print_evidence(evidence: &Value) {
 fn print_answer(answer: &Value) {
     let text = |v: &Value| escape(v.as_str().unwrap_or_default().as_bytes());
     let of = |field: &str| text(answer.get(field).unwrap_or(&Value::Null));
-    say!("  answer: {} [{}]", of("resolution"), of("produced_by"));
+    let (resolution, by) = (of("resolution"), of("produced_by"));
+    say!("  answer: {resolution} [{by}], {}", of("id"));
     for field in ["upstream", "originator"] {
         if let Some(name) = answer.get(field).and_then(|p| p.get("name")) {
             say!("  {field}: {}", text(name));

@@ -21,6 +21,7 @@ impl Work<'_> {
         key: &RequestKey,
         who: &Who,
         decision: &Decision,
+        seen: Option<&str>,
     ) -> Done<RequestState> {
         let row = self.must(key)?;
         if self.rules.mode(&key.portal) == Mode::Shadow {
@@ -28,6 +29,10 @@ impl Work<'_> {
             return Err(not_now(&row, why));
         }
         let kept = self.draft(key)?;
+        let stands = kept.as_ref().map(|k| k.answer.id.as_str());
+        if seen.is_some() && seen != stands {
+            return Err(DeskError::Changed(key.clone()).into());
+        }
         let (event, draft) = match decision {
             Decision::Approve => match kept {
                 Some(draft) if draft.is_question() => {

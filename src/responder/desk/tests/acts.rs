@@ -273,6 +273,32 @@ fn an_answer_that_must_name_somebody_and_does_not_is_not_approved() {
 }
 
 #[test]
+fn who_approves_what_he_saw_does_not_approve_what_came_since() {
+    let o = office(Mode::Assisted);
+    o.ask("HR-1", certain);
+    let draft = |o: &Office| {
+        o.case("HR-1").answer.unwrap()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let seen = draft(&o);
+    let octets = request("HR-1", 1);
+    o.desk.take("itg", Way::Push, &octets, NOW).unwrap();
+    let again = certain("HR-1", &octets);
+    o.desk.matched(&key("HR-1"), &again, NOW).unwrap();
+    let decide = |seen: &str| {
+        o.desk
+            .decide_seen(&key("HR-1"), &person(), &Decision::Approve, seen, NOW)
+    };
+    assert!(matches!(decide(&seen), Err(DeskError::Changed(_))));
+    assert_eq!(o.state("HR-1"), RequestState::Review);
+    assert_eq!(decide(&draft(&o)).unwrap(), RequestState::Outbox);
+    let sent = body(&o.parcels(NOW)[0]);
+    assert_eq!(sent["id"], crate::traceback::answer::answer_id("HR-1", 1));
+}
+
+#[test]
 fn a_person_rejects_and_asks() {
     let o = office(Mode::Assisted);
     o.ask("HR-1", certain);
