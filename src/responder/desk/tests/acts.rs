@@ -250,6 +250,7 @@ fn what_could_not_be_looked_up_is_a_persons_to_answer() {
     let broken =
         |id: &str, octets: &[u8]| answered(id, octets, Resolution::Pending, None, ProducedBy::Auto);
     assert_eq!(o.ask("HR-1", broken), RequestState::Review);
+    assert!(o.case("HR-1").line.note.unwrap().contains("by a defect"));
     let say = |d: &Decision| o.desk.decide(&key("HR-1"), &person(), d, NOW);
     let why = say(&Decision::Approve).unwrap_err().to_string();
     assert!(why.contains("`edit`"), "{why}");
