@@ -27,7 +27,7 @@ pub struct ResponderSettings {
     pub portals: Vec<PortalSettings>,
     /// People and machines of this house who may use the API.
     pub operators: Vec<OperatorSettings>,
-    /// Requests that may be under way at once, of all portals; beyond it new ones are refused with 503 and a time to come again.
+    /// Requests that may be under way at once, each portal an even share of them; beyond it new ones are refused with 503 and a time to come again.
     pub open_requests: usize,
 }
 

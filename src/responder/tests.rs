@@ -2,6 +2,7 @@ use super::*;
 use crate::call::record::StoredCall;
 use crate::number::{NumberPlan, Tn};
 use crate::responder::memory::Memory;
+use crate::traceback::Profile;
 use crate::traceback::answer::ProducedBy;
 use crate::traceback::condition::Condition;
 use crate::traceback::sample::{T0, call, coverage, peers, request};
@@ -77,7 +78,8 @@ fn the_table_has_a_cell_for_every_head() {
     for row in e.table() {
         assert_eq!(row.len(), head.len(), "{row:?}");
     }
-    assert_eq!(e.table().len(), 3);
+    // Both attempts, and the two ways in which the call may be none of them.
+    assert_eq!(e.table().len(), 4);
     for row in &e.rows {
         let sum: f64 = row.terms.iter().map(|t| t.value).sum();
         assert!(
@@ -189,10 +191,22 @@ fn the_ingress_leg_of_a_translated_number_is_found_by_the_calling_number() {
         "{:?}",
         a.explanation
     );
-    // Without a calling number in the request, that of the egress leg serves; a person confirms.
+    // Without a calling number in the request, that of the egress leg serves. On a quiet number the call is alone and certain; where the profile is
+    // strict, a person confirms.
     let mut r = request();
     r.call.calling = None;
-    let a = ask(&r, records);
+    assert_eq!(
+        ask(&r, records.clone()).answer.produced_by,
+        ProducedBy::Auto
+    );
+    let strict = TracebackSettings {
+        profile: Profile::Strict,
+        threshold: Profile::Strict.threshold(),
+        ..TracebackSettings::default()
+    };
+    let store = Memory::of(records, coverage());
+    let now = T0.plus(Duration::from_secs(86_400));
+    let a = answer(&r, &store, &peers(), &strict, now).unwrap();
     assert_eq!(
         a.answer.resolution,
         Resolution::UpstreamDomestic,

@@ -61,6 +61,7 @@ conditions! {
     PostForwarding "i" "post-forwarding" "the leg before the forwarding: the call to our subscriber" "the only match is what our own subscriber forwarded";
     TwoDelivered "j" "two-delivered" "time to the second, or an identifier of the call" "attempts of different upstreams were taken on in the same window";
     ContradictsPassport "k" "contradicts-passport" "the Identity header as the downstream saw it" "the request contradicts a PASSporT that we verified";
+    ContradictsAnswer "" "contradicts-answer" "whether the call was answered, and for how long, in the downstream's record" "the request says answered, not answered, or a length, and our leg to the downstream ended otherwise";
     Loop "l" "loop" "a look at the path: which passage is meant" "the call came back into our network more than once";
     UnresolvedPeer "" "unresolved-peer" "a rule in peers.toml that names the sender, or the leg that is missing" "who handed the call over can't be told";
     WeakEvidence "" "weak-evidence" "the calling number as the downstream saw it, its Identity header, Call-ID or Session-ID" "the evidence is of class E4 or E5";

@@ -2,6 +2,7 @@
 //!
 //! Each test has a daemon of its own over real HTTP on loopback, with a store that holds one call.
 
+mod hostile_portal;
 mod house;
 mod kill;
 mod web;

@@ -6,7 +6,7 @@
 //!
 //! A line takes some 300 octets with its node. The log grows with what is done and never shrinks: 10 million lines are 3 GB.
 //!
-//! - [`line`]: a line, and its octets that are hashed
+//! - [`mod@line`]: a line, and its octets that are hashed
 //! - [`head`]: signed heads
 //! - [`proof`]: that a line is in the log, that the log only went on
 //! - [`verify`]: everything computed anew

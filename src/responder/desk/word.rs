@@ -15,7 +15,7 @@ use crate::traceback::deadline::Deadline;
 pub struct DeskSettings {
     /// Portals.
     pub portals: Vec<PortalSettings>,
-    /// Requests that may be under way at once, of all portals.
+    /// Requests that may be under way at once, of all portals; each has an even share.
     pub open_requests: usize,
 }
 

@@ -199,6 +199,18 @@ impl<'a> Attempt<'a> {
             .or_else(|| self.egress.first().map(|e| e.leg))
     }
 
+    /// The legs that the downstream took on: those that went to it, all where none is named, or the way in where the call ended here.
+    pub fn taken_on<'s>(
+        &'s self,
+        downstream: &'s Downstream,
+    ) -> impl Iterator<Item = &'a StoredCall> + 's {
+        let here = self.egress.is_empty();
+        let went = self.egress.iter().map(|e| e.leg);
+        went.filter(|l| *downstream == Downstream::Unnamed || downstream.got(l))
+            .chain(self.ingress.filter(|_| here))
+            .filter(|l| l.was_delivered())
+    }
+
     /// What became of it.
     pub fn delivery(&self, downstream: &Downstream) -> Delivery {
         let here = || match self.ingress {

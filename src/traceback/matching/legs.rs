@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 use crate::call::peer::{Peer, PeerKey, PeerKeys, PeerKind, PeerRule, PeerTable};
 use crate::call::record::{Begin, End, State, StoredCall};
 use crate::stir::verify::Validation;
-use crate::traceback::candidate::{Upstream, ended_at};
+use crate::traceback::candidate::{Downstream, Upstream, ended_at};
 use crate::traceback::condition::Condition;
 use crate::traceback::request::HopRequest;
 use crate::traceback::score::{Calling, Identifier, Scored};
@@ -18,6 +18,8 @@ const SAME_ANSWER: Duration = Duration::from_secs(3);
 /// How much two legs of one call may differ in length, in milliseconds. Ours: a BYE that is lost thrice comes after 3.5 s (RFC 3261
 /// §17.1.2.2: again after 0.5, 1 and 2 s), and our switch may take a second.
 const SAME_LENGTH_MS: u32 = 5_000;
+/// The longest step of billing, in seconds: calls abroad are often billed by the minute.
+const LONGEST_STEP_S: f64 = 60.0;
 
 /// Whether the call came in for one number and went out to another with the first one as its forwarder.
 pub(super) fn forwarded_here(best: &Scored<'_>) -> bool {
@@ -152,6 +154,45 @@ fn is_silent(leg: &Begin, rule: &PeerRule) -> bool {
         _ => false,
     };
     rule.keys().iter().any(missing)
+}
+
+/// Whether the request tells an end that no leg of the attempt had which the downstream took on. A downstream that got the call from
+/// somebody else, while ours to it was given up before anybody answered, asks just so.
+pub(super) fn contradicts_answer(
+    best: &Scored<'_>,
+    request: &HopRequest,
+    downstream: &Downstream,
+) -> bool {
+    let Some(said) = request.call.answered else {
+        return false;
+    };
+    let told = request.call.duration_s.filter(|_| said);
+    let (mut known, mut agrees) = (false, false);
+    for leg in best.attempt.taken_on(downstream) {
+        let Some(end) = leg.end.as_ref() else {
+            return false;
+        };
+        let answered = match end.state {
+            State::Answered => true,
+            State::Failed | State::Redirected | State::Cancelled => false,
+            State::Unfinished => return false,
+        };
+        known = true;
+        let length = || {
+            told.zip(end.duration_ms)
+                .is_none_or(|(s, ms)| is_length(s, ms, end.final_ms))
+        };
+        agrees |= said == answered && (!answered || length());
+    }
+    known && !agrees
+}
+
+/// Whether a bill may show `said` seconds for a call of `ms`: counted from the answer or from the INVITE, and rounded up to a minute at the most.
+fn is_length(said: f64, ms: u32, rang_ms: Option<u32>) -> bool {
+    let apart = f64::from(SAME_LENGTH_MS) / 1000.0;
+    let lasted = f64::from(ms) / 1000.0;
+    let rang = f64::from(rang_ms.unwrap_or(0)) / 1000.0;
+    (lasted - apart..=lasted + rang + LONGEST_STEP_S + apart).contains(&said)
 }
 
 /// Whether the request says something else than a PASSporT of the call that we verified.

@@ -39,7 +39,7 @@ mod legs;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use legs::{about_evidence, contradicts_passport, forwarded_here, passages};
+use legs::{about_evidence, contradicts_answer, contradicts_passport, forwarded_here, passages};
 
 use crate::base::Timestamp;
 use crate::call::peer::{Peer, PeerKind, PeerTable};
@@ -424,6 +424,9 @@ impl<'a> Decision<'a> {
         }
         if contradicts_passport(best, request) {
             found.push(Condition::ContradictsPassport);
+        }
+        if contradicts_answer(best, request, &self.downstream) {
+            found.push(Condition::ContradictsAnswer);
         }
     }
 

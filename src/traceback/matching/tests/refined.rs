@@ -43,6 +43,35 @@ fn h_a_call_that_was_answered_and_whose_way_out_is_missing_may_be_the_one() {
 }
 
 #[test]
+fn an_end_that_our_leg_to_the_downstream_never_had_is_a_persons_business() {
+    let says = |answered, duration_s| {
+        let mut c = case();
+        (c.request.call.answered, c.request.call.duration_s) = (Some(answered), duration_s);
+        c
+    };
+    // Twelve seconds after four of ringing: counted from either, and rounded up to a minute at the most.
+    for good in [9.0, 12.0, 16.0, 60.0, 76.0] {
+        assert!(
+            !says(true, Some(good))
+                .decide()
+                .conditions
+                .contains(&Condition::ContradictsAnswer)
+        );
+    }
+    says(true, Some(3.0)).refused(Condition::ContradictsAnswer);
+    says(true, Some(95.0)).refused(Condition::ContradictsAnswer);
+    says(false, None).refused(Condition::ContradictsAnswer);
+    // It was handed over and given up before anybody answered; whoever says "answered" means another call.
+    let mut c = says(true, None);
+    for end in c.records.iter_mut().filter_map(|r| r.end.as_mut()) {
+        (end.state, end.code, end.duration_ms) = (State::Cancelled, 487, None);
+    }
+    c.refused(Condition::ContradictsAnswer);
+    c.request.call.answered = Some(false);
+    c.certain();
+}
+
+#[test]
 fn a_redirection_passes_nothing_on() {
     let mut records = call(1, "north", "east", 0).refused().records();
     for r in &mut records {
