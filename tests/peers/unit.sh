@@ -220,6 +220,8 @@ deadline = "plain-24h"
 adapter = "file-drop"
 [responder.portal.file_drop]
 folder = "/var/lib/tracehop/files"
+every_seconds = 1
+quiet_seconds = 1
 [responder.portal.file_drop.resolutions]
 REFUSED = "refused"
 T

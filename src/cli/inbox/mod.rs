@@ -33,7 +33,7 @@ pub enum Inbox {
     /// Shows a request with its answer, every candidate and the deadline
     Show(One),
     /// Lets an answer leave as it is
-    Approve(One),
+    Approve(Approved),
     /// Gives another answer
     Edit(Change),
     /// Refuses to answer; the reason goes to the portal
@@ -84,6 +84,15 @@ pub struct One {
     here: Here,
     /// The request: its id, or PORTAL/ID
     key: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Approved {
+    #[command(flatten)]
+    one: One,
+    /// Only where this answer still stands: its id, as `show` has it
+    #[arg(long, value_name = "ID")]
+    answer: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -169,7 +178,10 @@ impl Inbox {
         match self {
             Self::List(c) => c.run(),
             Self::Show(c) => c.show(),
-            Self::Approve(c) => c.decide(|_| Ok(Decision::Approve)),
+            Self::Approve(c) => {
+                let seen = c.answer;
+                c.one.decide_seen(seen, |_| Ok(Decision::Approve))
+            }
             Self::Edit(c) => {
                 let (resolution, comment) = (c.resolution, c.comment);
                 let upstream = c.upstream;
@@ -367,10 +379,21 @@ impl One {
     }
 
     fn decide(self, decision: impl FnOnce(&Config) -> Result<Decision, Failure>) -> Outcome {
+        self.decide_seen(None, decision)
+    }
+
+    fn decide_seen(
+        self,
+        seen: Option<String>,
+        decision: impl FnOnce(&Config) -> Result<Decision, Failure>,
+    ) -> Outcome {
         let o = self.here.open(true)?;
         let key = o.key(&self.key)?;
         let decision = decision(&o.config)?;
-        let state = o.desk.decide(&key, &o.who, &decision, o.now);
+        let state = match seen {
+            Some(seen) => o.desk.decide_seen(&key, &o.who, &decision, &seen, o.now),
+            None => o.desk.decide(&key, &o.who, &decision, o.now),
+        };
         let state = state.map_err(failed)?;
         if self.here.json {
             output::json(&json!({ "request": key, "decision": decision.label(), "state": state }))?;

@@ -146,7 +146,8 @@ fn print_evidence(evidence: &Value) {
 fn print_answer(answer: &Value) {
     let text = |v: &Value| escape(v.as_str().unwrap_or_default().as_bytes());
     let of = |field: &str| text(answer.get(field).unwrap_or(&Value::Null));
-    say!("  answer: {} [{}]", of("resolution"), of("produced_by"));
+    let (resolution, by) = (of("resolution"), of("produced_by"));
+    say!("  answer: {resolution} [{by}], {}", of("id"));
     for field in ["upstream", "originator"] {
         if let Some(name) = answer.get(field).and_then(|p| p.get("name")) {
             say!("  {field}: {}", text(name));
@@ -155,27 +156,21 @@ fn print_answer(answer: &Value) {
     if let Some(evidence) = answer.get("evidence") {
         print_evidence(evidence);
     }
-    for undecided in answer
-        .get("undecided")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let field = |f: &str| text(undecided.get(f).unwrap_or(&Value::Null));
-        say!(
-            "  not certain: {}; would decide it: {}",
-            field("condition"),
-            field("needs")
-        );
+    let rows = |list: &str| {
+        answer
+            .get(list)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let cell = |row: &Value, field: &str| text(row.get(field).unwrap_or(&Value::Null));
+    for row in rows("undecided") {
+        let (what, needs) = (cell(row, "condition"), cell(row, "needs"));
+        say!("  not certain: {what}; would decide it: {needs}");
     }
-    for problem in answer
-        .get("problems")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let field = |f: &str| text(problem.get(f).unwrap_or(&Value::Null));
-        say!("  the request: {}: {}", field("field"), field("wanted"));
+    for row in rows("problems") {
+        let (field, wanted) = (cell(row, "field"), cell(row, "wanted"));
+        say!("  the request: {field}: {wanted}");
     }
     if answer.get("comment").is_some() {
         say!("  comment: {}", of("comment"));

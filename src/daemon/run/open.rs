@@ -79,7 +79,12 @@ impl Opened {
             }
         }
         for path in &config.files {
-            if let Err(e) = std::fs::File::open(path) {
+            // What is not there at all is a proof that is still to be written.
+            let opened = std::fs::File::open(path);
+            if let Some(e) = opened
+                .err()
+                .filter(|e| e.kind() != std::io::ErrorKind::NotFound)
+            {
                 let why = why_unreadable(&e);
                 tracing::warn!("{}: a reload will fail: {why}", path.display());
             }

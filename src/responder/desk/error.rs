@@ -47,6 +47,9 @@ pub enum DeskError {
         /// Why not.
         why: &'static str,
     },
+    /// Another answer stands there than the one that was seen.
+    #[error("{0}: the answer is another now: look at it again")]
+    Changed(RequestKey),
     /// An answer that can't be given.
     #[error("{0}")]
     Wrong(String),
@@ -60,7 +63,7 @@ impl DeskError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::NotThere(_) | Self::NotNow { .. } | Self::Wrong(_)
+            Self::NotThere(_) | Self::NotNow { .. } | Self::Changed(_) | Self::Wrong(_)
         )
     }
 }

@@ -88,7 +88,7 @@ impl Work<'_> {
         if matches!(to, RequestState::Outbox | RequestState::NeedsInfo) {
             self.seal(row, draft, &Who::Automatic)?;
         } else {
-            self.keep(&row.key, draft)?;
+            self.keep_draft(row, draft)?;
         }
         Ok(Filed::As(to))
     }

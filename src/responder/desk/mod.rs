@@ -148,7 +148,23 @@ impl Desk {
         decision: &Decision,
         now: Timestamp,
     ) -> Result<RequestState> {
-        self.write(now, |w| w.decide(key, who, decision))
+        self.write(now, |w| w.decide(key, who, decision, None))
+    }
+
+    /// The same, where the answer that stands there still is the one that was seen, by its id.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn decide_seen(
+        &self,
+        key: &RequestKey,
+        who: &Who,
+        decision: &Decision,
+        seen: &str,
+        now: Timestamp,
+    ) -> Result<RequestState> {
+        self.write(now, |w| w.decide(key, who, decision, Some(seen)))
     }
 
     /// Parcels that are due for a portal. Each is leased: nobody else gets it within two minutes, and it comes again if nothing is heard
@@ -192,6 +208,15 @@ impl Desk {
     /// [`DeskError`].
     pub fn collect(&self, key: &RequestKey, now: Timestamp) -> Result<Option<Signed>> {
         self.write(now, |w| w.collect(key))
+    }
+
+    /// What the portal may read now, and where the request stands; nothing counts as delivered by it.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn peek(&self, key: &RequestKey) -> Result<Option<(RequestState, Signed)>> {
+        self.read(Timestamp::MIN, |w| w.peek(key))
     }
 
     /// The last signed answer, for a person of this house.

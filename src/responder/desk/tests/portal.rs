@@ -320,6 +320,24 @@ fn a_portal_that_fetches_its_answer_has_it() {
 }
 
 #[test]
+fn a_portal_reads_nothing_in_shadow_nor_while_all_is_halted() {
+    let o = office(Mode::Automatic);
+    o.ask("HR-1", certain);
+    let peek = || o.desk.peek(&key("HR-1")).unwrap().map(|(state, _)| state);
+    assert_eq!(peek(), Some(RequestState::Outbox));
+    assert_eq!(
+        o.state("HR-1"),
+        RequestState::Outbox,
+        "nothing counts as delivered"
+    );
+    o.desk.reload(settings(Mode::Shadow), signer()).unwrap();
+    assert_eq!(peek(), None);
+    o.desk.reload(settings(Mode::Automatic), signer()).unwrap();
+    o.desk.halt(&person(), "x", NOW).unwrap();
+    assert_eq!(peek(), None);
+}
+
+#[test]
 fn one_portal_knows_nothing_of_anothers_requests() {
     let o = office(Mode::Automatic);
     o.ask("HR-1", certain);
