@@ -131,7 +131,7 @@ fn a_log_that_was_changed_or_cut_off_is_found() {
     let out = verify(&["--head", &text(&head)]);
     assert_eq!(code(&out), 0, "{}", said(&out));
     assert!(
-        said(&out).contains("5 lines, 2 heads compared, 1 signatures"),
+        said(&out).contains("lines: 5; heads compared: 2; signatures of heads that hold: 1"),
         "{}",
         said(&out)
     );
