@@ -147,7 +147,7 @@ impl Call {
             called,
             from: tn(rng.below(8_000_000)),
             upstream,
-            failed_by: (n % 10 == 0).then(|| rng.below(UPSTREAMS)),
+            failed_by: n.is_multiple_of(10).then(|| rng.below(UPSTREAMS)),
             downstream: rng.below(DOWNSTREAMS),
         }
     }

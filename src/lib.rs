@@ -8,10 +8,10 @@
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | 6 | [`cli`] the commands · [`config`] TOML to checked values · [`daemon`] threads and queues · [`lab`] keys, signed calls and their truth |
-//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory and over HTTPS · [`findings`] what is flagged, to files, journal, syslog and webhooks · [`host`] the clock, the log, privileges · [`sys`] system calls, the only `unsafe` · [`web`] metrics and health over HTTP · [`store`] call records and coverage · [`responder`] look up and answer |
+//! | 6 | [`cli`] the commands · [`config`] TOML to checked values · [`daemon`] threads and queues · [`lab`] keys, signed calls, whole networks, and their truth |
+//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory and over HTTPS · [`findings`] what is flagged, to files, journal, syslog and webhooks · [`host`] the clock, the log, privileges · [`sys`] system calls, the only `unsafe` · [`web`] metrics and health over HTTP · [`store`] call records and coverage · [`responder`] traceback requests in, signed answers out: desk, audit log, adapters, API |
 //! | 4 | [`engine`] the three stages as machines: assemble, judge, collect, and where calls wait |
-//! | 3 | [`call`] attempts, neighbours, flags, the record · [`traceback`] request, candidates, match, answer |
+//! | 3 | [`call`] attempts, neighbours, flags, the record · [`traceback`] request, candidates, match, answer, path, deadlines, the tree of the audit log |
 //! | 2 | [`stir`] PASSporT, credential, the rules of verification |
 //! | 1 | [`wire`] layers, fragments, streams, SIP · [`number`] telephone numbers |
 //! | 0 | [`base`] time, bounded maps, digests, escaped text |
@@ -22,7 +22,8 @@
 //! capture ─► engine::assemble ─► engine::judge ─► engine::collect ─► store
 //!   frames      wire: messages      stir: verdict     call: record       │
 //!                             fetch ─► park ─► judged again ─┘            │
-//! traceback request ─► responder ─► traceback: match ─► answer  ◄────────┘
+//! traceback request ─► responder ─► traceback: match ─► answer ◄─────────┘
+//!                          └► desk ─► signed ─► outbox ─► portal
 //! ```
 
 // What comes from outside never makes us panic and is never cut short in silence. Tests may.

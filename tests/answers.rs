@@ -1,6 +1,6 @@
 //! What anybody can check: the audit log of look-ups, and the signed answers of a trace. By the binary, as people use it.
 
-#[allow(dead_code, unreachable_pub)]
+#[allow(unreachable_pub)]
 mod support;
 
 use std::fs;

@@ -100,6 +100,12 @@ fn print(report: &Report, portal: &PortalSettings, written: Option<&Path>) {
     });
     let header = ["example", "outcome", "difference"];
     say!("{}", output::table(&header, rows.collect(), header.len()));
+    for r in &report.all {
+        if let Some(got) = r.got.as_ref() {
+            // No expectation by itself: whoever takes it over says that it is right.
+            say!("{} came out as: {got:#}", r.name);
+        }
+    }
     for missing in &report.missing {
         say!("missing: {missing}");
     }

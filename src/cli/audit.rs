@@ -15,6 +15,7 @@ use super::{Failure, Outcome, keys, load, terminal};
 use crate::config::Config;
 use crate::host::clock;
 use crate::responder::audit::{self, Entry, Line, TreeHead, head, open, proof, verify};
+use crate::responder::database;
 use crate::responder::sign::{Signed, Signer, Verifier};
 
 /// Most lines that are read at once.
@@ -117,7 +118,7 @@ impl Which {
     fn read(&self) -> Result<(Config, Connection), Failure> {
         let config = load(&self.config)?;
         let connection =
-            open::open_to_read(&terminal::state(&config)).map_err(Failure::no_input)?;
+            database::open_to_read(&terminal::state(&config)).map_err(Failure::no_input)?;
         Ok((config, connection))
     }
 
@@ -169,11 +170,11 @@ fn print(found: &verify::Verified, verifier: Option<&Verifier>) {
         say!("{fault}");
     }
     let signatures = match verifier {
-        Some(_) => format!("{} signatures of heads hold", found.signatures),
+        Some(_) => format!("signatures of heads that hold: {}", found.signatures),
         None => "signatures of heads were not checked for want of a key".to_owned(),
     };
     say!(
-        "{} lines, {} heads compared, {signatures}; root {}",
+        "lines: {}; heads compared: {}; {signatures}; root {}",
         found.lines,
         found.heads,
         audit::hex(&found.root)

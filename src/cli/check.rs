@@ -39,6 +39,13 @@ impl Check {
             .iter()
             .cloned()
             .chain(config.http.note())
+            .chain(config.responder.iter().flat_map(|r| r.notes()))
+            .collect();
+        let portals: Vec<_> = config
+            .responder
+            .iter()
+            .flat_map(|r| &r.portals)
+            .map(|p| format!("{} ({}, {})", p.name, p.mode, p.adapter.label()))
             .collect();
         let (remarks, more) = review(&config.peers);
         if self.json {
@@ -50,6 +57,7 @@ impl Check {
                 "rules": config.peers.rules.len(),
                 "certificates": loaded.certificates,
                 "authorities": loaded.authorities,
+                "portals": portals,
                 "ca_list_ends": loaded.ca_list_ends,
                 "notes": notes,
             }))?;
@@ -63,6 +71,9 @@ impl Check {
             loaded.certificates,
             loaded.authorities,
         );
+        if !portals.is_empty() {
+            say!("  answering {}", portals.join(", "));
+        }
         for note in &notes {
             say!("  note: {note}");
         }

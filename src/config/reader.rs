@@ -99,12 +99,17 @@ impl<'t> Reader<'t> {
             .filter(|b| **b == b'\n')
             .count()
             + 1;
-        self.problems.borrow_mut().push(Problem {
+        let problem = Problem {
             file: self.file.clone(),
             line,
             what,
             remedy: remedy.into(),
-        });
+        };
+        let mut problems = self.problems.borrow_mut();
+        // A key may be asked for twice: whether it is there, and what it is.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
 
     pub fn root<'r>(&'r self, table: &'r Spanned<DeTable<'t>>) -> Section<'r, 't> {

@@ -11,6 +11,7 @@
 //! - [`settings`]: what the operator decides
 //! - [`desk`]: requests under way, decisions, the outbox
 //! - [`audit`]: the log that nobody can change
+//! - [`database`]: the file that desk and log are kept in
 //! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
 //! - [`report`]: campaigns that are reported unasked
@@ -21,6 +22,7 @@ pub mod adapter;
 pub mod api;
 pub mod audit;
 pub mod case;
+pub mod database;
 pub mod desk;
 pub mod look;
 pub mod report;
@@ -149,6 +151,20 @@ fn horizon(
     let seen = store.coverage(at.minus(BACKGROUND), at.plus(BACKGROUND))?;
     let looked = seen.iter().any(|row| row.down.is_none());
     Ok(if looked { forgotten } else { by_age })
+}
+
+/// What a person starts from where the look-up itself broke: no answer, and why there is none.
+pub fn unanswered(
+    request: &HopRequest,
+    why: &str,
+    settings: &TracebackSettings,
+    config: u32,
+) -> Answered {
+    Answered {
+        answer: HopAnswer::pending(request, settings, config),
+        explanation: Explanation::unseen(Resolution::Pending, why.to_owned()),
+        peer: None,
+    }
 }
 
 /// The question back to a request that could not be read or lacks something. `config` is the version of configuration and neighbours.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::adapter::AdapterSettings;
+use super::adapter::proof::Verified;
 use super::case::Mode;
 use crate::traceback::answer::Resolution;
 use crate::traceback::deadline::DeadlineRule;
@@ -26,8 +27,29 @@ pub struct ResponderSettings {
     pub portals: Vec<PortalSettings>,
     /// People and machines of this house who may use the API.
     pub operators: Vec<OperatorSettings>,
-    /// Requests that may be under way at once, of all portals; beyond it new ones are refused with 503 and a time to come again.
+    /// Requests that may be under way at once, each portal an even share of them; beyond it new ones are refused with 503 and a time to come again.
     pub open_requests: usize,
+}
+
+impl ResponderSettings {
+    /// What an operator should know although nothing is wrong.
+    pub fn notes(&self) -> Vec<String> {
+        let key = self.key_file.is_none().then(|| {
+            "responder.key_file is not set: answers can't be signed, and nothing leaves".to_owned()
+        });
+        let leaving = self.portals.iter().filter(|p| p.mode != Mode::Shadow);
+        let portals = leaving.filter_map(|p| {
+            let name = &p.name;
+            match Verified::of(p).why_not() {
+                Some(why) => Some(format!("portal {name}: nothing leaves by itself: {why}")),
+                None if p.mode == Mode::Automatic && p.automatic.is_empty() => Some(format!(
+                    "portal {name}: its mode is automatic, and no kind of answer is (automatic = [])"
+                )),
+                None => None,
+            }
+        });
+        key.into_iter().chain(portals).collect()
+    }
 }
 
 /// TLS of the API.

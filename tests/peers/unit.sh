@@ -47,6 +47,7 @@ inside() {
   systemd-sysusers /etc/sysusers.d/tracehop.conf || bad sysusers
   systemd-tmpfiles --create /etc/tmpfiles.d/tracehop.conf || bad tmpfiles
   chown -R root:tracehop /etc/tracehop && chmod -R u=rwX,g=rX,o= /etc/tracehop
+  chown tracehop /etc/tracehop/answers.key && chmod 400 /etc/tracehop/answers.key
   is "systemd-analyze verify" "" "$(systemd-analyze verify --man=no /etc/systemd/system/tracehop.service 2>&1)"
 
   if ! systemctl start tracehop; then
@@ -57,7 +58,7 @@ inside() {
   ok "started: systemctl waited for READY=1"
   is "state" active/running "$(show ActiveState)/$(show SubState)"
   is "Type" notify "$(show Type)"
-  is "StatusText" "watching lo with 27 neighbours" "$(show StatusText)"
+  is "StatusText" "watching lo with 27 neighbours, answering files" "$(show StatusText)"
   pid=$(show MainPID)
   is "user" tracehop "$(stat -c %U "/proc/$pid")"
   for set in CapInh CapPrm CapEff CapAmb; do is $set 0000000000000000 "$(status $set)"; done
@@ -84,6 +85,19 @@ inside() {
   is "no look-up that can't be written down" "74" "$(member tracehop trace --case C-1 --called +12025550123 --time "$(date -u +%FT%TZ)" \
     --config /etc/tracehop/tracehop.toml >/dev/null 2>&1; echo $?)"
   within 5 "coverage is shown to the group" eval 'member tracehop coverage --config /etc/tracehop/tracehop.toml | grep -q lo'
+  # A portal of files: asked, refused by a person, answered, signed; all inside the sandbox.
+  files=/var/lib/tracehop/files
+  is "requests and audit log are the daemon's alone" "700 600" "$(stat -c %a /var/lib/tracehop/responder /var/lib/tracehop/responder/responder.db | xargs)"
+  within 5 "the portal's folder is there" test -d $files/in
+  printf '{"id":"HR-1","case_id":"C-2","downstream":{"provider_ids":["LW-21"]},"call":{"called":"+12025550123","time":{"value":"%s","tz":"UTC","precision_s":30}}}' \
+    "$(date -u +%FT%TZ)" >/tmp/HR-1.json
+  owner cp /tmp/HR-1.json $files/in/.HR-1.json && mv $files/in/.HR-1.json $files/in/HR-1.json
+  inbox() { owner tracehop inbox "$@" --config /etc/tracehop/tracehop.toml; }
+  within 15 "a request of a file waits for a person" eval 'inbox list --state review | grep -q files/HR-1'
+  is "and is refused by him" "files/HR-1: rejected; its state is now outbox" "$(inbox reject HR-1 --reason "A test" 2>&1)"
+  within 15 "the signed answer is in the folder" eval 'grep -q "\"jws\"" $files/out/*.json'
+  within 5 "and the desk knows" eval 'inbox list --state sent | grep -q REFUSED'
+  is "the audit log holds" "Every line is as it was written." "$(owner tracehop audit verify --config /etc/tracehop/tracehop.toml | tail -n 1)"
   is "the store is the daemon's" tracehop:tracehop "$(stat -c %U:%G /var/lib/tracehop/store)"
 
   # Reload: all, then nothing of it; level of the log.
@@ -196,7 +210,22 @@ level = "info"
 [[findings.sink]]
 kind = "journald"
 kinds = ["call"]
+[responder]
+enabled = true
+key_file = "answers.key"
+[[responder.portal]]
+name = "files"
+mode = "assisted"
+deadline = "plain-24h"
+adapter = "file-drop"
+[responder.portal.file_drop]
+folder = "/var/lib/tracehop/files"
+every_seconds = 1
+quiet_seconds = 1
+[responder.portal.file_drop.resolutions]
+REFUSED = "refused"
 T
+"$bin" answer key --new "$root/etc/tracehop/answers.key" >/dev/null
 
 install -m 755 "$0" "$root/unit.sh"
 cat >"$root/etc/systemd/system/unit-test.service" <<'U'

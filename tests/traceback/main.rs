@@ -1,5 +1,6 @@
 //! Whole traces: daemons as processes, each with its own store, neighbours and key, and a portal that walks from one to the next over real HTTP.
 
+mod calls;
 mod chain;
 mod node;
 mod portal;

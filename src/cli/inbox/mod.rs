@@ -12,15 +12,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{self, say};
-use super::{Failure, Outcome, load};
+use super::{Failure, Outcome, load, terminal};
 use crate::base::Timestamp;
 use crate::base::text::escape;
 use crate::config::Config;
 use crate::host::clock;
 use crate::responder::case::{RequestKey, RequestState, Who};
-use crate::responder::desk::{
-    DATABASE, Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line,
-};
+use crate::responder::database::DATABASE;
+use crate::responder::desk::{Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line};
 use crate::responder::settings::ResponderSettings;
 use crate::responder::sign::Signer;
 use crate::traceback::answer::{Party, Resolution};
@@ -34,7 +33,7 @@ pub enum Inbox {
     /// Shows a request with its answer, every candidate and the deadline
     Show(One),
     /// Lets an answer leave as it is
-    Approve(One),
+    Approve(Approved),
     /// Gives another answer
     Edit(Change),
     /// Refuses to answer; the reason goes to the portal
@@ -85,6 +84,15 @@ pub struct One {
     here: Here,
     /// The request: its id, or PORTAL/ID
     key: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Approved {
+    #[command(flatten)]
+    one: One,
+    /// Only where this answer still stands: its id, as `show` has it
+    #[arg(long, value_name = "ID")]
+    answer: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -170,7 +178,10 @@ impl Inbox {
         match self {
             Self::List(c) => c.run(),
             Self::Show(c) => c.show(),
-            Self::Approve(c) => c.decide(|_| Ok(Decision::Approve)),
+            Self::Approve(c) => {
+                let seen = c.answer;
+                c.one.decide_seen(seen, |_| Ok(Decision::Approve))
+            }
             Self::Edit(c) => {
                 let (resolution, comment) = (c.resolution, c.comment);
                 let upstream = c.upstream;
@@ -235,7 +246,7 @@ impl Here {
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer);
         Ok(Opened {
             desk: desk.map_err(failed)?,
-            who: Who::Terminal(login().into()),
+            who: terminal::who(),
             now: clock::now(),
             config,
         })
@@ -368,16 +379,27 @@ impl One {
     }
 
     fn decide(self, decision: impl FnOnce(&Config) -> Result<Decision, Failure>) -> Outcome {
+        self.decide_seen(None, decision)
+    }
+
+    fn decide_seen(
+        self,
+        seen: Option<String>,
+        decision: impl FnOnce(&Config) -> Result<Decision, Failure>,
+    ) -> Outcome {
         let o = self.here.open(true)?;
         let key = o.key(&self.key)?;
         let decision = decision(&o.config)?;
-        let state = o.desk.decide(&key, &o.who, &decision, o.now);
+        let state = match seen {
+            Some(seen) => o.desk.decide_seen(&key, &o.who, &decision, &seen, o.now),
+            None => o.desk.decide(&key, &o.who, &decision, o.now),
+        };
         let state = state.map_err(failed)?;
         if self.here.json {
             output::json(&json!({ "request": key, "decision": decision.label(), "state": state }))?;
         } else {
             let key = escape(key.to_string().as_bytes());
-            say!("{key}: {}; it is {state} now", decision.label());
+            say!("{key}: {}; its state is now {state}", decision.label());
             if o.desk.halted().map_err(failed)?.is_some() {
                 say!("everything is halted: it leaves after `tracehop inbox resume`");
             }
@@ -511,14 +533,5 @@ fn failed(e: DeskError) -> Failure {
         Failure::data(e)
     } else {
         Failure::io(e)
-    }
-}
-
-/// Who is at this terminal.
-fn login() -> String {
-    let uid = nix::unistd::getuid();
-    match nix::unistd::User::from_uid(uid) {
-        Ok(Some(user)) => user.name,
-        _ => format!("uid {uid}"),
     }
 }

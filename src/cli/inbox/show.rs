@@ -23,7 +23,7 @@ pub(super) fn print(case: &Case, now: Timestamp) {
         case.reminders
     );
     print_deadline(&case.deadline, case.share, now);
-    say!("  asked: {}", case.request);
+    print_request(&case.request);
     match &case.answer {
         Some(answer) => print_answer(answer),
         None => say!("  no answer yet"),
@@ -74,39 +74,103 @@ fn print_deadline(d: &Deadline, share: f64, now: Timestamp) {
     }
 }
 
+/// What is asked for; the whole of it where it is none of our own form.
+fn print_request(request: &Value) {
+    let text = |pointer: &str| match request.pointer(pointer) {
+        Some(Value::String(s)) => Some(escape(s.as_bytes())),
+        Some(Value::Null) | None => None,
+        Some(Value::Array(all)) => {
+            let words = all.iter().filter_map(Value::as_str);
+            let words: Vec<String> = words.map(|w| escape(w.as_bytes())).collect();
+            Some(words.join(" or "))
+        }
+        Some(other) => Some(escape(other.to_string().as_bytes())),
+    };
+    let (Some(called), Some(time)) = (text("/call/called"), text("/call/time/value")) else {
+        say!("  asked: {}", escape(request.to_string().as_bytes()));
+        return;
+    };
+    let downstream = text("/downstream/provider_ids").or_else(|| text("/downstream/name"));
+    let precision = text("/call/time/precision_s").unwrap_or_else(|| "?".to_owned());
+    say!(
+        "  asked: a call to {called} from {} at {time} (within {precision} s), handed to {}",
+        text("/call/calling").unwrap_or_else(|| "nobody knows whom".to_owned()),
+        downstream.unwrap_or_else(|| "nobody knows whom".to_owned()),
+    );
+    for (what, pointer) in [
+        ("campaign", "/campaign/name"),
+        ("ground", "/legal_basis"),
+        ("link", "/source/link"),
+    ] {
+        if let Some(said) = text(pointer) {
+            say!("  {what}: {said}");
+        }
+    }
+}
+
+/// What the answer rests on, in a line or two; `--json` has all of it.
+fn print_evidence(evidence: &Value) {
+    let number = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_f64);
+    let word = |pointer: &str| evidence.pointer(pointer).and_then(Value::as_str);
+    let mut parts = Vec::new();
+    if let Some(class) = word("/class") {
+        parts.push(format!("class {}", escape(class.as_bytes())));
+    }
+    for (what, pointer) in [
+        ("certainty", "/posterior"),
+        ("runner-up", "/runner_up"),
+        ("of the window seen", "/windows/0/coverage"),
+    ] {
+        if let Some(share) = number(pointer) {
+            parts.push(format!("{what} {:.4} %", 100.0 * share));
+        }
+    }
+    if !parts.is_empty() {
+        say!("  evidence: {}", parts.join(", "));
+    }
+    if let Some(at) = word("/leg/at") {
+        let delivery = word("/leg/delivery").unwrap_or("?");
+        say!(
+            "  leg: came in at {}, {:+.2} s from the time asked; {}",
+            escape(at.as_bytes()),
+            number("/leg/delta_s").unwrap_or_default(),
+            escape(delivery.as_bytes())
+        );
+    }
+    let gaps = evidence.get("gap_count").and_then(Value::as_u64);
+    if let Some(gaps) = gaps.filter(|n| *n > 0) {
+        say!("  holes in the main window: {gaps}");
+    }
+}
+
 fn print_answer(answer: &Value) {
     let text = |v: &Value| escape(v.as_str().unwrap_or_default().as_bytes());
     let of = |field: &str| text(answer.get(field).unwrap_or(&Value::Null));
-    say!("  answer: {} [{}]", of("resolution"), of("produced_by"));
+    let (resolution, by) = (of("resolution"), of("produced_by"));
+    say!("  answer: {resolution} [{by}], {}", of("id"));
     for field in ["upstream", "originator"] {
         if let Some(name) = answer.get(field).and_then(|p| p.get("name")) {
             say!("  {field}: {}", text(name));
         }
     }
     if let Some(evidence) = answer.get("evidence") {
-        say!("  evidence: {evidence}");
+        print_evidence(evidence);
     }
-    for undecided in answer
-        .get("undecided")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let field = |f: &str| text(undecided.get(f).unwrap_or(&Value::Null));
-        say!(
-            "  not certain: {}; would decide it: {}",
-            field("condition"),
-            field("needs")
-        );
+    let rows = |list: &str| {
+        answer
+            .get(list)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let cell = |row: &Value, field: &str| text(row.get(field).unwrap_or(&Value::Null));
+    for row in rows("undecided") {
+        let (what, needs) = (cell(row, "condition"), cell(row, "needs"));
+        say!("  not certain: {what}; would decide it: {needs}");
     }
-    for problem in answer
-        .get("problems")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let field = |f: &str| text(problem.get(f).unwrap_or(&Value::Null));
-        say!("  the request: {}: {}", field("field"), field("wanted"));
+    for row in rows("problems") {
+        let (field, wanted) = (cell(row, "field"), cell(row, "wanted"));
+        say!("  the request: {field}: {wanted}");
     }
     if answer.get("comment").is_some() {
         say!("  comment: {}", of("comment"));

@@ -106,7 +106,7 @@ pub(super) fn read(s: Section<'_, '_>, us: Option<&Arc<str>>) -> Option<PortalSe
         reports,
         reports_per_day: u32::try_from(reports_per_day).unwrap_or(u32::MAX),
     };
-    // Whoever shows the portal says why: Verified::of gives the reason again.
+    // `ResponderSettings::notes` says why, at the start, at a reload and in `tracehop check`.
     if portal.mode == Mode::Automatic && Verified::of(&portal).why_not().is_some() {
         portal.mode = Mode::Assisted;
     }

@@ -1,5 +1,6 @@
 //! What needs a privilege is opened; then no privilege is left.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::RunError;
@@ -49,16 +50,23 @@ impl Opened {
             (None, true) => return Err(PrivilegeError::Root.into()),
             (_, false) => None,
         };
+        let state = config.responder.as_ref().map(|r| &r.state);
         for folder in folders(config) {
+            let is_new = !folder.exists();
             prepare(&folder, identity.as_ref())?;
+            // Who asked whom about which call is the daemon's alone.
+            if is_new && Some(&folder) == state {
+                close(&folder)?;
+            }
         }
-        // One that is there may be somebody else's, such as /var/log: it is left as it is.
-        for folder in config.findings.folders().iter().filter(|f| !f.exists()) {
+        // One that is there may be somebody else's, such as /var/log or a maildir: it is left as it is.
+        let shared = shared_folders(config);
+        for folder in shared.iter().filter(|f| !f.exists()) {
             prepare(folder, identity.as_ref())?;
         }
         privilege::drop_all(identity.as_ref())?;
         if config.run.sandbox {
-            let written = [folders(config), config.findings.folders()].concat();
+            let written = [folders(config), shared].concat();
             let confined = privilege::confine(&readable(config), &written)?;
             if confined != Confined::Fully {
                 tracing::warn!(
@@ -71,7 +79,12 @@ impl Opened {
             }
         }
         for path in &config.files {
-            if let Err(e) = std::fs::File::open(path) {
+            // What is not there at all is a proof that is still to be written.
+            let opened = std::fs::File::open(path);
+            if let Some(e) = opened
+                .err()
+                .filter(|e| e.kind() != std::io::ErrorKind::NotFound)
+            {
                 let why = why_unreadable(&e);
                 tracing::warn!("{}: a reload will fail: {why}", path.display());
             }
@@ -88,13 +101,21 @@ impl Opened {
 /// What is the daemon's own to write into.
 fn folders(config: &Config) -> Vec<PathBuf> {
     let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
-    let responder = config.responder.iter().flat_map(|r| {
-        let adapters = r.portals.iter().flat_map(|p| p.adapter.folders());
-        std::iter::once(r.state.clone()).chain(adapters)
-    });
     std::iter::once(config.store.clone())
         .chain(cache)
-        .chain(responder)
+        .chain(config.responder.as_ref().map(|r| r.state.clone()))
+        .collect()
+}
+
+/// Where it leaves things for others, or takes them from.
+fn shared_folders(config: &Config) -> Vec<PathBuf> {
+    let portals = config.responder.iter().flat_map(|r| &r.portals);
+    let adapters = portals.flat_map(|p| p.adapter.folders());
+    config
+        .findings
+        .folders()
+        .into_iter()
+        .chain(adapters)
         .collect()
 }
 
@@ -121,6 +142,14 @@ fn readable(config: &Config) -> Vec<PathBuf> {
         .chain([config.folder.clone()])
         .chain(folders)
         .collect()
+}
+
+fn close(folder: &Path) -> Result<(), RunError> {
+    let closed = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
+    closed.map_err(|source| RunError::Folder {
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 fn prepare(folder: &Path, identity: Option<&Identity>) -> Result<(), RunError> {

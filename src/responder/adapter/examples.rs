@@ -41,6 +41,9 @@ pub struct Replayed {
     pub kind: &'static str,
     /// What is other than expected; `None`: nothing.
     pub wrong: Option<String>,
+    /// What came out, where that is other than expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub got: Option<Value>,
 }
 
 /// All of them.
@@ -101,15 +104,20 @@ pub fn replay(portal: &PortalSettings, examples: &Path) -> Result<Report, String
                 serde_json::from_slice::<Value>(&o)
                     .map_err(|e| format!("{stem}.expected.json: {e}"))
             });
+            let mut got = None;
             let wrong = expected.and_then(|expected| match kind {
-                "request" => request(portal, &format!("{stem}.{ending}"), &octets, &expected),
-                _ => answer(portal, stem, &octets, &expected).map(|resolution| {
+                "request" => {
+                    let name = format!("{stem}.{ending}");
+                    request(portal, &name, &octets, &expected, &mut got)
+                }
+                _ => answer(portal, &octets, &expected, &mut got).map(|resolution| {
                     seen.insert(resolution);
                 }),
             });
             report.all.push(Replayed {
                 name: format!("{sub}/{stem}"),
                 kind,
+                got: got.filter(|_| wrong.is_err()),
                 wrong: wrong.err(),
             });
         }
@@ -122,7 +130,7 @@ pub fn replay(portal: &PortalSettings, examples: &Path) -> Result<Report, String
     for resolution in &portal.automatic {
         if !seen.contains(resolution.label()) {
             report.missing.push(format!(
-                "{} may leave by itself, and there is no answer of it in answers/",
+                "{} may leave by itself, and there is no answer of it that holds in answers/",
                 resolution.label()
             ));
         }
@@ -144,6 +152,7 @@ fn request(
     name: &str,
     octets: &[u8],
     expected: &Value,
+    got: &mut Option<Value>,
 ) -> Result<(), String> {
     let rows: Vec<Result<Mapped, String>> = match &portal.adapter {
         AdapterSettings::HttpJson(c) => {
@@ -162,6 +171,7 @@ fn request(
         }
         AdapterSettings::PushOnly | AdapterSettings::Reference(_) => Vec::new(),
     };
+    *got = Some(rows.iter().map(seen_as).collect());
     let expected: Vec<&Value> = match expected {
         Value::Array(all) => all.iter().collect(),
         one => vec![one],
@@ -181,24 +191,29 @@ fn request(
 
 fn same_request(row: Result<Mapped, String>, expected: &Value) -> Result<(), String> {
     let refused = expected.get("refused").and_then(Value::as_str);
-    match (row, refused) {
+    match (&row, refused) {
         (Err(why), Some(words)) if why.contains(words) => Ok(()),
         (Err(why), _) => Err(format!("it is refused: {why}")),
         (Ok(_), Some(_)) => Err("it is taken, and should be refused".to_owned()),
-        (Ok(Mapped::Withdrawn { id }), None) => same(&json!({ "withdrawn": id }), expected, ""),
-        (Ok(Mapped::Request { octets, .. }), None) => {
-            let got: Value = serde_json::from_slice(&octets).map_err(|e| e.to_string())?;
-            same(&got, expected, "")
-        }
+        (Ok(_), None) => same(&seen_as(&row), expected, ""),
+    }
+}
+
+/// What a row came out as, in the form of `expected.json`.
+fn seen_as(row: &Result<Mapped, String>) -> Value {
+    match row {
+        Err(why) => json!({ "refused": why }),
+        Ok(Mapped::Withdrawn { id }) => json!({ "withdrawn": id }),
+        Ok(Mapped::Request { octets, .. }) => serde_json::from_slice(octets).unwrap_or_default(),
     }
 }
 
 /// Gives the resolution of the answer.
 fn answer(
     portal: &PortalSettings,
-    name: &str,
     octets: &[u8],
     expected: &Value,
+    came: &mut Option<Value>,
 ) -> Result<String, String> {
     let answer: Value = serde_json::from_slice(octets).map_err(|e| e.to_string())?;
     let text = |k: &str| {
@@ -261,8 +276,9 @@ fn answer(
         }
         AdapterSettings::PushOnly | AdapterSettings::Reference(_) => Value::Null,
     };
-    same(&got, expected, "").map_err(|why| format!("{name}: {why}"))?;
-    Ok(text("resolution"))
+    let same = same(&got, expected, "");
+    *came = Some(got);
+    same.map(|()| text("resolution"))
 }
 
 /// The first difference, by its pointer.

@@ -183,7 +183,12 @@ impl Folder {
         Ok(Some(named))
     }
 
-    fn make(&self) -> Result<(), Trouble> {
+    /// Makes it where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn make(&self) -> Result<(), Trouble> {
         fs::create_dir_all(&self.0).map_err(|e| self.trouble(&e))
     }
 

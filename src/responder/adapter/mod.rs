@@ -46,6 +46,17 @@ pub enum AdapterSettings {
 }
 
 impl AdapterSettings {
+    /// Its word in the configuration.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::PushOnly => "push",
+            Self::Reference(_) => "reference",
+            Self::HttpJson(_) => "http-json",
+            Self::FileDrop(_) => "file-drop",
+            Self::Mailbox(_) => "mailbox",
+        }
+    }
+
     /// Whether the operator says that the mapping is verified, and where the proof is; `None` where there is none to be proven.
     pub fn claim(&self) -> Option<(bool, &Path)> {
         match self {

@@ -142,6 +142,10 @@ impl From<DeskError> for Denied {
             DeskError::NotNow { why, state, .. } => {
                 Problem::new(Kind::NOT_NOW, format!("it is {state}: {why}")).into()
             }
+            DeskError::Changed(_) => {
+                let text = "The answer is another now: look at it again.";
+                Problem::new(Kind::CHANGED, text).into()
+            }
             DeskError::Wrong(what) => Problem::new(Kind::WRONG, what).into(),
             DeskError::Unsigned(what) => {
                 tracing::error!("an answer can't be signed: {what}");

@@ -22,7 +22,7 @@ use super::limits::{LONGEST_WAIT, LOOK_AGAIN, What};
 use super::problem::{Denied, Kind, Problem};
 use super::refusal::Refusal;
 use super::requests::{leaving, off};
-use super::webhook::{Envelope, Fresh};
+use super::webhook::Envelope;
 use super::{Api, provider};
 use crate::responder::adapter::event::RawEvent;
 use crate::responder::case::{Incoming, RequestKey, Way};
@@ -41,12 +41,15 @@ pub(super) async fn push(
     let now = (api.now)();
     let envelope = Envelope::read(&headers, now)?;
     let portal = api.door.load().issuer(&envelope, &body, &guest)?;
-    // First, so that whoever replays a portal's messages can't use up what it may send.
+    // Nobody remembers whether it was here, and an old word would undo a newer one. Whoever sends it again signs anew.
+    if envelope.timestamp < api.started.secs() {
+        return Err(Refusal::BeforeStart.into());
+    }
+    // Before the limit, so that whoever replays a portal's messages can't use up what it may send.
     api.seen.look(&portal.name, &envelope, &body)?;
     api.within(What::Push, &portal.name, portal.per_minute)?;
     let (name, rate) = (&portal.name, portal.per_minute);
-    let fresh = api.seen.remember(name, rate, &envelope, &body, now)?;
-    let unsure = fresh == Fresh::New && envelope.timestamp < api.started.secs();
+    api.seen.remember(name, rate, &envelope, &body, now)?;
     let event: RawEvent<'_> = serde_json::from_slice(&body).map_err(|e| {
         more(&api.counters.malformed);
         Problem::new(Kind::MALFORMED, format!("the event can't be read: {e}"))
@@ -64,9 +67,7 @@ pub(super) async fn push(
         Some(Incoming::Request(octets)) => {
             let wait = wished(&headers);
             let until = Instant::now() + wait.unwrap_or_default();
-            let (key, is_new) = take(&api, &portal, octets).await?;
-            // After a restart no id is remembered: what was signed before and is no news may be a replay, which must not fetch an answer.
-            let wait = wait.filter(|_| is_new || !unsure);
+            let key = take(&api, &portal, octets).await?;
             request_reply(&api, &portal, key, wait.is_some(), until).await
         }
         Some(incoming) => {
@@ -82,11 +83,7 @@ pub(super) async fn push(
 }
 
 /// Lays it on the desk.
-async fn take(
-    api: &Arc<Api>,
-    portal: &Arc<Portal>,
-    octets: Vec<u8>,
-) -> Result<(RequestKey, bool), Denied> {
+async fn take(api: &Arc<Api>, portal: &Arc<Portal>, octets: Vec<u8>) -> Result<RequestKey, Denied> {
     let (desk, name, now) = (api.desk.clone(), portal.name.clone(), (api.now)());
     let backend = api.backend.clone();
     let taken = off(move || {
@@ -97,10 +94,10 @@ async fn take(
         taken
     });
     let taken = taken.await??;
-    let (key, is_new, counter) = match taken {
-        Taken::New(key) => (key, true, &api.counters.taken),
-        Taken::Clarified(key) => (key, true, &api.counters.clarified),
-        Taken::Again(key, _) => (key, false, &api.counters.again),
+    let (key, counter) = match taken {
+        Taken::New(key) => (key, &api.counters.taken),
+        Taken::Clarified(key) => (key, &api.counters.clarified),
+        Taken::Again(key, _) => (key, &api.counters.again),
         Taken::Refused(NotTaken::Full) => {
             more(&api.counters.full);
             let text = "As many requests are under way as may be; come again later.";
@@ -119,7 +116,7 @@ async fn take(
         }
     };
     more(counter);
-    Ok((key, is_new))
+    Ok(key)
 }
 
 async fn request_reply(

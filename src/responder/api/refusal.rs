@@ -66,6 +66,8 @@ refusals! {
     Unsigned "unsigned";
     /// Signed too long ago, or in the future.
     Stale "stale";
+    /// Signed before this process began, which remembers nothing of that time: it may be a replay.
+    BeforeStart "before-start";
     /// No key of any portal fits the signature.
     Forged "forged";
     /// This very message was here before.

@@ -158,19 +158,6 @@ pub(super) const fn told(state: RequestState) -> &'static str {
     }
 }
 
-/// States in which the last signed answer is one that the portal has, or gets.
-const fn has_left(state: RequestState) -> bool {
-    matches!(
-        state,
-        RequestState::NeedsInfo
-            | RequestState::Outbox
-            | RequestState::Sent
-            | RequestState::Accepted
-            | RequestState::Disputed
-            | RequestState::Closed
-    )
-}
-
 pub(super) async fn state(
     State(api): State<Arc<Api>>,
     Extension(guest): Extension<Guest>,
@@ -232,24 +219,16 @@ impl Api {
     fn answer_for(&self, caller: &Caller, case: &Case) -> Result<Option<Signed>, DeskError> {
         match caller {
             Caller::Operator(_) => self.desk.signed(&case.line.key),
-            Caller::Portal(portal) => self.for_portal(portal, &case.line.key, case.line.state),
+            Caller::Portal(portal) => self.for_portal(portal, &case.line.key),
         }
     }
 
-    fn for_portal(
-        &self,
-        portal: &Portal,
-        key: &RequestKey,
-        state: RequestState,
-    ) -> Result<Option<Signed>, DeskError> {
-        if portal.fetches {
-            return self.desk.collect(key, (self.now)());
+    fn for_portal(&self, portal: &Portal, key: &RequestKey) -> Result<Option<Signed>, DeskError> {
+        match portal.fetches {
+            true => self.desk.collect(key, (self.now)()),
+            // The outbox still brings it: what is read here may break off on its way.
+            false => Ok(self.desk.peek(key)?.map(|(_, signed)| signed)),
         }
-        // The outbox still brings it: what is read here may break off on its way.
-        if !has_left(state) || self.desk.halted()?.is_some() {
-            return Ok(None);
-        }
-        self.desk.signed(key)
     }
 }
 
@@ -260,13 +239,9 @@ pub(super) async fn leaving(
     key: &RequestKey,
 ) -> Result<Option<Vec<u8>>, Denied> {
     let (api, portal, key) = (api.clone(), portal.clone(), key.clone());
-    let found = off(move || {
-        let filed = api.desk.show(&key, (api.now)())?.map(|c| c.line.state);
-        let state = filed.filter(|s| has_left(*s) && *s != RequestState::NeedsInfo);
-        match state {
-            Some(state) => api.for_portal(&portal, &key, state),
-            None => Ok(None),
-        }
+    let found = off(move || match api.desk.peek(&key)? {
+        Some((state, _)) if state != RequestState::NeedsInfo => api.for_portal(&portal, &key),
+        _ => Ok(None),
     });
     Ok(found.await??.map(|a| a.body))
 }

@@ -8,7 +8,7 @@
 //!
 //! A message is taken within [`WINDOW`] of its timestamp. For twice that time [`Seen`] remembers ids: the same event may come again when it is
 //! signed anew, with a later timestamp, and never the same message twice. Bounded by the rate limit of each portal, which comes first.
-//! After a restart nothing is remembered; what a replay gets then, [`push`](super::push) says.
+//! After a restart nothing is remembered, so what was signed before it is refused ([`push`](super::push)): a portal signs anew when it tries again.
 
 use std::collections::HashMap;
 use std::fmt;

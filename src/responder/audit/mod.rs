@@ -6,11 +6,11 @@
 //!
 //! A line takes some 300 octets with its node. The log grows with what is done and never shrinks: 10 million lines are 3 GB.
 //!
-//! - [`line`]: a line, and its octets that are hashed
+//! - [`mod@line`]: a line, and its octets that are hashed
 //! - [`head`]: signed heads
 //! - [`proof`]: that a line is in the log, that the log only went on
 //! - [`verify`]: everything computed anew
-//! - [`open`]: the database, for those who come without the desk
+//! - [`open`]: the log, for those who come without the desk
 
 pub mod head;
 pub mod line;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::verify::{Fault, verify};
 use super::*;
+use crate::responder::database;
 use crate::responder::sign::{Signer, Verifier, new_key};
 use crate::traceback::audit::{verify_consistency, verify_inclusion};
 
@@ -386,7 +387,7 @@ fn the_file_is_its_owners_alone_and_two_may_write() {
     assert_eq!(open::note(&state, &entry).unwrap(), 0);
     let mode = |p: &std::path::Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
     assert_eq!(
-        (mode(&state), mode(&state.join(open::DATABASE))),
+        (mode(&state), mode(&state.join(database::DATABASE))),
         (0o700, 0o600)
     );
     std::thread::scope(|s| {
@@ -398,10 +399,10 @@ fn the_file_is_its_owners_alone_and_two_may_write() {
             });
         }
     });
-    let c = open::open_to_read(&state).unwrap();
+    let c = database::open_to_read(&state).unwrap();
     let v = verify(&c, None, &[]).unwrap();
     assert_eq!((v.lines, v.faults), (41, vec![]));
-    assert!(open::open_to_read(folder.path()).is_err());
+    assert!(database::open_to_read(folder.path()).is_err());
 }
 
 #[test]

@@ -9,10 +9,6 @@ use super::work::{Done, Row, Work};
 use super::{Decision, DeskError, Edit};
 use crate::responder::case::{Mode, RequestKey, RequestState, Who};
 use crate::traceback::answer::Resolution;
-use crate::traceback::request::MAX_TEXT;
-
-/// Longest comment of a person, in octets: some pages.
-const MOST_COMMENT: usize = 16 * MAX_TEXT;
 
 impl Work<'_> {
     /// Does what a person decided.
@@ -21,6 +17,7 @@ impl Work<'_> {
         key: &RequestKey,
         who: &Who,
         decision: &Decision,
+        seen: Option<&str>,
     ) -> Done<RequestState> {
         let row = self.must(key)?;
         if self.rules.mode(&key.portal) == Mode::Shadow {
@@ -28,6 +25,10 @@ impl Work<'_> {
             return Err(not_now(&row, why));
         }
         let kept = self.draft(key)?;
+        let stands = kept.as_ref().map(|k| k.answer.id.as_str());
+        if seen.is_some() && seen != stands {
+            return Err(DeskError::Changed(key.clone()).into());
+        }
         let (event, draft) = match decision {
             Decision::Approve => match kept {
                 Some(draft) if draft.is_question() => {
@@ -54,6 +55,13 @@ impl Work<'_> {
         let Some(draft) = draft else {
             return Err(not_now(&row, "there is no answer yet"));
         };
+        if draft.answer.resolution == Resolution::Pending {
+            return Err(not_now(&row, "there is no answer yet: `edit` gives one"));
+        }
+        if draft.names_nobody() {
+            let why = "the answer must name somebody and does not: `edit` says whom";
+            return Err(not_now(&row, why));
+        }
         if draft.answer.request_id != row.key.id {
             let why = "its id can't be read, so nobody knows what to answer to: ask the portal by another way";
             return Err(not_now(&row, why));
@@ -147,10 +155,6 @@ fn edited(kept: Option<Draft>, edit: &Edit) -> Done<Option<Draft>> {
     let comment = edit.comment.as_deref();
     if comment.is_some_and(|c| c.trim().is_empty()) {
         return Err(DeskError::Wrong("a reason is needed, in words".to_owned()).into());
-    }
-    if comment.is_some_and(|c| c.len() > MOST_COMMENT) {
-        let why = format!("the comment is too long: at most {MOST_COMMENT} octets");
-        return Err(DeskError::Wrong(why).into());
     }
     Ok(kept.map(|k| k.edited(edit)).transpose()?)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::responder::case::{RequestKey, RequestState};
+use crate::responder::database::OpenError;
 
 /// Why the desk could not do what it was asked. Nothing of it was done then.
 #[derive(Debug, thiserror::Error)]
@@ -15,14 +16,9 @@ pub enum DeskError {
         /// What it says.
         source: rusqlite::Error,
     },
-    /// The folder or the file.
-    #[error("{path}: {source}")]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// It can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The database was made by a later tracehop.
     #[error(
         "{path} was made by a later tracehop (its version is {found}, this one knows {known}): run that one"
@@ -42,7 +38,7 @@ pub enum DeskError {
     #[error("{0}: there is no such request")]
     NotThere(RequestKey),
     /// What was asked can't be done where the request stands.
-    #[error("{key} is {state}: {why}")]
+    #[error("{key} ({state}): {why}")]
     NotNow {
         /// Which.
         key: RequestKey,
@@ -51,6 +47,9 @@ pub enum DeskError {
         /// Why not.
         why: &'static str,
     },
+    /// Another answer stands there than the one that was seen.
+    #[error("{0}: the answer is another now: look at it again")]
+    Changed(RequestKey),
     /// An answer that can't be given.
     #[error("{0}")]
     Wrong(String),
@@ -64,7 +63,7 @@ impl DeskError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::NotThere(_) | Self::NotNow { .. } | Self::Wrong(_)
+            Self::NotThere(_) | Self::NotNow { .. } | Self::Changed(_) | Self::Wrong(_)
         )
     }
 }

@@ -112,6 +112,7 @@ impl Work<'_> {
             if held > 0 {
                 self.audit(row, who, "held", json!({ "peer": peer }))?;
                 self.tally(portal, "held", 1)?;
+                self.hold_back(row, &peer)?;
             }
         }
         if !row.disputed {
@@ -126,6 +127,19 @@ impl Work<'_> {
         }
         let note = format!("disputed: {}", cut(reason));
         self.heard(row, Event::Disputed, who, "disputed", Some(&note))
+    }
+
+    /// Answers about a neighbour that were to leave by themselves and have not left go to a person. They are no more than requests may be under way.
+    fn hold_back(&self, disputed: &Row, peer: &str) -> Done<()> {
+        let waiting = self.rows(
+            "portal = ? AND id <> ? AND peer = ? AND state = 'outbox' AND produced_by = 'auto'",
+            [&*disputed.key.portal, &*disputed.key.id, peer],
+        )?;
+        let why = Some("answers about this neighbour are held since one was disputed");
+        for row in waiting {
+            self.turn(&row, Event::Held, &Who::Automatic, "held-back", why)?;
+        }
+        Ok(())
     }
 
     /// Whether a word is about an answer that another one has replaced.

@@ -33,6 +33,8 @@ pub(super) enum Event {
     Accepted,
     /// The last answer is disputed.
     Disputed,
+    /// Another answer about the neighbour that this one names is disputed, and nobody has looked at this one.
+    Held,
     /// The case is over.
     Closed,
     /// Its time is over.
@@ -112,6 +114,10 @@ pub(super) fn next(state: RequestState, event: Event) -> Step {
             Outbox | Sent | Accepted | Closed => To(Disputed),
             _ => Stay,
         },
+        Event::Held => match state {
+            Outbox => To(Review),
+            _ => Stay,
+        },
         Event::Closed => match state {
             Received | Review | Outbox => To(Expired),
             Ready | NeedsInfo | Sent | Accepted | Disputed => To(Closed),
@@ -153,7 +159,7 @@ pub(super) const fn is_timed(state: RequestState) -> bool {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 18] = [
+    const EVENTS: [Event; 19] = [
         Event::Repeated,
         Event::Changed,
         Event::Matched(Ready),
@@ -170,13 +176,14 @@ mod tests {
         Event::Withdrawn,
         Event::Accepted,
         Event::Disputed,
+        Event::Held,
         Event::Closed,
         Event::Lapsed,
     ];
 
     /// One letter a state, in the order of [`RequestState::ALL`]: r ready, v review, n needs-info, o outbox, s sent, a accepted, d disputed, c closed,
     /// x expired, w withdrawn, R received; `.` stays, `-` can't be.
-    const TABLE: [(Event, &str); 18] = [
+    const TABLE: [(Event, &str); 19] = [
         //                            R r v n o s a d c x w
         (Event::Repeated, "         . . . . . . . . . R R"),
         (Event::Changed, "          R R R R R R R R - R R"),
@@ -194,6 +201,7 @@ mod tests {
         (Event::Withdrawn, "        w w w w w w w w . . ."),
         (Event::Accepted, "         . . . . a a . a . . ."),
         (Event::Disputed, "         . . . . d d d . d . ."),
+        (Event::Held, "             . . . . v . . . . . ."),
         (Event::Closed, "           x c x c x c c c . . ."),
         (Event::Lapsed, "           x c x x x c c c . . ."),
     ];

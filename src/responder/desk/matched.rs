@@ -88,7 +88,7 @@ impl Work<'_> {
         if matches!(to, RequestState::Outbox | RequestState::NeedsInfo) {
             self.seal(row, draft, &Who::Automatic)?;
         } else {
-            self.keep(&row.key, draft)?;
+            self.keep_draft(row, draft)?;
         }
         Ok(Filed::As(to))
     }
@@ -104,6 +104,9 @@ impl Work<'_> {
             Mode::Shadow => return Ok((RequestState::Ready, None)),
             Mode::Assisted => return review("the portal's mode is assisted"),
             Mode::Automatic => {}
+        }
+        if answer.resolution == Resolution::Pending {
+            return review("it could not be looked up, by a defect: a person must answer");
         }
         if answer.request_id != row.key.id {
             return review("the request's id can't be read, so nobody knows what to answer to");

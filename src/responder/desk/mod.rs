@@ -3,19 +3,19 @@
 //! Whatever is told to a portal or a person is durable first. A `Desk` may be opened by several processes: the daemon and a person at the terminal.
 //! Every method is one transaction and takes the time as an argument; none waits for anything but the disk, so asynchronous callers
 //! use `spawn_blocking`.
-
 //!
 //! - [`word`]: what goes in and comes out
-//! - `schema`: the database on disk
+//! - `schema`: its tables
 //! - `machine`: where a request goes, by state and event
 //! - `take`, `matched`, `decide`, `event`: what happens to it
 //! - `seal`: an answer is signed; [`outbox`]: and delivered
-//! - `hold`: what stands still; `sweep`: what time does
+//! - `hold`: what stands still; `sweep`: what time does; `begin`: what a process that was killed left
 //! - `report`: what leaves unasked; `read`: what people see
 //!
 //! Bounds: [`DeskSettings::open_requests`] requests under way, of 64 KiB each; a million altogether; two parcels a request, in the outbox for two weeks
 //! after the deadline at most.
 
+mod begin;
 mod decide;
 mod error;
 mod event;
@@ -42,19 +42,18 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use error::DeskError;
 pub use word::{
     Agreement, Alarm, Case, Decision, DeskSettings, Edit, Figures, Filed, Filter, Halted, Heard,
-    Held, Line, Posted, Refusal, Said, Settled, Signed, Swept, Taken, Waiting,
+    Held, Line, Posted, Refusal, Resumed, Said, Settled, Signed, Swept, Taken, Waiting,
 };
 
 use super::Answered;
 use super::audit::{self, Entry};
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
+use super::database::DATABASE;
 use super::sign::Signer;
 use crate::base::Timestamp;
 use crate::traceback::answer::Resolution;
 use work::{Done, Fault, Rules, Work};
 
-/// Name of the database in its folder.
-pub const DATABASE: &str = "responder.db";
 /// Most requests that one list shows.
 pub const MOST_LISTED: usize = 1000;
 
@@ -99,6 +98,16 @@ impl Desk {
         Ok(())
     }
 
+    /// A process that looks up and carries begins: what the one before it was killed at is given out again, and need not wait for its lease. Gives
+    /// how much that was. Where that one lives after all nothing is lost: its look-ups come too late, and a portal takes an answer once.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn begin(&self, now: Timestamp) -> Result<Resumed> {
+        self.write(now, |w| w.begin())
+    }
+
     /// Takes a request in. When this returns, it is durable.
     ///
     /// # Errors
@@ -108,7 +117,8 @@ impl Desk {
         self.write(now, |w| w.take(portal, way, octets))
     }
 
-    /// Requests to match, the most urgent first. Each is in the audit log as looked up, and is not given out again within ten minutes.
+    /// Requests to match, the most urgent first. Each is in the audit log as looked up, and is not given out again for a minute, later
+    /// for a quarter of an hour.
     ///
     /// # Errors
     ///
@@ -138,7 +148,23 @@ impl Desk {
         decision: &Decision,
         now: Timestamp,
     ) -> Result<RequestState> {
-        self.write(now, |w| w.decide(key, who, decision))
+        self.write(now, |w| w.decide(key, who, decision, None))
+    }
+
+    /// The same, where the answer that stands there still is the one that was seen, by its id.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn decide_seen(
+        &self,
+        key: &RequestKey,
+        who: &Who,
+        decision: &Decision,
+        seen: &str,
+        now: Timestamp,
+    ) -> Result<RequestState> {
+        self.write(now, |w| w.decide(key, who, decision, Some(seen)))
     }
 
     /// Parcels that are due for a portal. Each is leased: nobody else gets it within two minutes, and it comes again if nothing is heard
@@ -182,6 +208,15 @@ impl Desk {
     /// [`DeskError`].
     pub fn collect(&self, key: &RequestKey, now: Timestamp) -> Result<Option<Signed>> {
         self.write(now, |w| w.collect(key))
+    }
+
+    /// What the portal may read now, and where the request stands; nothing counts as delivered by it.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError`].
+    pub fn peek(&self, key: &RequestKey) -> Result<Option<(RequestState, Signed)>> {
+        self.read(Timestamp::MIN, |w| w.peek(key))
     }
 
     /// The last signed answer, for a person of this house.

@@ -182,8 +182,8 @@ impl Work<'_> {
         Ok(Settled::Until(next))
     }
 
-    /// The portal fetches its answer.
-    pub(super) fn collect(&self, key: &RequestKey) -> Done<Option<Signed>> {
+    /// What the portal may read now, where it does not wait for a person, and is neither halted nor in shadow.
+    pub(super) fn peek(&self, key: &RequestKey) -> Done<Option<(RequestState, Signed)>> {
         if self.rules.mode(&key.portal) == Mode::Shadow || self.is_halted()? {
             return Ok(None);
         }
@@ -199,7 +199,13 @@ impl Work<'_> {
                 | RequestState::Disputed
                 | RequestState::Closed
         );
-        let Some(signed) = self.signed(key)?.filter(|_| stands) else {
+        let signed = self.signed(key)?.filter(|_| stands);
+        Ok(signed.map(|signed| (row.state, signed)))
+    }
+
+    /// The portal fetches its answer.
+    pub(super) fn collect(&self, key: &RequestKey) -> Done<Option<Signed>> {
+        let Some((_, signed)) = self.peek(key)? else {
             return Ok(None);
         };
         if signed.delivered.is_some() {

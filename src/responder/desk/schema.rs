@@ -1,20 +1,15 @@
-//! The database on disk: `responder.db` with its WAL, in a folder that only its owner may enter.
+//! The desk's tables in the responder's database.
 //!
 //! Times are nanoseconds since 1970, states and the like are the labels of [`crate::responder::case`]. The audit log has tables of its own in the same
 //! file, so that an act and its line are one transaction.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{DATABASE, DeskError, Result};
+use super::{DeskError, Result};
 use crate::responder::audit;
-
-/// How long a process waits for another one's transaction. Each takes milliseconds, and a disk that stands still is trouble anyhow.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::responder::database::{self, DATABASE};
 
 /// What leads from each version to the next; only ever appended to.
 const MIGRATIONS: [&str; 1] = ["
@@ -126,37 +121,18 @@ CREATE TABLE tally (
 
 /// Opens the database, and brings it to this version.
 pub(super) fn open(folder: &Path) -> Result<Connection> {
-    let path = folder.join(DATABASE);
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| DeskError::Folder { path, source }
-    };
-    if !folder.exists() {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).recursive(true);
-        builder.create(folder).map_err(io(folder))?;
-    }
-    // SQLite gives its other files the permissions of this one.
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(0o600);
-    let file = options.open(&path).map_err(io(&path))?;
-    let mode = file.metadata().map_err(io(&path))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        set_permissions(&path, Permissions::from_mode(0o600)).map_err(io(&path))?;
-    }
-    drop(file);
-    let database = |source| DeskError::Database {
-        path: path.clone(),
-        source,
-    };
-    let mut connection = Connection::open(&path).map_err(database)?;
-    let found = prepare(&mut connection).map_err(database)?;
-    match found {
-        None => Ok(connection),
-        Some(found) => Err(DeskError::Later {
-            path: path.clone(),
+    let mut connection = database::open(folder)?;
+    let path = || folder.join(DATABASE);
+    match prepare(&mut connection) {
+        Ok(None) => Ok(connection),
+        Ok(Some(found)) => Err(DeskError::Later {
+            path: path(),
             found,
             known: version(),
+        }),
+        Err(source) => Err(DeskError::Database {
+            path: path(),
+            source,
         }),
     }
 }
@@ -167,13 +143,6 @@ fn version() -> i64 {
 
 /// Gives the version where it is a later one than ours.
 fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<i64>> {
-    connection.busy_timeout(PATIENCE)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: a transaction that was told of is on the disk, even when the power fails.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // A statement that may fail in the middle keeps a journal of its own: in a folder that the sandbox forbids, unless in memory.
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     // Two processes may come at once: the version is read within the transaction that changes it.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

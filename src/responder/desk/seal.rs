@@ -8,11 +8,17 @@ use super::{DeskError, Edit};
 use crate::responder::Answered;
 use crate::responder::case::{ParcelKind, RequestKey, Who};
 use crate::responder::sign::{Kind, Signer};
-use crate::traceback::answer::{self, ProducedBy, RawAnswer, Resolution, answer_id};
+use crate::traceback::answer::resolution::Names;
+use crate::traceback::answer::{self, ProducedBy, RawAnswer, Resolution, answer_id, url_uuid};
 use crate::traceback::request::sha256_hex;
 
 /// What stands in an answer for whoever decided: the audit log has the name.
 const ROLE: &str = "operator";
+
+/// Id of a draft: another one for each, so that whoever decides can say which one he saw. `turn` rises whenever the request moves.
+fn draft_id(request: &str, turn: i64) -> String {
+    url_uuid(&format!("https://tracehop.example/draft/{turn}/{request}"))
+}
 
 /// An answer that is not signed yet, and the id of the neighbour that it names.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +51,12 @@ impl Draft {
             self.answer.resolution,
             Resolution::Ambiguous | Resolution::InsufficientRequest
         )
+    }
+
+    /// Whether it lacks the name that an answer of its kind must have.
+    pub fn names_nobody(&self) -> bool {
+        let a = &self.answer;
+        a.resolution.names() == Names::Always && a.upstream.is_none() && a.originator.is_none()
     }
 
     /// A person stands behind it.
@@ -107,8 +119,15 @@ impl Work<'_> {
         Ok(signed.map_err(|e| DeskError::Unsigned(e.to_string()))?.json)
     }
 
-    /// Keeps a draft.
-    pub(super) fn keep(&self, key: &RequestKey, draft: &Draft) -> Done<()> {
+    /// Keeps a draft under an id of its own.
+    pub(super) fn keep_draft(&self, row: &Row, draft: &Draft) -> Done<()> {
+        let mut draft = draft.clone();
+        draft.answer.id = draft_id(&row.key.id, row.turns);
+        self.keep(&row.key, &draft)
+    }
+
+    /// Keeps an answer.
+    fn keep(&self, key: &RequestKey, draft: &Draft) -> Done<()> {
         let text = serde_json::to_string(&draft.answer).map_err(|e| unreadable(&e))?;
         self.change(
             "UPDATE request SET answer = ?, resolution = ?, peer = ?, produced_by = ?, posterior = ? WHERE portal = ? AND id = ?",

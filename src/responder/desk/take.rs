@@ -80,7 +80,7 @@ impl Work<'_> {
             Step::Stay => Ok(Taken::Again(key, row.state)),
             Step::No(_) => Ok(Taken::Refused(Refusal::Over)),
             Step::To(_) if row.turns >= MOST_TURNS => Ok(Taken::Refused(Refusal::ChangedTooOften)),
-            Step::To(_) if !machine::is_open(row.state) && self.is_full()? => {
+            Step::To(_) if !machine::is_open(row.state) && self.is_full(&key.portal)? => {
                 Ok(Taken::Refused(Refusal::Full))
             }
             Step::To(to) => self.take_anew(&row, to, &peek, way, octets, &sha256),
@@ -95,7 +95,7 @@ impl Work<'_> {
         octets: &[u8],
         sha256: &str,
     ) -> Done<Taken> {
-        if self.is_full()? {
+        if self.is_full(&key.portal)? {
             return Ok(Taken::Refused(Refusal::Full));
         }
         let Some(deadline) = self.rules.deadline(&key.portal, self.now, peek.due_at) else {
@@ -201,13 +201,20 @@ impl Work<'_> {
         Ok(Taken::Clarified(row.key))
     }
 
-    fn is_full(&self) -> Done<bool> {
-        let most = i64::try_from(self.rules.settings.open_requests).unwrap_or(i64::MAX);
-        let open = self.value::<i64>(
-            "SELECT count(*) FROM (SELECT 1 FROM request WHERE open = 1 LIMIT ?)",
-            [most],
-        )?;
-        Ok(open.unwrap_or(0) >= most)
+    /// Whether a portal has as many requests under way as it may: an even share, so that none takes the room of another.
+    fn is_full(&self, portal: &str) -> Done<bool> {
+        let settings = &self.rules.settings;
+        let share = settings.open_requests / settings.portals.len().max(1);
+        let share = i64::try_from(share.max(1)).unwrap_or(i64::MAX);
+        let mut open = 0;
+        for state in RequestState::ALL.iter().filter(|s| machine::is_open(**s)) {
+            let of_state = self.value::<i64>(
+                "SELECT count(*) FROM (SELECT 1 FROM request WHERE portal = ? AND state = ? LIMIT ?)",
+                params![portal, state.label(), share],
+            )?;
+            open += of_state.unwrap_or(0);
+        }
+        Ok(open >= share)
     }
 
     /// Gives out what is to be matched.

@@ -15,7 +15,7 @@ use crate::traceback::deadline::Deadline;
 pub struct DeskSettings {
     /// Portals.
     pub portals: Vec<PortalSettings>,
-    /// Requests that may be under way at once, of all portals.
+    /// Requests that may be under way at once, of all portals; each has an even share.
     pub open_requests: usize,
 }
 
@@ -193,6 +193,15 @@ pub struct Swept {
     pub undeliverable: usize,
     /// Cases whose records were deleted.
     pub pruned: usize,
+}
+
+/// What a process that begins gives out again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// Look-ups that were under way.
+    pub look_ups: usize,
+    /// Deliveries that were under way.
+    pub parcels: usize,
 }
 
 /// Which requests are listed.

@@ -33,8 +33,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
 
-use super::desk::{Desk, DeskError, DeskSettings};
-use super::settings::PortalSettings;
+use super::desk::{Desk, DeskError, DeskSettings, Resumed};
+use super::settings::{PortalSettings, ResponderSettings};
 use crate::base::Timestamp;
 use crate::store::embedded::CurrentReader;
 pub use view::ServiceView;
@@ -157,8 +157,17 @@ impl Running {
     ) -> Result<Self, ServiceError> {
         world.check()?;
         let settings = &world.settings;
+        warn_of(settings);
         let signer = world.signer.clone();
         let desk = Desk::open(&settings.state, DeskSettings::from(settings), signer)?;
+        let resumed = desk.begin(now())?;
+        if resumed != Resumed::default() {
+            tracing::info!(
+                look_ups = resumed.look_ups,
+                deliveries = resumed.parcels,
+                "what was under way when the last process ended is taken up again"
+            );
+        }
         let shared = Shared {
             desk: Arc::new(desk),
             world: Arc::new(ArcSwap::from_pointee(world)),
@@ -295,8 +304,16 @@ async fn take(shared: &Shared, world: World) -> Result<(), ServiceError> {
     shared
         .at_desk(move |desk, _| desk.reload(settings, signer))
         .await?;
+    warn_of(&world.settings);
     shared.world.store(Arc::new(world));
     Ok(())
+}
+
+/// What an operator should know at each start and reload.
+fn warn_of(settings: &ResponderSettings) {
+    for note in settings.notes() {
+        tracing::warn!("{note}");
+    }
 }
 
 /// Tasks of one portal.

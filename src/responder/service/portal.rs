@@ -223,6 +223,9 @@ pub(super) async fn carry(
         if let Delivered::Refused { why } = &delivered {
             tracing::error!(portal = %portal.name, request = %parcel.subject, "the portal refuses an answer, a person must look: {why}");
         }
+        if delivered == Delivered::Gone {
+            tracing::error!(portal = %portal.name, request = %parcel.subject, "the portal knows nothing of what is answered; the request counts as taken back");
+        }
         let settled = shared
             .at_desk(move |desk, now| desk.delivered(parcel.row, &delivered, random(), now))
             .await;

@@ -68,7 +68,7 @@ async fn pause(stopped: &mut watch::Receiver<bool>, span: Duration) {
     }
 }
 
-/// One look-up. A defect costs this one: the desk gives it out again later, and its deadline has its alarms.
+/// One look-up. A defect costs this one, which goes to a person; what the store could not do is tried again, and the deadline has its alarms.
 fn look(shared: &Shared, mut reader: StoreReader, one: &Waiting) {
     let key = &one.key;
     for tries in 0.. {
@@ -100,9 +100,25 @@ fn look(shared: &Shared, mut reader: StoreReader, one: &Waiting) {
             Err(_) => {
                 shared.view.count_panic();
                 tracing::error!(request = %key, "a defect in its look-up; a person must answer it. Please report this with the log");
-                return;
+                return for_a_person(shared, one);
             }
         }
+    }
+}
+
+/// It would break again: a person gets it, and starts from an answer that says nothing.
+fn for_a_person(shared: &Shared, one: &Waiting) {
+    let world = shared.world.load_full();
+    let read = || HopRequest::parse(&one.octets, &world.plan).ok();
+    // One that breaks already when it is read stays where it is, with its alarms.
+    let Ok(Some(request)) = catch_unwind(AssertUnwindSafe(read)) else {
+        return;
+    };
+    let settings = world.traceback_for(&one.key.portal);
+    let why = "the look-up broke by a defect of tracehop";
+    let answered = responder::unanswered(&request, why, &settings, world.peers.version);
+    if let Err(e) = shared.desk.matched(&one.key, &answered, (shared.now)()) {
+        file_failed(shared, one, &e);
     }
 }
 

@@ -317,11 +317,9 @@ impl HopAnswer {
         Self::to(request, resolution, settings, config)
     }
 
-    /// The receipt: nothing is said but that the request is here.
+    /// No answer yet: nothing is said but that the request is here. A person gives one.
     pub fn pending(request: &HopRequest, settings: &TracebackSettings, config: u32) -> Self {
-        let mut answer = Self::to(request, Resolution::Pending, settings, config);
-        answer.produced_by = ProducedBy::Auto;
-        answer
+        Self::to(request, Resolution::Pending, settings, config)
     }
 
     /// The question back.

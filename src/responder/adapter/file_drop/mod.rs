@@ -195,7 +195,11 @@ impl FileInlet {
 
 impl Inlet for FileInlet {
     async fn poll(&mut self) -> Result<Vec<Arrival>, Trouble> {
-        if !std::mem::take(&mut self.first) {
+        if self.first {
+            // Whoever puts files there must find it.
+            self.settings.sub("in").make()?;
+            self.first = false;
+        } else {
             sleep(self.settings.every).await;
         }
         // One file at a time is open, unless some could not be moved.

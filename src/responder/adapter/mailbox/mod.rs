@@ -137,7 +137,13 @@ impl MailInlet {
 
 impl Inlet for MailInlet {
     async fn poll(&mut self) -> Result<Vec<Arrival>, Trouble> {
-        if !std::mem::take(&mut self.first) {
+        if self.first {
+            // A maildir has all three (maildir(5)): who delivers mail makes none of them.
+            for sub in ["tmp", "new", "cur"] {
+                Folder::new(self.settings.maildir.join(sub)).make()?;
+            }
+            self.first = false;
+        } else {
             sleep(self.settings.every).await;
         }
         self.open.clear();

@@ -15,7 +15,7 @@ fn ways(bench: &Bench) -> Vec<(Refusal, [String; 4])> {
     let long = "x".repeat(BODY_OCTETS + 1);
     let id = |n: u32| format!("msg_w{n}");
     let at = |seconds: i64| now().secs() + seconds;
-    let replay = bench.east.headers_of("msg_first", at(-30), octets);
+    let replay = bench.east.headers_of("msg_first", at(0), octets);
     let first = exchange(bench.at(), "POST", path, &replay, &body);
     if first.code == 202 {
         // From now on it is known.
@@ -44,6 +44,11 @@ fn ways(bench: &Bench) -> Vec<(Refusal, [String; 4])> {
         post(
             Refusal::Stale,
             bench.east.headers_of(&id(2), at(400), octets),
+            &body,
+        ),
+        post(
+            Refusal::BeforeStart,
+            bench.east.headers_of(&id(3), at(-30), octets),
             &body,
         ),
         post(Refusal::Forged, stranger.headers(octets), &body),

@@ -245,6 +245,61 @@ fn what_a_person_can_not_say() {
 }
 
 #[test]
+fn what_could_not_be_looked_up_is_a_persons_to_answer() {
+    let o = office(Mode::Automatic);
+    let broken =
+        |id: &str, octets: &[u8]| answered(id, octets, Resolution::Pending, None, ProducedBy::Auto);
+    assert_eq!(o.ask("HR-1", broken), RequestState::Review);
+    assert!(o.case("HR-1").line.note.unwrap().contains("by a defect"));
+    let say = |d: &Decision| o.desk.decide(&key("HR-1"), &person(), d, NOW);
+    let why = say(&Decision::Approve).unwrap_err().to_string();
+    assert!(why.contains("`edit`"), "{why}");
+    let north = edit(Resolution::UpstreamDomestic, Some("north"));
+    assert_eq!(say(&north).unwrap(), RequestState::Outbox);
+}
+
+#[test]
+fn an_answer_that_must_name_somebody_and_does_not_is_not_approved() {
+    let o = office(Mode::Assisted);
+    let nameless = |id: &str, octets: &[u8]| {
+        let r = Resolution::UpstreamDomestic;
+        answered(id, octets, r, None, ProducedBy::NeedsPerson)
+    };
+    assert_eq!(o.ask("HR-1", nameless), RequestState::Review);
+    let done = o
+        .desk
+        .decide(&key("HR-1"), &person(), &Decision::Approve, NOW);
+    assert!(done.unwrap_err().to_string().contains("says whom"));
+    assert_eq!(o.state("HR-1"), RequestState::Review);
+}
+
+#[test]
+fn who_approves_what_he_saw_does_not_approve_what_came_since() {
+    let o = office(Mode::Assisted);
+    o.ask("HR-1", certain);
+    let draft = |o: &Office| {
+        o.case("HR-1").answer.unwrap()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let seen = draft(&o);
+    let octets = request("HR-1", 1);
+    o.desk.take("itg", Way::Push, &octets, NOW).unwrap();
+    let again = certain("HR-1", &octets);
+    o.desk.matched(&key("HR-1"), &again, NOW).unwrap();
+    let decide = |seen: &str| {
+        o.desk
+            .decide_seen(&key("HR-1"), &person(), &Decision::Approve, seen, NOW)
+    };
+    assert!(matches!(decide(&seen), Err(DeskError::Changed(_))));
+    assert_eq!(o.state("HR-1"), RequestState::Review);
+    assert_eq!(decide(&draft(&o)).unwrap(), RequestState::Outbox);
+    let sent = body(&o.parcels(NOW)[0]);
+    assert_eq!(sent["id"], crate::traceback::answer::answer_id("HR-1", 1));
+}
+
+#[test]
 fn a_person_rejects_and_asks() {
     let o = office(Mode::Assisted);
     o.ask("HR-1", certain);

@@ -54,6 +54,8 @@ struct Kept {
     disputed: bool,
     has_answer: bool,
     question: bool,
+    /// Whether its answer leaves, or left, without that a person saw it.
+    unseen: bool,
 }
 
 struct World {
@@ -124,6 +126,7 @@ impl World {
                 disputed: false,
                 has_answer: false,
                 question: false,
+                unseen: false,
             };
             self.model.insert(id.to_owned(), kept);
             return;
@@ -172,6 +175,7 @@ impl World {
             };
             assert_eq!(kept.state, RequestState::Received, "{id} was given out");
             (kept.state, kept.has_answer, kept.question) = (to, true, what < 2);
+            kept.unseen = to == RequestState::Outbox;
             assert_eq!(filed, Filed::As(to));
         }
     }
@@ -204,6 +208,7 @@ impl World {
                 let kept = self.model.get_mut(id).unwrap();
                 kept.state = to;
                 kept.question = what == 3 || (what == 0 && kept.question);
+                kept.unseen = false;
             }
             _ => assert!(done.unwrap_err().is_refusal()),
         }
@@ -278,7 +283,14 @@ impl World {
         if what == 3 {
             self.model.get_mut(id).unwrap().disputed = true;
             let held = self.desk.held().unwrap();
-            self.held = held.iter().any(|h| &*h.peer == "north");
+            let was = std::mem::replace(&mut self.held, held.iter().any(|h| &*h.peer == "north"));
+            if self.held && !was {
+                let unseen = self.model.iter().filter(|(_, k)| k.unseen);
+                let unseen: Vec<String> = unseen.map(|(id, _)| id.clone()).collect();
+                for other in unseen.iter().filter(|other| **other != id) {
+                    self.step(other, Event::Held);
+                }
+            }
         }
     }
 

@@ -226,6 +226,39 @@ fn a_dispute_holds_the_neighbour_until_it_is_released() {
 }
 
 #[test]
+fn a_dispute_brings_back_what_was_to_leave_unseen_about_its_neighbour() {
+    let o = office(Mode::Automatic);
+    o.ask("HR-1", certain);
+    o.deliver(&Delivered::Taken, NOW);
+    let by = |peer: &'static str, by| {
+        move |id: &str, octets: &[u8]| {
+            answered(id, octets, Resolution::UpstreamDomestic, Some(peer), by)
+        }
+    };
+    assert_eq!(o.ask("HR-2", certain), RequestState::Outbox);
+    let south = by("south", ProducedBy::Auto);
+    assert_eq!(o.ask("HR-3", south), RequestState::Outbox);
+    let weak = by("north", ProducedBy::NeedsPerson);
+    assert_eq!(o.ask("HR-4", weak), RequestState::Review);
+    let approve = Decision::Approve;
+    o.desk
+        .decide(&key("HR-4"), &person(), &approve, NOW)
+        .unwrap();
+    let word = disputed(&o, "HR-1");
+    hear(&o, word, 1);
+    assert_eq!(o.state("HR-1"), RequestState::Disputed);
+    assert_eq!(o.state("HR-2"), RequestState::Review, "nobody saw it");
+    let leaving: Vec<_> = o.parcels(after(1)).into_iter().map(|p| p.subject).collect();
+    assert_eq!(
+        leaving,
+        ["HR-3".into(), "HR-4".into()],
+        "another's, a person's"
+    );
+    assert_eq!(o.tally("held-back"), 1);
+    assert!(o.acts().contains(&"held-back".to_owned()));
+}
+
+#[test]
 fn a_dispute_about_an_answer_that_was_replaced_holds_its_neighbour_and_moves_nothing() {
     let o = office(Mode::Automatic);
     o.ask("HR-1", certain);
@@ -284,6 +317,24 @@ fn a_portal_that_fetches_its_answer_has_it() {
     assert!(o.parcels(after(4)).is_empty());
     let again = o.desk.collect(&key("HR-1"), after(9)).unwrap().unwrap();
     assert_eq!(again, signed);
+}
+
+#[test]
+fn a_portal_reads_nothing_in_shadow_nor_while_all_is_halted() {
+    let o = office(Mode::Automatic);
+    o.ask("HR-1", certain);
+    let peek = || o.desk.peek(&key("HR-1")).unwrap().map(|(state, _)| state);
+    assert_eq!(peek(), Some(RequestState::Outbox));
+    assert_eq!(
+        o.state("HR-1"),
+        RequestState::Outbox,
+        "nothing counts as delivered"
+    );
+    o.desk.reload(settings(Mode::Shadow), signer()).unwrap();
+    assert_eq!(peek(), None);
+    o.desk.reload(settings(Mode::Automatic), signer()).unwrap();
+    o.desk.halt(&person(), "x", NOW).unwrap();
+    assert_eq!(peek(), None);
 }
 
 #[test]
