@@ -43,7 +43,7 @@ use std::sync::Arc;
 use answer::{Provider, Resolution};
 
 /// Version of the matcher: rises with every change that can change an answer, and stands in every answer.
-pub const MATCHER_VERSION: &str = "2.0";
+pub const MATCHER_VERSION: &str = "2.1";
 
 /// How much is asked of an answer that nobody looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -14,11 +14,12 @@
 //! - A call may be lost, and another attempt of the same caller to the same number stand in for it. Such a sibling fits nearly as well as
 //!   the call itself, save that its time and its length are its own. S' is the sum of exp([`stand_in`](Scored::stand_in)): the same scores with a time that is
 //!   even over the main window, and without what the answer and the identifiers of a single call add. Two such losses are reckoned with:
-//!   what the ledger knows, s = (1 − c)·[`SIBLINGS`], of which how well the sibling fits must not argue against; and what it does not know, u = [`UNSEEN`]·[`SIBLINGS`].
+//!   what the ledger knows, s = (1 − c)·[`SIBLINGS`], of which how well the sibling fits must not argue against; and what it does not know, u = [`UNSEEN`]
+//!   times the share of calls with such a sibling: [`TAKEN_ON_TWICE`] for an attempt that the downstream took on, [`SIBLINGS`] for any other. u goes with each attempt in S'.
 //! - With Z = π0 + (1 − π0)·(S + u·S'): P(h) = (1 − π0)(1 − s)·exp(total_h) / Z and P(h0) = (π0 + (1 − π0)(u·S' + s·S)) / Z.
 //!
 //! Hence P(h0) ≥ s whatever the scores say: 2.5 % of the window unseen alone forbid an automatic answer. And a call far from the stated
-//! time is not certain however alone it is: with times to the second the limit lies at about 24 s, and moves out where the length of the
+//! time is not certain however alone it is: with times to the second the limit lies at about 36 s, and moves out where the length of the
 //! call agrees, and in where it does not.
 //!
 //! # Not found
@@ -60,6 +61,9 @@ pub const NOT_HERE: f64 = 0.02;
 /// Share of calls with another attempt of the same caller to the same number nearby: 15 % retries and 5 % redials in the
 /// synthetic model.
 pub const SIBLINGS: f64 = 0.20;
+/// Share of calls near which the same downstream took on another one of the same caller: 5 % redials, four in five of them through the same
+/// downstream, in the synthetic model. Retries don't count: they follow an attempt that nobody took on.
+pub const TAKEN_ON_TWICE: f64 = 0.05 * 0.8;
 /// Share of calls whose record is missing although the ledger knows of no loss. Ours: the largest at which a call half a minute off
 /// can still be certain; see docs/ACCURACY.md, "Gates".
 pub const UNSEEN: f64 = 0.005;
@@ -213,7 +217,11 @@ struct Null {
 /// Sets the posteriors and gives prior and posterior of the null hypothesis.
 fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> Null {
     let prior = 1.0 - seen.max(LEAST_SEEN) * (1.0 - NOT_HERE);
-    let (known, unknown) = ((1.0 - seen) * SIBLINGS, UNSEEN * SIBLINGS);
+    let known = (1.0 - seen) * SIBLINGS;
+    let unknown = |s: &Scored<'_>| match s.delivery {
+        Delivery::Delivered | Delivery::Unseen => UNSEEN * TAKEN_ON_TWICE,
+        _ => UNSEEN * SIBLINGS,
+    };
     // Scaled by the largest score, so that nothing overflows: at most e^60 per identifier, but there may be thousands.
     let top = scored
         .iter()
@@ -221,8 +229,8 @@ fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> Null {
         .fold(0.0, f64::max);
     let scaled = |x: f64| (1.0 - prior) * (x - top).exp();
     let sum: f64 = scored.iter().map(|s| scaled(s.total)).sum();
-    let stand_ins: f64 = scored.iter().map(|s| scaled(s.stand_in)).sum();
-    let null = prior * (-top).exp() + unknown * stand_ins;
+    let stand_ins: f64 = scored.iter().map(|s| unknown(s) * scaled(s.stand_in)).sum();
+    let null = prior * (-top).exp() + stand_ins;
     let all = null + sum;
     if all.partial_cmp(&0.0) != Some(Ordering::Greater) {
         return Null {
@@ -237,7 +245,7 @@ fn posteriors(scored: &mut [Scored<'_>], seen: f64) -> Null {
     Null {
         prior,
         posterior: (null + known * sum) / all,
-        stand_in: (unknown * stand_ins + known * sum) / all,
+        stand_in: (stand_ins + known * sum) / all,
     }
 }
 

@@ -149,9 +149,10 @@ impl CountMin {
         match hour.saturating_sub(self.hour) {
             0 => return,
             1 => std::mem::swap(&mut self.current, &mut self.before),
-            _ => self.before.fill(0),
+            _ => self.before = vec![0; self.before.len()],
         }
-        self.current.fill(0);
+        // New, not filled: of fresh memory a quiet edge touches little.
+        self.current = vec![0; self.current.len()];
         self.hour = hour;
     }
 }

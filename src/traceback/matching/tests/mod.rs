@@ -267,16 +267,17 @@ fn strictly_evidence_is_weak_beyond_five_seconds_and_a_person_confirms_it() {
 fn a_call_too_far_off_is_more_likely_another_one_whose_own_record_is_lost() {
     let at = |offset| with(call(1, "north", "east", offset).records());
     assert_eq!(at(12).certain().class, Some(EvidenceClass::E3));
-    at(40).refused(Condition::NullTooLikely);
+    assert_eq!(at(30).certain().class, Some(EvidenceClass::E3));
+    at(50).refused(Condition::NullTooLikely);
     // What the request tells of the answer decides it, either way.
-    let mut c = at(26);
+    let mut c = at(42);
     c.refused(Condition::NullTooLikely);
     c.request.call.answered = Some(true);
     c.request.call.duration_s = Some(12.3);
     c.certain();
-    let mut c = at(12);
+    let mut c = at(26);
     c.request.call.answered = Some(true);
-    c.request.call.duration_s = Some(95.0);
+    c.request.call.duration_s = Some(70.0);
     c.refused(Condition::NullTooLikely);
 }
 
