@@ -68,9 +68,17 @@ impl PortalLines {
 impl House {
     /// `more` goes into the section of the responder.
     pub fn new(more: &str, portals: &[PortalLines]) -> Self {
+        Self::with(&[], more, portals)
+    }
+
+    /// With files that only their owner may read.
+    pub fn with(files: &[(&str, String)], more: &str, portals: &[PortalLines]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, text) in files {
+            secret(folder.join(name), text);
+        }
         let signer = sign::new_key(&folder.join("answers.key")).unwrap();
         let (api, metrics) = (free_port(), free_port());
         secret(folder.join("alice.token"), &token("alice"));
@@ -252,6 +260,13 @@ impl House {
         )
     }
 
+    /// What it says to a new request about the call.
+    pub fn created(&self, portal: &str, id: &str) -> Reply {
+        let body = self.request(id, &format!("CASE-{id}"));
+        let reply = self.push(portal, "hop_request.created", &body);
+        reply.unwrap_or_else(|| panic!("{}", self.log()))
+    }
+
     /// A signed event, octet by octet.
     pub fn event(&self, portal: &str, kind: &str, data: &str, id: &str, secs: i64) -> String {
         let body = format!(
@@ -281,7 +296,7 @@ impl House {
 }
 
 /// A body as a portal's signed event.
-pub fn signed(portal: &str, body: &str, id: &str, secs: i64) -> String {
+fn signed(portal: &str, body: &str, id: &str, secs: i64) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &hook(portal));
     let mac = STANDARD.encode(hmac::sign(&key, format!("{id}.{secs}.{body}").as_bytes()));
     let headers = format!(

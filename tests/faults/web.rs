@@ -1,6 +1,5 @@
 //! HTTP by hand, on both sides: a portal that can do what no HTTP library lets it do, and a caller who sees every octet.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -13,7 +12,6 @@ pub struct Asked {
     pub method: String,
     /// Without the query.
     pub path: String,
-    pub query: HashMap<String, String>,
     pub authorization: Option<String>,
     pub body: Vec<u8>,
 }
@@ -133,12 +131,10 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let query = query.split('&').filter_map(|p| p.split_once('='));
+    let path = target.split('?').next()?;
     Some(Asked {
         method,
         path: path.to_owned(),
-        query: query.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
         authorization,
         body,
     })
