@@ -198,7 +198,7 @@ pub enum Delivered {
         /// What it said, cut short.
         why: String,
     },
-    /// The request is no longer there: 404, 410.
+    /// The portal says that the request is no longer there.
     Gone,
 }
 

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -273,8 +274,11 @@ pub fn outcome(answer: &Answer) -> Delivered {
     let why = || format!("{status}: {}", said(&answer.body));
     match status {
         s if s.is_success() => Delivered::Taken,
-        StatusCode::NOT_FOUND | StatusCode::GONE => Delivered::Gone,
-        StatusCode::UNAUTHORIZED
+        StatusCode::GONE => Delivered::Gone,
+        StatusCode::NOT_FOUND if is_problem(answer) => Delivered::Gone,
+        // A 404 in other words is that of a proxy that has lost its portal.
+        StatusCode::NOT_FOUND
+        | StatusCode::UNAUTHORIZED
         | StatusCode::FORBIDDEN
         | StatusCode::PROXY_AUTHENTICATION_REQUIRED
         | StatusCode::REQUEST_TIMEOUT
@@ -292,6 +296,12 @@ pub fn outcome(answer: &Answer) -> Delivered {
 }
 
 /// The beginning of what a portal says, without what a terminal would obey.
+/// Whether the portal itself says so: its errors are problems (RFC 9457).
+fn is_problem(answer: &Answer) -> bool {
+    let kind = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|k| k.starts_with(b"application/problem+json"))
+}
+
 fn said(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -304,4 +314,29 @@ fn trouble(why: ClientError) -> Trouble {
 
 fn garbage(why: &dyn fmt::Display) -> Trouble {
     Trouble(format!("what the portal gave can't be read: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn only_the_portal_itself_says_that_a_request_is_gone() {
+        let with = |status, kind: &'static str| {
+            outcome(&Answer {
+                status,
+                headers: [(CONTENT_TYPE, HeaderValue::from_static(kind))]
+                    .into_iter()
+                    .collect(),
+                body: Bytes::new(),
+            })
+        };
+        let problem = "application/problem+json; charset=utf-8";
+        assert_eq!(with(StatusCode::NOT_FOUND, problem), Delivered::Gone);
+        assert_eq!(with(StatusCode::GONE, "text/html"), Delivered::Gone);
+        let proxy = with(StatusCode::NOT_FOUND, "text/html");
+        assert!(matches!(proxy, Delivered::Again { .. }), "{proxy:?}");
+    }
 }

@@ -136,7 +136,8 @@ pub(super) fn judge(answer: &Answer, taken: &[u16]) -> Delivered {
     match status {
         200..=299 => Delivered::Taken,
         s if taken.contains(&s) => Delivered::Taken,
-        404 | 410 => Delivered::Gone,
+        // Not 404: that may as well be a proxy's, or a path that is wrong. A person looks.
+        410 => Delivered::Gone,
         // Credentials are the operator's to mend, and the answer is as good as before.
         401 | 403 | 407 | 408 | 425 | 429 | 500..=599 => Delivered::Again {
             why: why(),

@@ -212,7 +212,11 @@ fn what_the_portal_says_to_an_answer() {
         r#"{"what": "provider", "who": "P-77", "ref": "6f0f4f6a-0000-5000-8000-000000000001"}"#;
     assert_eq!(log, [format!("POST /api/hops/H-9/answer  {body}")]);
     assert_eq!(said(|_, _| (409, String::new())).0, Delivered::Taken);
-    assert_eq!(said(|_, _| (404, String::new())).0, Delivered::Gone);
+    assert_eq!(said(|_, _| (410, String::new())).0, Delivered::Gone);
+    assert!(matches!(
+        said(|_, _| (404, String::new())).0,
+        Delivered::Refused { .. }
+    ));
     assert!(matches!(
         said(|_, _| (503, String::new())).0,
         Delivered::Again { .. }
