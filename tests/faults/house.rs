@@ -260,6 +260,13 @@ impl House {
         )
     }
 
+    /// What it says to a new request about the call.
+    pub fn created(&self, portal: &str, id: &str) -> Reply {
+        let body = self.request(id, &format!("CASE-{id}"));
+        let reply = self.push(portal, "hop_request.created", &body);
+        reply.unwrap_or_else(|| panic!("{}", self.log()))
+    }
+
     /// A signed event, octet by octet.
     pub fn event(&self, portal: &str, kind: &str, data: &str, id: &str, secs: i64) -> String {
         let body = format!(

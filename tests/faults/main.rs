@@ -2,9 +2,13 @@
 //!
 //! Each test has a daemon of its own over real HTTP on loopback, with a store that holds one call.
 
+mod away;
+mod flood;
 mod hostile_portal;
 mod house;
 mod kill;
+mod mind;
+mod portal;
 mod refusals;
 mod web;
 
