@@ -153,6 +153,7 @@ fn an_answer_waits_for_a_portal_that_is_away_for_days_and_not_for_ever() {
     // What is over is put away at the start, and every ten minutes of the host's clock.
     bench.start();
     bench.until("HR-2", RequestState::Expired);
+    bench.until("HR-1", RequestState::Closed);
     portal.is_well(true);
     hour();
     bench.running.as_ref().unwrap().shared().bell.ring_out();
@@ -161,7 +162,7 @@ fn an_answer_waits_for_a_portal_that_is_away_for_days_and_not_for_ever() {
     bench.stop();
     let acts = bench.house.rows("SELECT act FROM audit ORDER BY 1");
     let count = |act: &str| acts.iter().filter(|a| *a == act).count();
-    assert_eq!((count("delivered"), count("lapsed")), (1, 1), "{acts:?}");
+    assert_eq!((count("delivered"), count("lapsed")), (1, 2), "{acts:?}");
     assert!(count("alarm") >= 2, "{acts:?}");
     bench.house.audit_holds();
 }
