@@ -469,14 +469,17 @@ impl<'a> Decision<'a> {
         let best = self.shares.first().map_or(0.0, |s| s.posterior);
         let taken_on =
             |s: &Scored<'_>| matches!(s.delivery, Delivery::Delivered | Delivery::Unseen);
-        let rivals = || {
-            self.scored.iter().filter(|s| {
-                s.rung.is_main() && taken_on(s) && s.attempt.upstream(peers).key() != upstream.key()
-            })
+        let others = || {
+            self.scored
+                .iter()
+                .filter(|s| taken_on(s) && s.attempt.upstream(peers).key() != upstream.key())
         };
+        let rivals = || others().filter(|s| s.rung.is_main());
         let reach = CLOSE_S + request.call.precision_s;
         Rivals {
-            likely: rivals().any(|s| s.posterior >= RIVAL * best),
+            // A clock that somebody set by hand may be off by more than the main window.
+            likely: others()
+                .any(|s| (s.rung.is_main() || s.rung == Rung::Wide) && s.posterior >= RIVAL * best),
             within_reach: rivals()
                 .any(|s| s.delta_s.abs() <= reach && s.calling != Calling::Differs),
             any: rivals()
