@@ -62,7 +62,7 @@ conditions! {
     TwoDelivered "j" "two-delivered" "time to the second, or an identifier of the call" "attempts of different upstreams were taken on in the same window";
     ContradictsPassport "k" "contradicts-passport" "the Identity header as the downstream saw it" "the request contradicts a PASSporT that we verified";
     ContradictsAnswer "" "contradicts-answer" "whether the call was answered, and for how long, in the downstream's record" "the request says answered, not answered, or a length, and our leg to the downstream ended otherwise";
-    Loop "l" "loop" "a look at the path: which passage is meant" "the call came back into our network more than once";
+    Loop "l" "loop" "a look at the path: which passage is meant" "the call came back into our network more than once, or from the neighbour to whom it went";
     UnresolvedPeer "" "unresolved-peer" "a rule in peers.toml that names the sender, or the leg that is missing" "who handed the call over can't be told";
     WeakEvidence "" "weak-evidence" "the calling number as the downstream saw it, its Identity header, Call-ID or Session-ID" "the evidence is of class E4 or E5";
     BelowThreshold "" "below-threshold" "any further detail of the call" "the posterior of the best upstream is below the threshold";

@@ -72,7 +72,8 @@ const LEAST_SEEN: f64 = 0.5;
 /// Most that the null hypothesis may keep for a certain answer.
 pub const MOST_NULL: f64 = 0.005;
 /// A call of another upstream that the downstream took on is a rival if it is at least this likely, measured by the best.
-const RIVAL: f64 = 0.001;
+/// Below what a clock that somebody set by hand leaves to any call of the same caller in the main window: see docs/ACCURACY.md, "Gates".
+const RIVAL: f64 = 0.0001;
 /// Answers by which a provider refuses a call that it could have passed on: unwanted, without a signature or with a bad one (RFC 8224,
 /// 8197, 8688), declined. A 503 or 404 is a route that was not there, and an upstream tries another.
 const REFUSALS: [u16; 9] = [403, 428, 433, 436, 437, 438, 603, 607, 608];
@@ -322,6 +323,13 @@ impl<'a> Decision<'a> {
             self.about_shares(&mut found, settings);
             about_evidence(&mut found, best, upstream, peers);
             self.about_request(&mut found, best, request, main);
+            // "You handed it to us yourself": it went round, and of some passage a leg is missing.
+            if let (Upstream::Known(peer), Downstream::Neighbour(ids)) =
+                (upstream, &self.downstream)
+                && ids.contains(&peer.id)
+            {
+                found.push(Condition::Loop);
+            }
             self.about_others(&mut found, best, rivals.likely);
             if class > EvidenceClass::E3 && (strict || !self.is_alone(best, class, request, main)) {
                 found.push(Condition::WeakEvidence);
@@ -461,14 +469,17 @@ impl<'a> Decision<'a> {
         let best = self.shares.first().map_or(0.0, |s| s.posterior);
         let taken_on =
             |s: &Scored<'_>| matches!(s.delivery, Delivery::Delivered | Delivery::Unseen);
-        let rivals = || {
-            self.scored.iter().filter(|s| {
-                s.rung.is_main() && taken_on(s) && s.attempt.upstream(peers).key() != upstream.key()
-            })
+        let others = || {
+            self.scored
+                .iter()
+                .filter(|s| taken_on(s) && s.attempt.upstream(peers).key() != upstream.key())
         };
+        let rivals = || others().filter(|s| s.rung.is_main());
         let reach = CLOSE_S + request.call.precision_s;
         Rivals {
-            likely: rivals().any(|s| s.posterior >= RIVAL * best),
+            // A clock that somebody set by hand may be off by more than the main window.
+            likely: others()
+                .any(|s| (s.rung.is_main() || s.rung == Rung::Wide) && s.posterior >= RIVAL * best),
             within_reach: rivals()
                 .any(|s| s.delta_s.abs() <= reach && s.calling != Calling::Differs),
             any: rivals()

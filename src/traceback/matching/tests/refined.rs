@@ -72,6 +72,11 @@ fn an_end_that_our_leg_to_the_downstream_never_had_is_a_persons_business() {
 }
 
 #[test]
+fn l_whoever_asks_is_not_told_that_it_was_himself() {
+    with(call(1, "east", "east", 0).records()).refused(Condition::Loop);
+}
+
+#[test]
 fn a_redirection_passes_nothing_on() {
     let mut records = call(1, "north", "east", 0).refused().records();
     for r in &mut records {
