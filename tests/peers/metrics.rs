@@ -7,7 +7,7 @@ use tracehop::call::classify::Flag;
 use tracehop::call::record::ClockState;
 use tracehop::capture::live::LiveCounters;
 use tracehop::daemon::metrics::snapshot::{
-    Configured, Interface, Queue, Snapshot, Stage, Stored, Trust,
+    Configured, Interface, Queue, Responder, Snapshot, Stage, Stored, Trust,
 };
 use tracehop::daemon::metrics::{family, render_snapshot};
 use tracehop::engine::collect::{DirectionKey, Tally};
@@ -17,6 +17,11 @@ use tracehop::fetch::FetchReport;
 use tracehop::findings::EventKind;
 use tracehop::findings::counters::{Outcome, SinkCounts};
 use tracehop::host::process::Process;
+use tracehop::responder::api::ApiCounters;
+use tracehop::responder::api::refusal::Refusal;
+use tracehop::responder::case::RequestState;
+use tracehop::responder::desk::Figures;
+use tracehop::responder::service::view::Lookups;
 use tracehop::web::WebCounters;
 
 #[test]
@@ -64,6 +69,27 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
         web: Some(WebCounters::default()),
         config: Some(Configured::default()),
         process: Some(Process::read()),
+        responder: Some(Responder {
+            figures: Figures {
+                requests: vec![("portal".into(), RequestState::Review, 2)],
+                outbox: vec![("portal".into(), 1)],
+                oldest: at,
+                tallies: vec![("portal".into(), "delivered:taken".into(), 3)],
+                ..Figures::default()
+            },
+            at: at.map(|t| t.plus(Duration::from_secs(90))),
+            portals: vec![("portal".into(), true)],
+            lookups: Lookups {
+                buckets: vec![(5, 1), (1_000, 2)],
+                count: 3,
+                ..Lookups::default()
+            },
+            panics: 0,
+        }),
+        api: Some(ApiCounters {
+            refused: vec![(Refusal::ALL[0], 1)],
+            ..ApiCounters::default()
+        }),
         ..Snapshot::default()
     };
     let mut tally = Tally::default();

@@ -177,7 +177,11 @@ fn acceptance() {
         }
         sum.print(name);
         match model.lost {
-            // A redial through another upstream stands in for the lost call, and nothing in the records tells.
+            // A redial through another upstream stands in for the lost call, and nothing in the records tells. Measured: 26 of 30,092 with harsh
+            // clocks, for which the specification's own model gives 0.14 %.
+            Lost::Unknown if model.clock_s > BASE.clock_s => {
+                assert!(sum.automatic_wrong <= 42, "{name}: {sum:?}")
+            }
             Lost::Unknown => assert!(sum.automatic_wrong <= 20, "{name}: {sum:?}"),
             // One in ten thousand is what 30,000 right answers can show; the harsh clocks are not what the matcher reckons with.
             _ if model.clock_s > BASE.clock_s => {

@@ -37,37 +37,6 @@ pub(super) struct Gate {
 impl Tally {
     pub fn count(&mut self, a: &Answered, truth: &str, threshold: f64) {
         self.requests += 1;
-        // TUNE
-        {
-            let x = &a.explanation;
-            let top = x.upstreams.first().cloned().unwrap_or_default();
-            let ratio = x
-                .rows
-                .iter()
-                .filter(|r| {
-                    r.upstream != top.0
-                        && r.rung.is_main()
-                        && r.delivery == crate::traceback::candidate::Delivery::Delivered
-                })
-                .map(|r| r.posterior / top.1)
-                .fold(0.0, f64::max);
-            let second = x.upstreams.get(1).map_or(0.0, |u| u.1);
-            let best = x.rows.iter().find(|r| r.upstream == top.0);
-            println!(
-                "D {} {:.6} {:.6} {:.6} {:.6} {:.1} {}",
-                u8::from(top.0 == truth),
-                top.1,
-                second,
-                ratio,
-                x.null.1,
-                best.map_or(0.0, |b| b.delta_s),
-                x.conditions
-                    .iter()
-                    .map(|c| c.label())
-                    .collect::<Vec<_>>()
-                    .join(",")
-            );
-        }
         let named = a
             .answer
             .upstream
