@@ -136,7 +136,7 @@ families! {
     RESPONDER_OUTBOX Gauge "tracehop_responder_outbox" ["portal"] "Answers and reports on their way to a portal.";
     RESPONDER_OLDEST Gauge "tracehop_responder_outbox_oldest_age_seconds" [] "How long the oldest of them has waited; 0 where there is none.";
     RESPONDER_REACHED Gauge "tracehop_responder_portal_up" ["portal"] "1 while nothing goes wrong on the way from or to the portal, 0 while something is tried again.";
-    RESPONDER_LOOKUPS Counter "tracehop_responder_lookups_total" ["le"] "Look-ups that took at most so many seconds, as a Prometheus histogram counts them; +Inf is all of them.";
+    RESPONDER_LOOKUPS Counter "tracehop_responder_lookups_total" ["within"] "Look-ups that took at most so many seconds; any is all of them.";
     RESPONDER_LOOKUP_TIME Counter "tracehop_responder_lookups_seconds_total" [] "How long look-ups took together.";
     RESPONDER_FAILED Counter "tracehop_responder_lookups_failed_total" [] "Look-ups that the store or the desk did not allow, and that come again.";
     RESPONDER_HALTED Gauge "tracehop_responder_halted" [] "1 while a person has stopped everything that leaves.";

@@ -166,10 +166,10 @@ fn put_responder(page: &mut Page, r: &Responder) {
         page.truth(&f::RESPONDER_REACHED, &[portal], *up);
     }
     for (ms, n) in &r.lookups.buckets {
-        let le = format!("{}", *ms as f64 / 1e3);
-        page.count(&f::RESPONDER_LOOKUPS, &[&le], *n);
+        let within = format!("{}", *ms as f64 / 1e3);
+        page.count(&f::RESPONDER_LOOKUPS, &[&within], *n);
     }
-    page.count(&f::RESPONDER_LOOKUPS, &["+Inf"], r.lookups.count);
+    page.count(&f::RESPONDER_LOOKUPS, &["any"], r.lookups.count);
     let sum = r.lookups.sum.as_secs_f64();
     page.value(&f::RESPONDER_LOOKUP_TIME, &[], sum);
     page.count(&f::RESPONDER_FAILED, &[], r.lookups.failed);

@@ -178,8 +178,8 @@ fn every_family_is_shown_with_its_type_and_nothing_was_put_wrongly() {
         r#"tracehop_stage_beat_age_seconds{stage="collect"} 1.5"#,
         r#"tracehop_responder_requests{portal="portal",state="review"} 2"#,
         r#"tracehop_responder_outbox_oldest_age_seconds 90"#,
-        r#"tracehop_responder_lookups_total{le="0.005"} 1"#,
-        r#"tracehop_responder_lookups_total{le="+Inf"} 3"#,
+        r#"tracehop_responder_lookups_total{within="0.005"} 1"#,
+        r#"tracehop_responder_lookups_total{within="any"} 3"#,
         r#"tracehop_clock_offset_seconds -0.0015"#,
         r#"tracehop_config_info{version="00000abc"} 1"#,
     ] {
