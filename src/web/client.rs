@@ -6,7 +6,6 @@
 //! only this host is spoken to. Secrets are never shown, in no error and no debug text.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,29 +44,13 @@ impl BaseUrl {
         if url.contains(['#', '@']) || !url.bytes().all(|b| b.is_ascii_graphic()) {
             return None;
         }
-        if let Some(place) = Place::of(url) {
-            return Some(Self { place, tls: true });
-        }
-        let rest = url.strip_prefix("http://")?;
-        let mut place = Place::of(&format!("https://{rest}"))?;
-        let authority = rest.split('/').next().unwrap_or_default();
-        if place.port == 443 && !authority.ends_with(":443") {
-            place.port = 80;
-        }
-        let here = match place.host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => &*place.host == "localhost",
-        };
-        here.then_some(Self { place, tls: false })
+        let (place, tls) = Place::of_operator(url)?;
+        Some(Self { place, tls })
     }
 
     /// Host and port, as a Host header names them.
     pub fn authority(&self) -> String {
-        let Place { host, port, .. } = &self.place;
-        match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        }
+        self.place.authority()
     }
 
     /// The path of the URL itself, or with more behind it, which begins with a slash.

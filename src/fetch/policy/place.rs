@@ -1,5 +1,7 @@
 //! Where a URL leads, and whether the operator lets us go there.
 
+use std::net::IpAddr;
+
 /// The operator's list of hosts; an empty one allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostList(pub Vec<Box<str>>);
@@ -56,5 +58,32 @@ impl Place {
             port,
             path: path.into(),
         })
+    }
+
+    /// Takes a URL apart that the operator wrote: `https`, or `http` that leads to this host. Gives whether it is TLS.
+    pub fn of_operator(url: &str) -> Option<(Self, bool)> {
+        if let Some(place) = Self::of(url) {
+            return Some((place, true));
+        }
+        let rest = url.strip_prefix("http://")?;
+        let mut place = Self::of(&format!("https://{rest}"))?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        if place.port == 443 && !authority.ends_with(":443") {
+            place.port = 80;
+        }
+        let here = match place.host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => &*place.host == "localhost",
+        };
+        here.then_some((place, false))
+    }
+
+    /// Host and port, as a Host header names them.
+    pub fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        }
     }
 }

@@ -11,7 +11,6 @@
 //! or those of `roots` beside them, which are never those of SHAKEN. Without TLS only this host is spoken to. A connection is kept while it works.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,28 +63,12 @@ pub struct WebhookUrl {
 impl WebhookUrl {
     /// Takes an `https` URL apart, or an `http` one that leads to this host.
     pub fn parse(url: &str) -> Option<Self> {
-        if let Some(place) = Place::of(url) {
-            return Some(Self { place, tls: true });
-        }
-        let rest = url.strip_prefix("http://")?;
-        let mut place = Place::of(&format!("https://{rest}"))?;
-        let authority = rest.split('/').next().unwrap_or_default();
-        if place.port == 443 && !authority.ends_with(":443") {
-            place.port = 80;
-        }
-        let here = match place.host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => &*place.host == "localhost",
-        };
-        here.then_some(Self { place, tls: false })
+        let (place, tls) = Place::of_operator(url)?;
+        Some(Self { place, tls })
     }
 
     fn authority(&self) -> String {
-        let Place { host, port, .. } = &self.place;
-        match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        }
+        self.place.authority()
     }
 }
 
