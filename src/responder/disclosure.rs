@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::memory::Memory;
 use super::*;
 use crate::base::digest::{Digest128, IdDigest};
 use crate::call::record::StoredCall;
 use crate::number::Tn;
 use crate::stir::verify::Validation;
+use crate::store::memory::Memory;
 use crate::traceback::answer::Provider;
 use crate::traceback::request::ProviderIds;
 use crate::traceback::sample::{Sample, T0, call, coverage, peers, request};
@@ -74,7 +74,7 @@ proptest! {
             provider: Some(Provider { name: "Evergreen Voice".into(), portal_id: Some("EV-01".into()) }),
             ..TracebackSettings::default()
         };
-        let store = Memory::of(recorded(&world), coverage());
+        let store = Memory::of(recorded(&world), coverage()).unwrap();
         let now = T0.plus(Duration::from_secs(86_400));
         let table = peers();
         let a = answer(&r, &store, &table, &settings, now).unwrap();

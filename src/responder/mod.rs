@@ -33,8 +33,6 @@ pub mod sign;
 #[cfg(test)]
 mod disclosure;
 #[cfg(test)]
-mod memory;
-#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;

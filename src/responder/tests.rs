@@ -1,14 +1,14 @@
 use super::*;
 use crate::call::record::StoredCall;
 use crate::number::{NumberPlan, Tn};
-use crate::responder::memory::Memory;
+use crate::store::memory::Memory;
 use crate::traceback::Profile;
 use crate::traceback::answer::ProducedBy;
 use crate::traceback::condition::Condition;
 use crate::traceback::sample::{T0, call, coverage, peers, request};
 
 fn ask(request: &HopRequest, records: Vec<StoredCall>) -> Answered {
-    let store = Memory::of(records, coverage());
+    let store = Memory::of(records, coverage()).unwrap();
     ask_store(request, &store)
 }
 
@@ -96,7 +96,7 @@ fn not_found_comes_with_coverage_and_a_gap_without() {
     assert_eq!(a.answer.evidence.unwrap().windows[0].coverage, 1.0);
     let mut rows = coverage();
     rows.retain(|r| r.from != T0.minute());
-    let a = ask_store(&request(), &Memory::of(Vec::new(), rows));
+    let a = ask_store(&request(), &Memory::of(Vec::new(), rows).unwrap());
     assert_eq!(a.answer.resolution, Resolution::CaptureGap);
     let evidence = a.answer.evidence.unwrap();
     assert_eq!((evidence.gap_count, evidence.gaps.len()), (1, 1));
@@ -104,7 +104,7 @@ fn not_found_comes_with_coverage_and_a_gap_without() {
 
 #[test]
 fn what_is_out_of_retention_is_not_looked_up() {
-    let mut store = Memory::of(call(1, "north", "east", 0).records(), coverage());
+    let mut store = Memory::of(call(1, "north", "east", 0).records(), coverage()).unwrap();
     store.forgotten = Some(T0.plus(Duration::from_secs(1)));
     assert_eq!(
         ask_store(&request(), &store).answer.resolution,
@@ -122,7 +122,7 @@ fn what_is_out_of_retention_is_not_looked_up() {
         Resolution::UpstreamDomestic,
         "a capture of long ago that was replayed is there"
     );
-    let unseen = Memory::of(Vec::new(), Vec::new());
+    let unseen = Memory::of(Vec::new(), Vec::new()).unwrap();
     assert_eq!(ask_later(&unseen), Resolution::OutOfRetention);
 }
 
@@ -137,7 +137,7 @@ fn a_downstream_to_whom_we_hand_nothing() {
 
 #[test]
 fn a_call_of_tomorrow_is_a_question_back() {
-    let store = Memory::of(Vec::new(), coverage());
+    let store = Memory::of(Vec::new(), coverage()).unwrap();
     let early = T0.minus(Duration::from_secs(122));
     let a = answer(
         &request(),
@@ -204,7 +204,7 @@ fn the_ingress_leg_of_a_translated_number_is_found_by_the_calling_number() {
         threshold: Profile::Strict.threshold(),
         ..TracebackSettings::default()
     };
-    let store = Memory::of(records, coverage());
+    let store = Memory::of(records, coverage()).unwrap();
     let now = T0.plus(Duration::from_secs(86_400));
     let a = answer(&r, &store, &peers(), &strict, now).unwrap();
     assert_eq!(
@@ -229,7 +229,7 @@ fn a_number_that_is_called_all_day_is_read_window_by_window() {
         records.extend(c.records());
     }
     records.extend(call(1, "north", "east", 0).records());
-    let store = Memory::of(records, coverage());
+    let store = Memory::of(records, coverage()).unwrap();
     let a = ask_store(&request(), &store);
     assert_eq!(
         a.answer.produced_by,

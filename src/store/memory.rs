@@ -1,4 +1,4 @@
-//! A store in memory, for tests: every look-up scans what the number's index holds.
+//! A store in memory: for providers that live as long as their questions, in the laboratory and in tests. It is never full and keeps nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,28 +7,45 @@ use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 use crate::store::{Store, StoreError};
 
-#[derive(Default)]
-pub(super) struct Memory {
+/// The store. Records may come in any order.
+#[derive(Debug, Default)]
+pub struct Memory {
     records: BTreeMap<u64, StoredCall>,
     called: HashMap<Tn, BTreeMap<(Timestamp, u64), ()>>,
     calling: HashMap<Tn, BTreeMap<(Timestamp, u64), ()>>,
     coverage: BTreeMap<(std::sync::Arc<str>, Timestamp), Coverage>,
+    /// What [`Store::forgotten_before`] says.
     pub forgotten: Option<Timestamp>,
 }
 
 impl Memory {
-    pub fn of(records: Vec<StoredCall>, coverage: Vec<Coverage>) -> Self {
+    /// One with these in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UidTaken`].
+    pub fn of(records: Vec<StoredCall>, coverage: Vec<Coverage>) -> Result<Self, StoreError> {
         let mut store = Self::default();
         for r in records {
-            store.append_begin(&r.begin).unwrap();
+            store.append_begin(&r.begin)?;
             if let Some(end) = &r.end {
-                store.append_end(end).unwrap();
+                store.append_end(end)?;
             }
         }
         for c in coverage {
-            store.append_coverage(&c).unwrap();
+            store.append_coverage(&c)?;
         }
-        store
+        Ok(store)
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     fn read(
@@ -62,6 +79,9 @@ impl Store for Memory {
     }
 
     fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
+        if self.records.contains_key(&begin.uid) {
+            return Err(StoreError::UidTaken(begin.uid));
+        }
         let key = (begin.at, begin.uid);
         let n = &begin.numbers;
         for tn in [n.called, n.to, n.diverted_from].into_iter().flatten() {
@@ -77,16 +97,14 @@ impl Store for Memory {
             begin: begin.clone(),
             end: None,
         };
-        assert!(
-            self.records.insert(begin.uid, record).is_none(),
-            "uid {} twice",
-            begin.uid
-        );
+        self.records.insert(begin.uid, record);
         Ok(())
     }
 
     fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
-        self.records.get_mut(&end.uid).unwrap().end = Some(end.clone());
+        if let Some(record) = self.records.get_mut(&end.uid) {
+            record.end = Some(end.clone());
+        }
         Ok(())
     }
 

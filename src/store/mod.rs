@@ -1,10 +1,12 @@
 //! Floor 5: where call records live. One trait, so that the daemon, the look-up and the tests don't care which store it is.
 //!
 //! - [`embedded`]: the default: a log and Parquet files in a folder, no server
+//! - [`memory`]: one that lives as long as its process
 //! - [`looked`]: when each sensor last looked
 
 pub mod embedded;
 pub mod looked;
+pub mod memory;
 
 use std::path::{Path, PathBuf};
 

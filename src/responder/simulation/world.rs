@@ -11,7 +11,7 @@ use crate::call::peer::{Peer, PeerKind, PeerTable};
 use crate::call::record::{Coverage, State, StoredCall};
 use crate::number::Tn;
 use crate::responder::answer;
-use crate::responder::memory::Memory;
+use crate::store::memory::Memory;
 use crate::traceback::TracebackSettings;
 use crate::traceback::request::{HopRequest, ProviderIds};
 use crate::traceback::sample;
@@ -45,7 +45,7 @@ pub(super) fn world(model: Model) -> Tally {
         let looking = |at: Timestamp| coverage.iter().any(|c| c.from <= at && at < c.until);
         records.retain(|r| looking(r.begin.at));
     }
-    let store = Memory::of(records, coverage);
+    let store = Memory::of(records, coverage).unwrap();
     let peers = neighbours();
     let settings = TracebackSettings {
         threshold: model.threshold,

@@ -26,9 +26,9 @@ use crate::number::NumberPlan;
 use crate::responder::adapter::AdapterSettings;
 use crate::responder::case::Mode;
 use crate::responder::desk::DeskSettings;
-use crate::responder::memory::Memory;
 use crate::responder::settings::{OperatorSettings, PortalSettings, ResponderSettings, Role};
 use crate::responder::sign::new_key;
+use crate::store::memory::Memory;
 use crate::traceback::TracebackSettings;
 use crate::traceback::answer::Resolution;
 use crate::traceback::deadline::DeadlineRule;
@@ -221,7 +221,7 @@ impl Bench {
         );
         let house = Arc::new(House {
             desk: desk.clone(),
-            store: Memory::of(call(1, "north", "east", 0).records(), coverage()),
+            store: Memory::of(call(1, "north", "east", 0).records(), coverage()).unwrap(),
             signer,
             moved: watch::Sender::new(0),
         });
