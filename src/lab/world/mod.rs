@@ -14,7 +14,7 @@
 //!
 //! - [`chance`]: distributions · [`profile`]: shares and spreads
 //! - [`network`]: who there is · [`demand`]: who calls whom · [`carry`]: how a call finds its way · [`leg`]: what one leg is
-//! - [`sip`]: messages · [`edge`]: a provider's daemon · [`memory`]: its store
+//! - [`sip`]: messages · [`edge`]: a provider's daemon, its records in `store::memory`
 //! - [`ask`]: the questions · [`rules`]: simple rules beside the matcher
 //! - [`tally`]: counts · [`report`]: tables
 //! - [`export`]: stores and configurations on disk, to start daemons on
