@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Timestamp;
+use crate::base::words::words;
+pub use crate::proof::Who;
 
 /// Names one request: ids are the portal's, so two portals may use the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -19,41 +21,6 @@ impl fmt::Display for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.portal, self.id)
     }
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$what:meta])* $id:ident $label:literal; )* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $( $(#[$what])* $id, )* }
-
-        impl $name {
-            /// Every one.
-            pub const ALL: &'static [Self] = &[$(Self::$id),*];
-
-            /// Stable name: in the database, the API and metrics.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$id => $label),* }
-            }
-
-            /// By its name.
-            pub fn from_label(label: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|x| x.label() == label)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.label())
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_str(self.label())
-            }
-        }
-    };
 }
 
 words! {
@@ -200,28 +167,4 @@ pub enum Delivered {
     },
     /// The portal says that the request is no longer there.
     Gone,
-}
-
-/// Who did something: in the audit log and in answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
-    /// tracehop itself.
-    Automatic,
-    /// A portal, by its name in the configuration.
-    Portal(Arc<str>),
-    /// An operator, by the name of his token.
-    Operator(Arc<str>),
-    /// Somebody at this host's terminal, by his login name.
-    Terminal(Box<str>),
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Automatic => f.write_str("tracehop"),
-            Self::Portal(name) => write!(f, "portal:{name}"),
-            Self::Operator(name) => write!(f, "operator:{name}"),
-            Self::Terminal(name) => write!(f, "terminal:{name}"),
-        }
-    }
 }

@@ -46,11 +46,11 @@ pub use word::{
 };
 
 use super::Answered;
-use super::audit::{self, Entry};
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
-use super::database::DATABASE;
-use super::sign::Signer;
 use crate::base::Timestamp;
+use crate::proof::audit::{self, Entry};
+use crate::proof::database::RESPONDER;
+use crate::proof::sign::Signer;
 use crate::traceback::answer::Resolution;
 use work::{Done, Fault, Rules, Work};
 
@@ -82,7 +82,7 @@ impl Desk {
         let rules = Rules::new(settings, signer)?;
         Ok(Self {
             connection: Mutex::new(schema::open(folder)?),
-            path: folder.join(DATABASE),
+            path: folder.join(RESPONDER),
             rules: RwLock::new(Arc::new(rules)),
         })
     }

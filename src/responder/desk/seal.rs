@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::work::{Done, Fault, Row, Work};
 use super::{DeskError, Edit};
+use crate::proof::sign::{Kind, Signer};
 use crate::responder::Answered;
 use crate::responder::case::{ParcelKind, RequestKey, Who};
-use crate::responder::sign::{Kind, Signer};
 use crate::traceback::answer::resolution::Names;
 use crate::traceback::answer::{self, ProducedBy, RawAnswer, Resolution, answer_id, url_uuid};
 use crate::traceback::request::sha256_hex;

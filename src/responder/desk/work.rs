@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::machine::{self, Event, Step};
 use super::{DeskError, DeskSettings};
 use crate::base::Timestamp;
-use crate::responder::audit::{self, Entry};
+use crate::proof::audit::{self, Entry};
+use crate::proof::sign::Signer;
 use crate::responder::case::{Mode, RequestKey, RequestState, Way, Who};
 use crate::responder::settings::PortalSettings;
-use crate::responder::sign::Signer;
 use crate::traceback::deadline::{Deadline, RuleClock};
 
 /// In place of a case's id where there is none: the request could not be read, or the act is about all of them.

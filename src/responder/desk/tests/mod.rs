@@ -13,10 +13,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::proof::sign::Signer;
 use crate::responder::adapter::AdapterSettings;
 use crate::responder::case::Mode;
 use crate::responder::settings::PortalSettings;
-use crate::responder::sign::Signer;
 use crate::traceback::TracebackSettings;
 use crate::traceback::answer::{Party, ProducedBy};
 use crate::traceback::deadline::DeadlineRule;

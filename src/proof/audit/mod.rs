@@ -26,7 +26,7 @@ pub use head::TreeHead;
 pub use line::Line;
 pub use proof::{Consistency, Inclusion};
 
-use super::case::Who;
+use super::Who;
 use crate::base::Timestamp;
 use crate::traceback::audit::{self, Hash, Nodes};
 
