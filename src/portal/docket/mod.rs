@@ -11,6 +11,8 @@
 //! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
 //! - `question`, `answer`, `answer_by_hand`, `draft`, `dispute`: hop questions and what comes back
 //! - `clock`: reminders, silence
+//! - `walk`: the walk, done on the database
+//! - `party`, `row`, `tell`: whom a name means; cases and questions as read; what providers are told
 
 mod actor;
 mod answer;
@@ -22,8 +24,12 @@ mod draft;
 mod error;
 mod intake;
 mod note;
+mod party;
 mod question;
+mod row;
 mod schema;
+mod tell;
+mod walk;
 mod work;
 
 use std::path::{Path, PathBuf};

@@ -141,6 +141,7 @@ CREATE INDEX hop_open ON hop (provider, state, issued);
 CREATE INDEX hop_overdue ON hop (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX hop_remind ON hop (remind_at) WHERE remind_at IS NOT NULL;
 CREATE INDEX hop_issued ON hop (issued);
+CREATE INDEX hop_named ON hop (named) WHERE named IS NOT NULL;
 -- Every answer that came, also those that do not count.
 CREATE TABLE answer (
     hop TEXT NOT NULL REFERENCES hop (id),

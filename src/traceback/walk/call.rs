@@ -22,9 +22,16 @@ fn asked(call: &RawCall) -> Option<(Timestamp, f64)> {
 /// The leg of an answer, where it can be the call that was asked about. Whoever names a leg of another hour must not lead the next provider astray.
 fn near<'a>(call: &RawCall, answer: &'a WalkAnswer) -> Option<&'a WalkLeg> {
     let leg = answer.leg.as_ref()?;
+    asked(call)?;
+    apart(call, answer).is_none().then_some(leg)
+}
+
+/// How many seconds the leg of an answer lies from what was asked, where that is more than clocks and a call allow.
+pub fn apart(call: &RawCall, answer: &WalkAnswer) -> Option<f64> {
+    let leg = answer.leg.as_ref()?;
     let (at, precision) = asked(call)?;
     let apart = leg.at.secs_since(at).abs();
-    (apart <= MAX_APART_S + precision + leg.error_s).then_some(leg)
+    (apart > MAX_APART_S + precision + leg.error_s).then_some(apart)
 }
 
 fn time_of(leg: &WalkLeg) -> RawTime {
@@ -63,7 +70,7 @@ pub(super) fn seen(call: &RawCall, answer: &WalkAnswer) -> RawCall {
 }
 
 /// The call with everything that tells it from others: the leg of the answer that led here, to the second and beyond.
-pub(super) fn sharpened(call: &RawCall, before: Option<&WalkAnswer>) -> RawCall {
+pub fn sharpened(call: &RawCall, before: Option<&WalkAnswer>) -> RawCall {
     let mut next = call.clone();
     let Some(leg) = before.and_then(|answer| near(call, answer)) else {
         return next;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::call::{seen, sharpened};
+use super::call::{apart, seen, sharpened};
 use super::slot::{Again, Claim, Says, Slot};
 use super::{
     Branch, Clarify, End, FindingKind, Outcome, Plan, Question, Standing, WalkAnswer, WalkCase,
@@ -127,6 +127,13 @@ impl<'a> Follow<'a, '_> {
             // It has found the call: who named it need not answer again.
             self.needed.remove(&open.n);
             self.waiting.remove(&open.n);
+        }
+        if let Some(seconds) = apart(&hop.call, answer) {
+            let text = format!(
+                "the leg that {} found lies {seconds:.0} s from the call that was asked about",
+                hop.provider
+            );
+            self.plan.find(FindingKind::Unverified, Some(hop.n), text);
         }
         let step = Step { slot, hop, answer };
         match claim {

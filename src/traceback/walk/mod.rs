@@ -24,6 +24,7 @@ pub mod word;
 
 use std::collections::BTreeSet;
 
+pub use call::{apart, sharpened};
 pub use word::{Branch, FindingKind, HintPolicy, HopState, Outcome};
 
 use crate::base::Timestamp;
