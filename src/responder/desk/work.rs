@@ -26,7 +26,7 @@ pub(super) const MOST_TURNS: i64 = 256;
 /// Longest note that is kept, in characters.
 const MOST_NOTE: usize = 300;
 /// Shares of the time at which there is an alarm.
-pub(super) const ALARMS: [(u8, f64); 4] = [(50, 0.5), (75, 0.75), (90, 0.9), (100, 1.0)];
+pub const ALARMS: [(u8, f64); 4] = [(50, 0.5), (75, 0.75), (90, 0.9), (100, 1.0)];
 
 /// Why a transaction ends without anything done.
 #[derive(Debug)]
