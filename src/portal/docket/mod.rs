@@ -4,11 +4,13 @@
 //! disk, so asynchronous callers use `spawn_blocking`. Reads go by connections of their own and wait for no act. What an act changed is told to
 //! who listens ([`Docket::changes`]) after it is durable.
 //!
+//! - [`read`]: what pages and exports look at
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
 //! - `error`: why something was not done
 
 mod error;
+pub mod read;
 mod schema;
 mod work;
 
