@@ -94,7 +94,9 @@ CREATE TABLE trace (
     originator TEXT,                         -- JSON Party: the caller, as far as named
     summary TEXT NOT NULL DEFAULT '',        -- what the finding is, in words
     hops INTEGER NOT NULL DEFAULT 0,         -- answered hops of the path
-    verified INTEGER NOT NULL DEFAULT 0,     -- whether every step of the path holds
+    verified INTEGER NOT NULL DEFAULT 0,     -- whether every step of the path holds, each answer signed by its provider
+    vouched INTEGER NOT NULL DEFAULT 0,      -- hops of the path that were answered in the console
+    closed_by TEXT,                          -- who closed it: 'walk', which may open it again, or a person
     opened INTEGER,
     changed INTEGER NOT NULL,
     closed INTEGER,
@@ -234,6 +236,7 @@ CREATE TABLE report (
     PRIMARY KEY (provider, key)
 ) STRICT;
 CREATE INDEX report_received ON report (received);
+CREATE INDEX report_campaign ON report (campaign) WHERE campaign IS NOT NULL;
 -- Running numbers: of cases, by year.
 CREATE TABLE counter (
     name TEXT PRIMARY KEY,
