@@ -4,12 +4,14 @@
 //! disk, so asynchronous callers use `spawn_blocking`. Reads go by connections of their own and wait for no act. What an act changed is told to
 //! who listens ([`Docket::changes`]) after it is durable.
 //!
+//! - [`read`]: what pages and exports look at
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
 //! - `error`: why something was not done
 //! - `actor`: who acts
 //! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
 //! - `question`, `answer`, `answer_by_hand`, `draft`, `dispute`: hop questions and what comes back
+//! - `campaign`: campaigns, and what becomes of reports
 //! - `clock`: reminders, silence
 //! - `walk`: the walk, done on the database
 //! - `party`, `row`, `tell`: whom a name means; cases and questions as read; what providers are told
@@ -17,6 +19,7 @@
 mod actor;
 mod answer;
 mod answer_by_hand;
+mod campaign;
 mod case;
 mod clock;
 mod dispute;
@@ -26,6 +29,7 @@ mod intake;
 mod note;
 mod party;
 mod question;
+pub mod read;
 mod row;
 mod schema;
 mod tell;
@@ -41,6 +45,7 @@ use tokio::sync::broadcast;
 pub use actor::Actor;
 pub use answer::Received;
 pub use answer_by_hand::{ByHand, Named};
+pub use campaign::CampaignForm;
 pub use case::Closing;
 pub use clock::Ticked;
 pub use draft::Decision;

@@ -44,7 +44,7 @@ const ED25519_PKCS8: [u8; 16] = [
 pub enum Kind {
     /// A hop answer.
     Answer,
-    /// What may become one: shown to a provider's own staff in a portal, and good for nothing else.
+    /// An answer that its own house has not approved: shown to its staff, and never an answer.
     Draft,
     /// A campaign that we report unasked.
     Report,
