@@ -33,6 +33,8 @@ pub mod read;
 mod row;
 mod schema;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod work;
 
