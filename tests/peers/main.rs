@@ -5,6 +5,7 @@
 mod support;
 
 mod capture;
+mod carriers;
 mod chain;
 mod daemon;
 mod daemon_disk;
