@@ -11,6 +11,8 @@ mod traffic;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tracehop::base::Timestamp;
 use tracehop::call::record::{Direction, StoredCall};
@@ -20,12 +22,20 @@ use tracehop::number::Tn;
 use tracehop::store::Store as _;
 use tracehop::store::embedded::EmbeddedStore;
 
+use super::support::{text, tracehop};
 use net::Net;
 use plan::{CARRIERS, Call};
 use probe::Probe;
 
 /// Calls, each of which is traced.
 const CALLS: usize = 100;
+
+/// How long a daemon must have looked before and after a call to be sure of it (`traceback::window::MAIN_S` and the imprecision), and until it is written down.
+const WINDOW: Duration = Duration::from_secs(124);
+
+fn rest_until(when: Instant) {
+    sleep(when.saturating_duration_since(Instant::now()));
+}
 
 /// What a carrier's store has of a number.
 fn records(net: &Net, n: usize, called: &str) -> Vec<StoredCall> {
@@ -94,11 +104,12 @@ fn peer_ten_carriers_trace_a_hundred_calls() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
+    let clock = [probe::kept_clock(&net)];
     let mut probes: Vec<Probe> = Vec::new();
     for n in 0..CARRIERS {
         probe::configure(&net, n, "");
         probe::hand_over(&net, n);
-        probes.push(Probe::start(&net, n, &[]));
+        probes.push(Probe::start(&net, n, &clock));
     }
     let mut parts = Vec::new();
     for n in 0..CARRIERS {
@@ -108,9 +119,12 @@ fn peer_ten_carriers_trace_a_hundred_calls() {
     for probe in &mut probes {
         probe.ready(&net);
     }
+    let looking = Instant::now();
     let calls = plan::calls(CALLS);
+    rest_until(looking + WINDOW);
     traffic::place(&net, &calls, &pki.signers);
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    let placed = Instant::now();
+    sleep(Duration::from_secs(3));
     let mut all = BTreeMap::new();
     for call in &calls {
         for w in wrong(&net, call) {
@@ -118,4 +132,24 @@ fn peer_ten_carriers_trace_a_hundred_calls() {
         }
     }
     assert!(all.is_empty(), "{all:#?}");
+    rest_until(placed + WINDOW);
+    for call in calls.iter().take(14) {
+        let mut called = call.rings();
+        let traced = call.traced();
+        let at = records(&net, traced[0], &called)[0].begin.at;
+        for (place, n) in traced.iter().enumerate() {
+            let config = text(&net.folder(*n).join("tracehop.toml"));
+            let mut a = vec!["trace", "--config", &config, "--case", "C-1", "--json", "--precision", "1"];
+            let (called_, calling_, at_) = (format!("+{called}"), format!("+{}", call.calling), at.to_string());
+            let down = place.checked_sub(1).map(|p| plan::id(traced[p]));
+            a.extend(["--called", &called_, "--calling", &calling_, "--time", &at_]);
+            if let Some(d) = &down { a.extend(["--downstream", d]); }
+            let out = tracehop(&a);
+            let v: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+            println!("{} {:?} at {n}: {} up {} auto {} why {} {}", call.dialled, traced, v["answer"]["resolution"], v["answer"]["upstream"]["portal_id"], v["automatic"], v["conditions"], String::from_utf8_lossy(&out.stderr));
+            if place == 0 && call.dialled.ends_with("00") { println!("{}", String::from_utf8_lossy(&out.stdout)); }
+            if call.route.forwards_to.is_some() && call.route.path.last() == Some(n) { called.clone_from(&call.dialled); }
+        }
+    }
+    panic!("see");
 }

@@ -35,6 +35,14 @@ pub fn configure(net: &Net, n: usize, responder: &str) {
     fs::write(folder.join("peers.toml"), peers(n)).unwrap();
 }
 
+/// A library by which daemons take this host's clock for one that is kept in step: gives its variable of the environment.
+pub fn kept_clock(net: &Net) -> String {
+    let source = net.write("clock.c", include_str!("clock.c"));
+    let library = text(&net.path("clock.so"));
+    run("cc", &["-shared", "-fPIC", "-o", &library, &source]);
+    format!("LD_PRELOAD={library}")
+}
+
 /// Its neighbours: all other carriers, its customers, who is abroad.
 fn peers(n: usize) -> String {
     let mut out = String::new();

@@ -1,7 +1,5 @@
 //! The calls: a sipp for each carrier's customers, signed and unsigned ones apart, and one at each end where they ring.
 
-use std::fs;
-
 use tracehop::host::clock;
 use tracehop::lab::passport::{Claims, Token};
 use tracehop::lab::pki::Signer;
@@ -127,9 +125,4 @@ fn start(
     let mut ends = net.start(&net.customers(), &sipp, &format!("calls-{name}.log"));
     ends.said_in(errors.into());
     ends
-}
-
-/// What a file holds that may not be there.
-pub fn read(net: &Net, name: &str) -> String {
-    fs::read_to_string(net.path(name)).unwrap_or_default()
 }
