@@ -6,6 +6,8 @@
 //!
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
+//! - [`directory`]: providers, their keys, how their machines are known
+//! - [`wire`]: what goes to providers and comes from their machines
 //! - `error`: why something was not done
 //! - `actor`: who acts
 //! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
@@ -17,6 +19,7 @@ mod answer;
 mod answer_by_hand;
 mod case;
 mod clock;
+pub mod directory;
 mod dispute;
 mod draft;
 mod error;
@@ -24,6 +27,9 @@ mod intake;
 mod note;
 mod question;
 mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod wire;
 mod work;
 
 use std::path::{Path, PathBuf};
