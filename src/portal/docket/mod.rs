@@ -8,6 +8,7 @@
 //! - `work`: one transaction, and what all acts share
 //! - [`directory`]: providers, their keys, how their machines are known
 //! - [`wire`]: what goes to providers and comes from their machines
+//! - `report`: campaigns that providers report unasked; [`figures`]: for whoever watches
 //! - `error`: why something was not done
 //! - `actor`: who acts
 //! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
@@ -23,9 +24,11 @@ pub mod directory;
 mod dispute;
 mod draft;
 mod error;
+pub mod figures;
 mod intake;
 mod note;
 mod question;
+mod report;
 mod schema;
 #[cfg(test)]
 pub(crate) mod testing;

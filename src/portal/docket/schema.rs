@@ -143,6 +143,7 @@ CREATE INDEX hop_open ON hop (provider, state, issued);
 CREATE INDEX hop_overdue ON hop (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX hop_remind ON hop (remind_at) WHERE remind_at IS NOT NULL;
 CREATE INDEX hop_issued ON hop (issued);
+CREATE INDEX hop_state ON hop (state, issued);
 -- Every answer that came, also those that do not count.
 CREATE TABLE answer (
     hop TEXT NOT NULL REFERENCES hop (id),
@@ -192,6 +193,7 @@ CREATE TABLE event (
 CREATE INDEX event_provider ON event (provider, seq);
 CREATE INDEX event_due ON event (next_try) WHERE push = 'due';
 CREATE INDEX event_waits ON event (provider, seq) WHERE push = 'due';
+CREATE INDEX event_given_up ON event (seq) WHERE push = 'given-up';
 CREATE INDEX event_trace ON event (trace);
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY,

@@ -4,10 +4,12 @@
 //! of use. Nothing here walks on.
 //!
 //! - `push`: what is to be pushed, and what became of it
+//! - `traceback`: a case as machines see it
 
 mod push;
 #[cfg(test)]
 mod tests;
+mod traceback;
 
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::json;
 
 pub use push::{Due, Pushed};
+pub use traceback::{Listed, Step, Traceback};
 
 use super::{Docket, DocketError, Done, Result, Work};
 use crate::base::Timestamp;
