@@ -4,6 +4,7 @@
 //! disk, so asynchronous callers use `spawn_blocking`. Reads go by connections of their own and wait for no act. What an act changed is told to
 //! who listens ([`Docket::changes`]) after it is durable.
 //!
+//! - [`read`]: what pages and exports look at
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
 //! - [`directory`]: providers, their keys, how their machines are known
@@ -13,11 +14,13 @@
 //! - `actor`: who acts
 //! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
 //! - `question`, `answer`, `answer_by_hand`, `draft`, `dispute`: hop questions and what comes back
+//! - `campaign`: campaigns, and what becomes of reports
 //! - `clock`: reminders, silence
 
 mod actor;
 mod answer;
 mod answer_by_hand;
+mod campaign;
 mod case;
 mod clock;
 pub mod directory;
@@ -28,6 +31,7 @@ pub mod figures;
 mod intake;
 mod note;
 mod question;
+pub mod read;
 mod report;
 mod schema;
 #[cfg(test)]
@@ -44,6 +48,7 @@ use tokio::sync::broadcast;
 pub use actor::Actor;
 pub use answer::Received;
 pub use answer_by_hand::{ByHand, Named};
+pub use campaign::CampaignForm;
 pub use case::Closing;
 pub use clock::Ticked;
 pub use draft::Decision;

@@ -105,7 +105,8 @@ CREATE TABLE trace (
     created INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX trace_state ON trace (state, priority DESC, created);
-CREATE INDEX trace_created ON trace (created);
+-- Holds all that statistics read of a case, but for the caller's country.
+CREATE INDEX trace_figures ON trace (created, state, outcome, hops, campaign, ended_at, closed);
 CREATE INDEX trace_campaign ON trace (campaign, created);
 CREATE INDEX trace_called ON trace (called);
 CREATE INDEX trace_requester ON trace (requester, created);
@@ -142,8 +143,12 @@ CREATE UNIQUE INDEX hop_trace ON hop (trace, n);
 CREATE INDEX hop_open ON hop (provider, state, issued);
 CREATE INDEX hop_overdue ON hop (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX hop_remind ON hop (remind_at) WHERE remind_at IS NOT NULL;
-CREATE INDEX hop_issued ON hop (issued);
 CREATE INDEX hop_state ON hop (state, issued);
+-- Holds all that statistics read of a question.
+CREATE INDEX hop_issued ON hop (issued, provider, state, answered, in_time);
+CREATE INDEX hop_provider ON hop (provider, issued);
+CREATE INDEX hop_named ON hop (named, answered) WHERE named IS NOT NULL;
+CREATE INDEX hop_parent ON hop (parent) WHERE parent IS NOT NULL;
 -- Every answer that came, also those that do not count.
 CREATE TABLE answer (
     hop TEXT NOT NULL REFERENCES hop (id),
@@ -236,6 +241,7 @@ CREATE TABLE report (
     PRIMARY KEY (provider, key)
 ) STRICT;
 CREATE INDEX report_received ON report (received);
+CREATE INDEX report_campaign ON report (campaign) WHERE campaign IS NOT NULL;
 -- Running numbers: of cases, by year.
 CREATE TABLE counter (
     name TEXT PRIMARY KEY,
