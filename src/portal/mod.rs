@@ -9,8 +9,12 @@
 //!
 //! - [`word`]: the words that the rooms below share
 //! - [`settings`]: what the operator decides
+//! - [`api`]: machines: providers', requesters'
+//! - [`push`]: events to providers that are pushed to
 //! - [`docket`]: cases, questions, answers, providers, users: one SQLite database, each act one transaction with its line in the audit log
 
+pub mod api;
 pub mod docket;
+pub mod push;
 pub mod settings;
 pub mod word;
