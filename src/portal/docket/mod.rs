@@ -4,12 +4,17 @@
 //! disk, so asynchronous callers use `spawn_blocking`. Reads go by connections of their own and wait for no act. What an act changed is told to
 //! who listens ([`Docket::changes`]) after it is durable.
 //!
+//! - [`user`], [`session`]: people, and who has logged in
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
 //! - `error`: why something was not done
 
 mod error;
+#[doc(hidden)]
+pub mod sample;
 mod schema;
+pub mod session;
+pub mod user;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +24,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::broadcast;
 
 pub use error::{DocketError, Problem};
+pub use session::{Cookie, Session};
+pub use user::User;
 pub use work::{Done, Fault, Work};
 
 use super::settings::PortalSettings;
