@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::traceback::walk::HintPolicy;
+
 /// A portal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortalSettings {
@@ -59,16 +61,4 @@ pub struct WalkSettings {
     pub hint: HintPolicy,
     /// A deadline in place of each provider's own rule, for demonstrations and tests.
     pub deadline: Option<Duration>,
-}
-
-/// When the signer of a verified PASSporT is asked directly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HintPolicy {
-    /// Never.
-    Never,
-    /// When the path does not go on.
-    #[default]
-    WhenStuck,
-    /// As soon as it is known, beside the path.
-    AtOnce,
 }

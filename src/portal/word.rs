@@ -1,6 +1,7 @@
 //! The words that the rooms of the portal share. Each has one stable name: in the database, the API, pages, exports and metrics.
 
 use crate::base::words::words;
+pub use crate::traceback::walk::{Branch, FindingKind, HintPolicy, HopState, Outcome};
 
 words! {
     /// What somebody may do in the console.
@@ -33,68 +34,6 @@ words! {
 }
 
 words! {
-    /// How a case ended.
-    Outcome {
-        /// The provider that originated the call is known, with the caller as far as it named him.
-        Originator "originator";
-        /// The call came from abroad: the provider that took it in is known.
-        PointOfEntry "point-of-entry";
-        /// A provider did not answer in time.
-        NonResponsive "non-responsive";
-        /// A provider has proof that it had no such call, and nobody says that it had.
-        NotFound "not-found";
-        /// A provider says that it handed on what the one that it names has no record of, and both stand by it.
-        Contradiction "contradiction";
-        /// The path goes in a circle.
-        Loop "loop";
-        /// A provider's records do not show the call: a gap, or out of retention.
-        NoRecord "no-record";
-        /// A provider may not answer, or does not want to.
-        Refused "refused";
-        /// The path leads to a provider that is not in the directory.
-        Unlisted "unlisted";
-        /// A test call, or one inside one network.
-        Test "test";
-        /// Closed by a person for a reason of its own.
-        Abandoned "abandoned";
-    }
-}
-
-words! {
-    /// Where a hop question stands.
-    HopState {
-        /// Asked; the provider has not acknowledged it.
-        Asked "asked";
-        /// The provider has it.
-        Acknowledged "acknowledged";
-        /// The provider asked back: somebody must say more.
-        NeedsInfo "needs-info";
-        /// Answered, and verified.
-        Answered "answered";
-        /// Answered, and somebody says that it is wrong.
-        Disputed "disputed";
-        /// The deadline passed without an answer. A late one is still taken.
-        NonResponsive "non-responsive";
-        /// Taken back: an answer further down was replaced, or the case is over.
-        Withdrawn "withdrawn";
-    }
-}
-
-words! {
-    /// Why a hop question was asked.
-    Branch {
-        /// The answer before names this provider, or it is the first.
-        Main "main";
-        /// The leg before a subscriber's forwarding.
-        Diversion "diversion";
-        /// A contradiction: asked again, with what tells the call from others.
-        Again "again";
-        /// The signer of the call's PASSporT, asked directly. Marked: no path leads there.
-        Hint "hint";
-    }
-}
-
-words! {
     /// How an answer came.
     AnswerWay {
         /// The provider's machine sent it, signed with its own key.
@@ -115,32 +54,6 @@ words! {
         Disputed "disputed";
         /// It was kept and never counted: signature, chain or content are wrong.
         Rejected "rejected";
-    }
-}
-
-words! {
-    /// What the walk came upon, beside answers.
-    FindingKind {
-        /// Hop says B, B has no record.
-        Contradiction "contradiction";
-        /// The same question came up twice on one path.
-        Loop "loop";
-        /// An answer names a provider that is not in the directory.
-        Unlisted "unlisted";
-        /// An answer does not link to the one before, or its signature does not hold.
-        Unverified "unverified";
-        /// No answer in time.
-        NonResponsive "non-responsive";
-        /// An answer came after its deadline.
-        Late "late";
-        /// A verified signer, asked or worth asking.
-        Hint "hint";
-        /// Somebody disputes an answer.
-        Dispute "dispute";
-        /// The path is longer than any that is known.
-        TooLong "too-long";
-        /// An originating provider or caller that other cases of ours ended at as well.
-        Repeat "repeat";
     }
 }
 

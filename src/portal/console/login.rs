@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::posted::Unknown;
 use super::{Answer, Console, Posted, Trouble, Visitor, done, page, visitor};
-use crate::portal::docket::Cookie;
+use crate::portal::docket::{Cookie, Problem};
 use crate::portal::docket::session::LIFE;
 use crate::portal::password::{self, Secret};
 
@@ -154,7 +154,7 @@ async fn account(State(console): State<Console>, visitor: Visitor) -> Answer {
     console.page(
         &visitor,
         "account.html",
-        context! { problems => context! {} },
+        context! { problems => page::problems(&[]) },
     )
 }
 
@@ -194,7 +194,7 @@ async fn change(State(console): State<Console>, posted: Posted) -> Answer {
     match wrong {
         None => Ok(done("/account", "password")),
         Some((field, wanted)) => {
-            let problems = minijinja::Value::from_iter([(field, wanted)]);
+            let problems = page::problems(&[Problem { field, wanted }]);
             let page = console.page(&visitor, "account.html", context! { problems })?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

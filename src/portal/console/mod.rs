@@ -47,6 +47,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use tokio::sync::Semaphore;
 
 pub use posted::Posted;
+pub use page::problems;
 pub use trouble::{Answer, Trouble};
 pub use visitor::Visitor;
 

@@ -16,6 +16,7 @@
 //!
 //! `kit.html` has the macros: fields of forms, states, times.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::response::{Html, IntoResponse};
@@ -27,6 +28,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::asset::PATHS;
 use super::{Answer, Console, Trouble, Visitor};
+use crate::portal::docket::Problem;
 use crate::portal::word::Role;
 use crate::web::client::escaped;
 
@@ -148,6 +150,12 @@ impl Console {
         };
         render(name, merge_maps([data, frame])).map_err(|e| Trouble::home(&format_args!("{e:#}")))
     }
+}
+
+/// What is wrong with a form, by field, as the macros of `kit.html` want it.
+pub fn problems(all: &[Problem]) -> Value {
+    let by_field: BTreeMap<&str, &str> = all.iter().map(|p| (p.field, &*p.wanted)).collect();
+    Value::from(Serde(by_field))
 }
 
 /// The sentence of `said=` in a query.

@@ -5,11 +5,29 @@
 //! who listens ([`Docket::changes`]) after it is durable.
 //!
 //! - [`user`], [`session`]: people, and who has logged in
+//! - [`read`]: what pages and exports look at
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
 //! - `error`: why something was not done
+//! - `actor`: who acts
+//! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
+//! - `question`, `answer`, `answer_by_hand`, `draft`, `dispute`: hop questions and what comes back
+//! - `campaign`: campaigns, and what becomes of reports
+//! - `clock`: reminders, silence
 
+mod actor;
+mod answer;
+mod answer_by_hand;
+mod campaign;
+mod case;
+mod clock;
+mod dispute;
+mod draft;
 mod error;
+mod intake;
+mod note;
+mod question;
+pub mod read;
 #[doc(hidden)]
 pub mod sample;
 mod schema;
@@ -23,7 +41,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::broadcast;
 
+pub use actor::Actor;
+pub use answer::Received;
+pub use answer_by_hand::{ByHand, Named};
+pub use campaign::CampaignForm;
+pub use case::Closing;
+pub use clock::Ticked;
+pub use draft::Decision;
 pub use error::{DocketError, Problem};
+pub use intake::{Handed, Submitted};
+pub use note::{MAX_ATTACHMENT, MAX_ATTACHMENTS};
+pub use question::Clarification;
 pub use session::{Cookie, Session};
 pub use user::User;
 pub use work::{Done, Fault, Work};

@@ -94,14 +94,17 @@ CREATE TABLE trace (
     originator TEXT,                         -- JSON Party: the caller, as far as named
     summary TEXT NOT NULL DEFAULT '',        -- what the finding is, in words
     hops INTEGER NOT NULL DEFAULT 0,         -- answered hops of the path
-    verified INTEGER NOT NULL DEFAULT 0,     -- whether every step of the path holds
+    verified INTEGER NOT NULL DEFAULT 0,     -- whether every step of the path holds, each answer signed by its provider
+    vouched INTEGER NOT NULL DEFAULT 0,      -- hops of the path that were answered in the console
+    closed_by TEXT,                          -- who closed it: 'walk', which may open it again, or a person
     opened INTEGER,
     changed INTEGER NOT NULL,
     closed INTEGER,
     created INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX trace_state ON trace (state, priority DESC, created);
-CREATE INDEX trace_created ON trace (created);
+-- Holds all that statistics read of a case, but for the caller's country.
+CREATE INDEX trace_figures ON trace (created, state, outcome, hops, campaign, ended_at, closed);
 CREATE INDEX trace_campaign ON trace (campaign, created);
 CREATE INDEX trace_called ON trace (called);
 CREATE INDEX trace_requester ON trace (requester, created);
@@ -138,7 +141,11 @@ CREATE UNIQUE INDEX hop_trace ON hop (trace, n);
 CREATE INDEX hop_open ON hop (provider, state, issued);
 CREATE INDEX hop_overdue ON hop (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX hop_remind ON hop (remind_at) WHERE remind_at IS NOT NULL;
-CREATE INDEX hop_issued ON hop (issued);
+-- Holds all that statistics read of a question.
+CREATE INDEX hop_issued ON hop (issued, provider, state, answered, in_time);
+CREATE INDEX hop_provider ON hop (provider, issued);
+CREATE INDEX hop_named ON hop (named, answered) WHERE named IS NOT NULL;
+CREATE INDEX hop_parent ON hop (parent) WHERE parent IS NOT NULL;
 -- Every answer that came, also those that do not count.
 CREATE TABLE answer (
     hop TEXT NOT NULL REFERENCES hop (id),
@@ -229,6 +236,7 @@ CREATE TABLE report (
     PRIMARY KEY (provider, key)
 ) STRICT;
 CREATE INDEX report_received ON report (received);
+CREATE INDEX report_campaign ON report (campaign) WHERE campaign IS NOT NULL;
 -- Running numbers: of cases, by year.
 CREATE TABLE counter (
     name TEXT PRIMARY KEY,

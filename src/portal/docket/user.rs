@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Docket, DocketError, Done, Problem, Result, Work};
+use super::{Actor, Docket, DocketError, Done, Problem, Result, Work};
 use crate::base::Timestamp;
 use crate::portal::password::Secret;
 use crate::portal::word::Role;
@@ -44,6 +44,16 @@ impl User {
     /// As the audit log names him.
     pub fn who(&self) -> Who {
         Who::User(self.name.clone())
+    }
+
+    /// As acts know him.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            who: self.who(),
+            role: self.role,
+            organisation: (&*self.organisation).into(),
+            provider: self.provider.as_deref().map(Into::into),
+        }
     }
 }
 
