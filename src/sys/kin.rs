@@ -14,3 +14,11 @@ pub fn ends_with_us(command: &mut Command) -> &mut Command {
         })
     }
 }
+
+/// Sends SIGTERM to a child that was not waited for yet, so that its number is still its own.
+pub fn ask_to_end(id: i32) {
+    // SAFETY: a system call that takes numbers.
+    unsafe {
+        libc::kill(id, libc::SIGTERM);
+    }
+}

@@ -56,11 +56,12 @@ async fn carry(from: TcpStream, to: SocketAddr, pace: Duration) -> io::Result<()
             if n == 0 {
                 return to_portal.shutdown().await;
             }
+            let part = step.get(..n).unwrap_or_default();
             // An answer is what a hop is about; the rest goes at once.
-            if step.starts_with(b"PUT ") {
+            if part.starts_with(b"PUT ") {
                 tokio::time::sleep(pace).await;
             }
-            to_portal.write_all(step.get(..n).unwrap_or_default()).await?;
+            to_portal.write_all(part).await?;
         }
     };
     let back = async {

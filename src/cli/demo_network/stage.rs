@@ -12,7 +12,9 @@ use crate::cli::{Failure, load, replay};
 use crate::host::clock;
 use crate::lab::carriers::plan::{ALL, ASSISTED, CARRIERS, SILENT};
 use crate::lab::carriers::{self, Made};
-use crate::portal::docket::{Card, Docket, User};
+use crate::portal::docket::directory::Card;
+use crate::portal::docket::Docket;
+use crate::portal::docket::user::User;
 use crate::portal::password::Secret;
 use crate::portal::settings::PortalSettings;
 use crate::portal::word::Role;
@@ -70,11 +72,10 @@ pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failur
 
     tell("the portal: its key, its directory, its people");
     let portal = dir.join("portal");
-    let (docket, settings) = open(&portal)?;
-    let own = settings.webhook_key().unwrap_or_default();
-    let mut keys = Vec::new();
+    let (docket, signer) = open(&portal)?;
+    let own = signer.webhook_key().unwrap_or_default();
     for n in 0..CARRIERS {
-        keys.push(enrol(&docket, dir, n, listens[n], &own, now)?);
+        enrol(&docket, dir, n, listens[n], &own, now)?;
     }
     let logins = people(&docket, now)?;
     drop(docket);
@@ -171,9 +172,8 @@ fn people(docket: &Docket, now: Timestamp) -> Result<Vec<Login>, Failure> {
             organisation: organisation.into(),
             provider: provider.map(Into::into),
             disabled: false,
-            created: now,
         };
-        let secret = Secret::new(&password).map_err(Failure::software)?;
+        let secret = Secret::of(&password, &[name]).map_err(Failure::software)?;
         docket
             .add_user(&Who::System, &user, &secret, now)
             .map_err(Failure::software)?;
