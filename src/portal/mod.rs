@@ -11,10 +11,12 @@
 //! - [`settings`]: what the operator decides
 //! - [`api`]: machines: providers', requesters'
 //! - [`push`]: events to providers that are pushed to
+//! - [`service`]: all of it on threads
 //! - [`docket`]: cases, questions, answers, providers, users: one SQLite database, each act one transaction with its line in the audit log
 
 pub mod api;
 pub mod docket;
 pub mod push;
+pub mod service;
 pub mod settings;
 pub mod word;
