@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::api::server::{Running, Socket};
 use super::api::{ApiError, ApiServer, RunningApi};
+use super::console;
 use super::docket::{Docket, DocketError};
 use super::push;
 use super::settings::PortalSettings;
@@ -118,7 +119,7 @@ impl Opened {
             per_address: CONSOLE_ADDRESS,
             life: CONSOLE_LIFE,
         };
-        let console = Running::start(self.console, bounds, move |_| console(shared, now))?;
+        let console = Running::start(self.console, bounds, move |_| console::router(shared, now))?;
         view.shows(api.view(), console.web().clone());
         let mut threads = Vec::new();
         let (shared, heard) = (docket.clone(), stopped.clone());
@@ -134,12 +135,6 @@ impl Opened {
             threads,
         })
     }
-}
-
-/// What people see.
-fn console(docket: Arc<Docket>, now: fn() -> Timestamp) -> axum::Router {
-    let _ = (docket, now);
-    axum::Router::new()
 }
 
 /// A thread with a runtime of its own.
