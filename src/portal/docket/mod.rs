@@ -37,25 +37,16 @@ mod party;
 mod question;
 pub mod read;
 mod report;
-<<<<<<< HEAD
-=======
 mod row;
->>>>>>> b
 #[doc(hidden)]
 pub mod sample;
 mod schema;
 pub mod session;
-<<<<<<< HEAD
-#[cfg(test)]
-pub(crate) mod testing;
-pub mod user;
-=======
 mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod user;
 mod walk;
->>>>>>> b
 pub mod wire;
 mod work;
 
