@@ -26,7 +26,7 @@ pub(super) const MOST_TURNS: i64 = 256;
 /// Longest note that is kept, in characters.
 const MOST_NOTE: usize = 300;
 /// Shares of the time at which there is an alarm.
-pub(super) const ALARMS: [(u8, f64); 4] = [(50, 0.5), (75, 0.75), (90, 0.9), (100, 1.0)];
+pub const ALARMS: [(u8, f64); 4] = [(50, 0.5), (75, 0.75), (90, 0.9), (100, 1.0)];
 
 /// Why a transaction ends without anything done.
 #[derive(Debug)]
@@ -324,7 +324,7 @@ impl Work<'_> {
 
     /// Takes a request's parcels out of the outbox. One that is on its way just now stays, marked, until its lease ends, so that nothing overtakes it.
     pub fn drop_parcels(&self, key: &RequestKey, why: &str) -> Done<usize> {
-        let ours = "portal = ? AND kind = 'answer' AND subject = ?";
+        let ours = "portal = ? AND kind IN ('answer', 'draft') AND subject = ?";
         let of = params![&*key.portal, &*key.id, self.now.nanos()];
         let sql =
             format!("UPDATE parcel SET dropped = 1 WHERE {ours} AND leased > ? AND dropped = 0");
