@@ -37,7 +37,7 @@ impl InboxPart {
 }
 
 /// One question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct InboxLine {
     /// Its id.
     pub hop: String,
@@ -74,7 +74,7 @@ pub struct InboxLine {
 }
 
 /// A draft, in short.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct DraftLine {
     /// Id of the answer that it would be: who approves names it, so that what is approved is what was seen.
     pub answer: String,
@@ -93,7 +93,7 @@ pub struct DraftLine {
 }
 
 /// One answer to the question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AnswerLine {
     /// Its id.
     pub id: String,
@@ -122,7 +122,7 @@ pub struct AnswerLine {
 }
 
 /// A file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct AttachmentLine {
     /// Its number.
     pub id: i64,
@@ -135,7 +135,7 @@ pub struct AttachmentLine {
 }
 
 /// The answer that led to the question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct NamedBy {
     /// Its question.
     pub hop: String,
@@ -148,7 +148,7 @@ pub struct NamedBy {
 }
 
 /// All that a provider sees of one question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct InboxHop {
     /// In short.
     pub line: InboxLine,
