@@ -9,8 +9,12 @@
 //!
 //! - [`word`]: the words that the rooms below share
 //! - [`settings`]: what the operator decides
+//! - [`password`]: passwords of people
+//! - [`console`]: what people see, in a browser
 //! - [`docket`]: cases, questions, answers, providers, users: one SQLite database, each act one transaction with its line in the audit log
 
+pub mod console;
 pub mod docket;
+pub mod password;
 pub mod settings;
 pub mod word;

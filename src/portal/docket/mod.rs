@@ -4,6 +4,7 @@
 //! disk, so asynchronous callers use `spawn_blocking`. Reads go by connections of their own and wait for no act. What an act changed is told to
 //! who listens ([`Docket::changes`]) after it is durable.
 //!
+//! - [`user`], [`session`]: people, and who has logged in
 //! - [`read`]: what pages and exports look at
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
@@ -27,7 +28,11 @@ mod intake;
 mod note;
 mod question;
 pub mod read;
+#[doc(hidden)]
+pub mod sample;
 mod schema;
+pub mod session;
+pub mod user;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +52,8 @@ pub use error::{DocketError, Problem};
 pub use intake::{Handed, Submitted};
 pub use note::{MAX_ATTACHMENT, MAX_ATTACHMENTS};
 pub use question::Clarification;
+pub use session::{Cookie, Session};
+pub use user::User;
 pub use work::{Done, Fault, Work};
 
 use super::settings::PortalSettings;
