@@ -10,7 +10,8 @@ use minijinja::{Value, context};
 use serde::Deserialize;
 
 use super::posted::Fields;
-use super::{Answer, Console, Posted, Trouble, Visitor, done, wrong_fields};
+use super::page::problems;
+use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::base::Timestamp;
 use crate::portal::docket::CampaignForm;
 use crate::portal::word::{Category, Role};
@@ -89,7 +90,7 @@ fn typed(form: &CampaignForm) -> Value {
 async fn make(State(console): State<Console>, posted: Posted) -> Answer {
     let Posted { visitor, fields } = posted;
     visitor.is(&[Role::Analyst])?;
-    let (actor, form) = (visitor.actor(), form(&fields));
+    let (actor, form) = (visitor.user().actor(), form(&fields));
     let wanted = form.clone();
     let made = console
         .look(move |docket, now| docket.make_campaign(&actor, &wanted, now))
@@ -97,8 +98,8 @@ async fn make(State(console): State<Console>, posted: Posted) -> Answer {
     match made {
         Ok(id) => Ok(done(&format!("/campaigns/{id}"), "campaign-made")),
         Err(trouble) => {
-            let problems = wrong_fields(trouble)?;
-            let page = listed(&console, &visitor, None, typed(&form), problems).await?;
+            let wrong = problems(&trouble.problems()?);
+            let page = listed(&console, &visitor, None, typed(&form), wrong).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
@@ -141,7 +142,7 @@ async fn shown(
 async fn edit(State(console): State<Console>, Path(id): Path<i64>, posted: Posted) -> Answer {
     let Posted { visitor, fields } = posted;
     visitor.is(&[Role::Analyst])?;
-    let (actor, form) = (visitor.actor(), form(&fields));
+    let (actor, form) = (visitor.user().actor(), form(&fields));
     let wanted = form.clone();
     let changed = console
         .look(move |docket, now| docket.edit_campaign(&actor, id, &wanted, now))
@@ -149,8 +150,8 @@ async fn edit(State(console): State<Console>, Path(id): Path<i64>, posted: Poste
     match changed {
         Ok(()) => Ok(done(&format!("/campaigns/{id}"), "campaign-changed")),
         Err(trouble) => {
-            let problems = wrong_fields(trouble)?;
-            let page = shown(&console, &visitor, id, Some(typed(&form)), problems).await?;
+            let wrong = problems(&trouble.problems()?);
+            let page = shown(&console, &visitor, id, Some(typed(&form)), wrong).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
@@ -163,7 +164,7 @@ async fn merge(State(console): State<Console>, Path(id): Path<i64>, posted: Post
         .text("into")
         .parse()
         .map_err(|_| Trouble::absent("campaign"))?;
-    let actor = visitor.actor();
+    let actor = visitor.user().actor();
     console
         .look(move |docket, now| docket.merge_campaigns(&actor, id, into, now))
         .await?;
@@ -255,7 +256,7 @@ async fn file(
         None => None,
         Some(id) => Some(id.parse().map_err(|_| Trouble::absent("campaign"))?),
     };
-    let actor = visitor.actor();
+    let actor = visitor.user().actor();
     console
         .look(move |docket, now| docket.file_report(&actor, &provider, &key, campaign, now))
         .await?;

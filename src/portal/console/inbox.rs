@@ -12,7 +12,8 @@ use serde_json::Value as Json;
 
 use super::evidence::{facts, says};
 use super::posted::Fields;
-use super::{Answer, Console, Posted, Trouble, Visitor, done, wrong_fields};
+use super::page::problems;
+use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::base::Timestamp;
 use crate::portal::docket::read::inbox::{InboxHop, InboxLine, InboxPart};
 use crate::portal::docket::{Actor, ByHand, Decision, Named};
@@ -40,7 +41,7 @@ fn staff(visitor: &Visitor) -> Result<(String, Actor), Trouble> {
     visitor.is(&[Role::Provider])?;
     let provider = visitor.user().provider.as_deref();
     let provider = provider.ok_or_else(|| Trouble::absent("page"))?;
-    Ok((provider.to_owned(), visitor.actor()))
+    Ok((provider.to_owned(), visitor.user().actor()))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -295,7 +296,7 @@ fn by_hand(fields: &Fields) -> Result<ByHand, (&'static str, &'static str)> {
 async fn answer(State(console): State<Console>, Path(hop): Path<String>, posted: Posted) -> Answer {
     let Posted { visitor, fields } = posted;
     let (provider, actor) = staff(&visitor)?;
-    let problems = match by_hand(&fields) {
+    let wrong = match by_hand(&fields) {
         Err((field, wanted)) => Value::from_iter([(field, wanted)]),
         Ok(answer) => {
             let of = hop.clone();
@@ -313,12 +314,12 @@ async fn answer(State(console): State<Console>, Path(hop): Path<String>, posted:
                 .await;
             match given {
                 Ok(()) => return Ok(done(&to(&hop), "answered")),
-                Err(trouble) => wrong_fields(trouble)?,
+                Err(trouble) => problems(&trouble.problems()?),
             }
         }
     };
     let typed = Value::from_iter(fields.all().map(|(n, v)| (n.to_owned(), v.to_owned())));
-    let page = shown(&console, &visitor, provider, hop, typed, problems).await?;
+    let page = shown(&console, &visitor, provider, hop, typed, wrong).await?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }
 

@@ -14,7 +14,8 @@ use serde::Deserialize;
 
 use super::posted::Fields;
 use super::sheet::{Sheet, file};
-use super::{Answer, Console, Posted, Trouble, Visitor, done, wrong_fields};
+use super::page::problems;
+use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::portal::docket::directory::{Card, Contact};
 use crate::portal::docket::read::Span;
 use crate::portal::word::Role;
@@ -147,8 +148,8 @@ async fn add(State(console): State<Console>, posted: Posted) -> Answer {
     match added {
         Ok(()) => Ok(done(&to(&card.id), "provider-added")),
         Err(trouble) => {
-            let problems = wrong_fields(trouble)?;
-            let page = listed(&console, &visitor, Choice::default(), as_typed(&card), problems).await?;
+            let wrong = problems(&trouble.problems()?);
+            let page = listed(&console, &visitor, Choice::default(), as_typed(&card), wrong).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
@@ -204,8 +205,8 @@ async fn change(State(console): State<Console>, Path(id): Path<String>, posted: 
     match changed {
         Ok(()) => Ok(done(&to(&id), "provider-changed")),
         Err(trouble) => {
-            let problems = wrong_fields(trouble)?;
-            let page = shown(&console, &visitor, id, Some(as_typed(&card)), problems).await?;
+            let wrong = problems(&trouble.problems()?);
+            let page = shown(&console, &visitor, id, Some(as_typed(&card)), wrong).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
