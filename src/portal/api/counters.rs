@@ -12,9 +12,6 @@ const STATUSES: [u16; 15] = [
 ];
 /// Words for what became of answers.
 const ANSWERS: [&str; 5] = ["new", "known", "rejected", "conflict", "withdrawn"];
-/// Routes of ours and, in the end, what is none.
-const PLACES: usize = ROUTES.len() + 1;
-
 /// What the API did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiCounters {
@@ -29,14 +26,17 @@ pub struct ApiCounters {
 /// Counted here.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    replies: [[AtomicU64; STATUSES.len()]; PLACES],
+    /// Routes of ours and, in the end, what is none.
+    replies: Vec<[AtomicU64; STATUSES.len()]>,
     answers: [AtomicU64; ANSWERS.len()],
 }
 
 impl Default for Counters {
     fn default() -> Self {
         Self {
-            replies: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
+            replies: (0..=ROUTES.len())
+                .map(|_| std::array::from_fn(|_| AtomicU64::new(0)))
+                .collect(),
             answers: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -51,7 +51,7 @@ fn more(counter: Option<&AtomicU64>) {
 impl Counters {
     /// Counts a reply.
     pub fn reply(&self, route: Option<usize>, status: u16) {
-        let place = route.unwrap_or(PLACES - 1);
+        let place = route.unwrap_or(ROUTES.len());
         let column = STATUSES.iter().position(|s| *s == status);
         let column = column.unwrap_or(STATUSES.len() - 1);
         more(self.replies.get(place).and_then(|row| row.get(column)));

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use ring::{hmac, rand};
 
 use super::problem::{Denied, MALFORMED, SLOW, TOO_LARGE, TOO_MANY, UNKNOWN, absent, trouble};
-use super::routes::{For, ROUTES, Route};
+use super::routes::{For, Route};
 use super::{Api, off};
 use crate::portal::settings::RequesterSettings;
 use crate::web::body::{Unread, whole};
@@ -97,15 +97,21 @@ fn unknown() -> Denied {
     )
 }
 
-/// Lets a request through to its handler, with whose it is and its body whole.
+/// Lets a request through to its handler, with whose it is and its body whole, and counts what becomes of it.
 pub(super) async fn guard(
-    State((api, route)): State<(Arc<Api>, &'static Route)>,
+    State((api, place, route)): State<(Arc<Api>, usize, &'static Route)>,
     request: Request,
     next: Next,
 ) -> Response {
+    let response = handle(&api, route, request, next).await;
+    api.counters.reply(Some(place), response.status().as_u16());
+    response
+}
+
+async fn handle(api: &Arc<Api>, route: &Route, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let guest = parts.extensions.get::<Guest>().cloned().unwrap_or_default();
-    let admitted = admit(&api, route, &parts.headers, &guest).await;
+    let admitted = admit(api, route, &parts.headers, &guest).await;
     let machine = match admitted {
         Ok(machine) => machine,
         Err(denied) => {
@@ -170,19 +176,6 @@ async fn admit(
         Denied::new(TOO_MANY, text).after(wait)
     })?;
     Ok(Some(machine))
-}
-
-/// Counts every reply by its route and status.
-pub(super) async fn count(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<axum::extract::MatchedPath>();
-    let place = matched.and_then(|m| {
-        let method = request.method();
-        let filter = axum::routing::MethodFilter::try_from(method.clone()).ok()?;
-        ROUTES.iter().position(|r| r.path == m.as_str() && r.method == filter)
-    });
-    let response = next.run(request).await;
-    api.counters.reply(place, response.status().as_u16());
-    response
 }
 
 impl Api {

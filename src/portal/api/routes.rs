@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
@@ -67,21 +67,25 @@ routes! {
 
 /// All of them, each behind the guard.
 pub(super) fn router(api: Arc<Api>) -> Router {
-    let all = ROUTES.iter();
-    let routes = all.fold(Router::new(), |r, route| {
-        let guarded = (route.to)(route.method).route_layer(from_fn_with_state(
-            (api.clone(), route),
-            guard::guard,
-        ));
-        r.route(route.path, guarded)
+    let all = ROUTES.iter().enumerate();
+    let routes = all.fold(Router::new(), |r, (place, route)| {
+        let guard = from_fn_with_state((api.clone(), place, route), guard::guard);
+        r.route(route.path, (route.to)(route.method).route_layer(guard))
     });
     routes
-        .fallback(|| async { absent() })
-        .method_not_allowed_fallback(|| async {
-            Denied::new(METHOD, "docs/api/portal.yaml says which methods there are.")
-        })
+        .fallback(nowhere)
+        .method_not_allowed_fallback(otherwise)
         // The guard reads bodies, within the route's bound.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(api.clone(), guard::count))
         .with_state(api)
+}
+
+async fn nowhere(State(api): State<Arc<Api>>) -> Denied {
+    api.counters.reply(None, 404);
+    absent()
+}
+
+async fn otherwise(State(api): State<Arc<Api>>) -> Denied {
+    api.counters.reply(None, 405);
+    Denied::new(METHOD, "docs/api/portal.yaml says which methods there are.")
 }

@@ -4,7 +4,7 @@ use super::{Docket, Result};
 use crate::base::Timestamp;
 
 /// How many, and since when the oldest has been so.
-pub type Standing = (String, u64, Option<Timestamp>);
+pub type Standing = (String, i64, Option<Timestamp>);
 
 /// Figures at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub struct Figures {
     /// Questions by state, those that are under way.
     pub hops: Vec<Standing>,
     /// Pushes that wait, and since when the oldest does.
-    pub pushes: (u64, Option<Timestamp>),
+    pub pushes: (i64, Option<Timestamp>),
     /// Pushes given up in all.
-    pub given_up: u64,
+    pub given_up: i64,
     /// Lines of the audit log.
-    pub audit: u64,
+    pub audit: i64,
 }
 
 impl Docket {
