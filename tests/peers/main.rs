@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/watch.rs"]
+mod watch;
+
 mod capture;
 mod chain;
 mod daemon;
@@ -21,6 +24,7 @@ mod running;
 mod signer;
 mod systemd;
 mod traffic;
+mod watching;
 mod wire;
 
 use std::collections::BTreeMap;
