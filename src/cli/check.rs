@@ -39,6 +39,9 @@ impl Check {
             .iter()
             .cloned()
             .chain(config.http.note())
+            .chain(config.idles().map(|remedy| {
+                format!("`tracehop run` has nothing to watch yet and nobody to answer: {remedy}")
+            }))
             .chain(config.responder.iter().flat_map(|r| r.notes()))
             .collect();
         let portals: Vec<_> = config

@@ -15,6 +15,7 @@ mod inbox;
 mod keys;
 mod lab;
 mod lab_network;
+mod manual;
 mod metrics;
 mod output;
 mod peers;
@@ -73,6 +74,9 @@ enum Command {
     Rules(rules::Rules),
     Flags(flags::Flags),
     Lab(lab::Lab),
+    Completions(manual::Completions),
+    #[command(hide = true)]
+    Man(manual::Man),
     #[command(hide = true)]
     Metrics(metrics::Metrics),
 }
@@ -155,6 +159,8 @@ pub fn run() -> ExitCode {
         Command::Rules(c) => c.run(),
         Command::Flags(c) => c.run(),
         Command::Lab(c) => c.run(),
+        Command::Completions(c) => c.run(),
+        Command::Man(c) => c.run(),
         Command::Metrics(c) => c.run(),
     };
     outcome.unwrap_or_else(|failure| {

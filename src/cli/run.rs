@@ -32,7 +32,7 @@ impl Run {
 /// sysexits(3).
 fn code(e: &RunError) -> u8 {
     match e {
-        RunError::Config(_) | RunError::Nothing | RunError::Trust(_) => 78,
+        RunError::Config(_) | RunError::Nothing { .. } | RunError::Trust(_) => 78,
         RunError::Privilege(_) => 77,
         RunError::Live(_) | RunError::Hep(_) | RunError::Web(_) => 69,
         RunError::Store(StoreError::Locked { .. }) => 75,

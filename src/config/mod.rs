@@ -152,6 +152,21 @@ impl Config {
         all
     }
 
+    /// What to write, where there is nothing to watch and nobody to answer.
+    pub fn nothing_to_do(&self) -> Option<&'static str> {
+        let watches = !self.capture.interfaces.is_empty() || self.hep.is_some();
+        // An answering node has the store of another's captures.
+        let idles = !watches && self.responder.is_none();
+        idles.then_some(
+            "write [[capture.interface]] with name = \"eth0\", or [hep] with udp = [\"127.0.0.1:9060\"], or [responder] with enabled = true",
+        )
+    }
+
+    /// The same, where the daemon is to start all the same.
+    pub fn idles(&self) -> Option<&'static str> {
+        self.nothing_to_do().filter(|_| self.run.idle)
+    }
+
     /// Reads and checks a configuration with all files that it names.
     ///
     /// # Errors

@@ -11,16 +11,20 @@ pub struct RunSettings {
     pub user: Option<String>,
     /// Whether the file system is confined to what the daemon needs.
     pub sandbox: bool,
+    /// Whether it starts with nothing to watch and nobody to answer, as right after an installation.
+    pub idle: bool,
 }
 
 pub(super) fn read(s: Section<'_, '_>) -> RunSettings {
     let judges = s.integer("judges", 0, 0..257);
     let user = s.text("user").map(|(t, _)| t.to_owned());
     let sandbox = s.flag("sandbox", true);
+    let idle = s.flag("idle", false);
     s.finish();
     RunSettings {
         judges: usize::try_from(judges).unwrap_or(0),
         user,
         sandbox,
+        idle,
     }
 }

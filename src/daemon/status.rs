@@ -214,6 +214,13 @@ impl Status for Views {
                 None => Check::good(name, "read"),
             });
         }
+        if self.readings.is_empty() && self.hep.is_none() && self.responder.is_none() {
+            // Started all the same ([run] idle): whoever asks shall not take that for looking.
+            checks.push(Check::bad(
+                "capture",
+                "nothing to watch yet: no interface, no HEP listener, no responder",
+            ));
+        }
         if let Some(responder) = &self.responder {
             checks.extend(responder.checks(clock::now()));
         }

@@ -64,6 +64,18 @@ words! {
 }
 
 words! {
+    /// What a portal gets of answers that wait for a person of this house.
+    Drafts {
+        /// Nothing.
+        Off "off";
+        /// The draft, for our staff in its console. They decide here.
+        Show "show";
+        /// The draft, and what our staff approves there leaves: the portal is trusted to know them.
+        Approve "approve";
+    }
+}
+
+words! {
     /// How a request came.
     Way {
         /// The portal pushed it.
@@ -84,6 +96,8 @@ words! {
     ParcelKind {
         /// An answer, signed.
         Answer "answer";
+        /// What a person of this house is to decide about, for its staff in the portal's console.
+        Draft "draft";
         /// A campaign that we report unasked.
         Report "report";
     }
@@ -118,6 +132,19 @@ pub enum Incoming {
         /// Which answer.
         answer: Box<str>,
         /// Why, in the portal's words; at most [`crate::traceback::request::MAX_TEXT`] octets are kept.
+        reason: Box<str>,
+    },
+    /// Our staff decided in the portal's console about a draft.
+    Drafted {
+        /// To which request.
+        request: Box<str>,
+        /// Which draft they saw.
+        draft: Box<str>,
+        /// Who, in the portal's words.
+        by: Box<str>,
+        /// Whether it may leave.
+        approved: bool,
+        /// Why not.
         reason: Box<str>,
     },
     /// A case is over.

@@ -78,9 +78,12 @@ pub enum RunError {
     Config(Vec<Problem>),
     /// There is nothing to watch.
     #[error(
-        "nothing to watch and nobody to answer: neither an interface nor a HEP listener is configured, and the responder is off\n    write [[capture.interface]] with name = \"eth0\", or [hep] with udp = [\"127.0.0.1:9060\"], or [responder] with enabled = true"
+        "nothing to watch and nobody to answer: neither an interface nor a HEP listener is configured, and the responder is off\n    {remedy}"
     )]
-    Nothing,
+    Nothing {
+        /// What to write.
+        remedy: &'static str,
+    },
     /// An interface.
     #[error(transparent)]
     Live(#[from] LiveError),
@@ -203,10 +206,13 @@ impl Daemon {
             [] => "nothing".to_owned(),
             _ => watched.join(", "),
         };
-        let summary = format!(
-            "watching {watching} with {} neighbours{answering}",
-            self.config.peers.peers.len(),
-        );
+        let summary = match self.config.nothing_to_do() {
+            Some(_) => format!("nothing to watch yet: {} says how", self.path.display()),
+            None => format!(
+                "watching {watching} with {} neighbours{answering}",
+                self.config.peers.peers.len(),
+            ),
+        };
         tracing::info!(config = %self.path.display(), version = self.config.version, "{summary}");
         supervisor::ready(&summary);
         self.show(true);

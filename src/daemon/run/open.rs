@@ -22,10 +22,11 @@ pub(super) struct Opened {
 
 impl Opened {
     pub fn open(config: &Config) -> Result<Self, RunError> {
-        let watches = !config.capture.interfaces.is_empty() || config.hep.is_some();
-        // An answering node has the store of another's captures.
-        if !watches && config.responder.is_none() {
-            return Err(RunError::Nothing);
+        if let Some(remedy) = config.nothing_to_do() {
+            if !config.run.idle {
+                return Err(RunError::Nothing { remedy });
+            }
+            tracing::warn!("nothing to watch yet and nobody to answer: {remedy}, then restart");
         }
         // Before any socket: a second start must say that the first one runs, not that an address is taken.
         EmbeddedStore::look_for_holder(&config.store)?;

@@ -324,7 +324,7 @@ impl Work<'_> {
 
     /// Takes a request's parcels out of the outbox. One that is on its way just now stays, marked, until its lease ends, so that nothing overtakes it.
     pub fn drop_parcels(&self, key: &RequestKey, why: &str) -> Done<usize> {
-        let ours = "portal = ? AND kind = 'answer' AND subject = ?";
+        let ours = "portal = ? AND kind IN ('answer', 'draft') AND subject = ?";
         let of = params![&*key.portal, &*key.id, self.now.nanos()];
         let sql =
             format!("UPDATE parcel SET dropped = 1 WHERE {ours} AND leased > ? AND dropped = 0");

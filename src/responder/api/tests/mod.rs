@@ -166,6 +166,7 @@ fn portal(dir: &Path, name: &str, secret: &str) -> PortalSettings {
         name: name.into(),
         mode: Mode::Automatic,
         automatic: vec![Resolution::UpstreamDomestic],
+        drafts: crate::responder::case::Drafts::Off,
         deadline: DeadlineRule::Plain,
         time_zone: "America/New_York".into(),
         requests_per_minute: 60_000,

@@ -1,6 +1,7 @@
 //! The desk over a real database: modes, decisions, the outbox, a portal's word, time; whole restarts in `model`, many at once in `many`.
 
 mod acts;
+mod draft;
 mod many;
 mod model;
 mod portal;
@@ -33,6 +34,7 @@ pub(in crate::responder) fn portal(name: &str, mode: Mode) -> PortalSettings {
         name: name.into(),
         mode,
         automatic: vec![Resolution::UpstreamDomestic],
+        drafts: crate::responder::case::Drafts::Off,
         deadline: DeadlineRule::Us,
         time_zone: "America/New_York".into(),
         requests_per_minute: 60,
