@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/watch.rs"]
+mod watch;
+
 mod capture;
 mod carriers;
 mod chain;
@@ -22,6 +25,7 @@ mod running;
 mod signer;
 mod systemd;
 mod traffic;
+mod watching;
 mod wire;
 
 use std::collections::BTreeMap;
