@@ -16,6 +16,7 @@ mod findings;
 mod hep;
 mod metrics;
 mod openapi;
+mod package;
 mod robocall;
 mod running;
 mod signer;
