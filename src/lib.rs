@@ -9,7 +9,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 6 | [`cli`] the commands · [`config`] TOML to checked values · [`daemon`] threads and queues · [`lab`] keys, signed calls, whole networks, and their truth |
-//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory and over HTTPS · [`findings`] what is flagged, to files, journal, syslog and webhooks · [`host`] the clock, the log, privileges · [`sys`] system calls, the only `unsafe` · [`web`] metrics and health over HTTP · [`store`] call records and coverage · [`responder`] traceback requests in, signed answers out: desk, audit log, adapters, API |
+//! | 5 | [`capture`] frames from files · [`fetch`] credentials from a directory and over HTTPS · [`findings`] what is flagged, to files, journal, syslog and webhooks · [`host`] the clock, the log, privileges · [`sys`] system calls, the only `unsafe` · [`web`] metrics and health over HTTP · [`store`] call records and coverage · [`proof`] signatures and the audit log · [`responder`] traceback requests in, signed answers out: desk, adapters, API · [`portal`] the reference portal: cases walked from hop to hop, directory, console |
 //! | 4 | [`engine`] the three stages as machines: assemble, judge, collect, and where calls wait |
 //! | 3 | [`call`] attempts, neighbours, flags, the record · [`traceback`] request, candidates, match, answer, path, deadlines, the tree of the audit log |
 //! | 2 | [`stir`] PASSporT, credential, the rules of verification |
@@ -64,6 +64,8 @@ pub mod host;
 )]
 pub mod lab;
 pub mod number;
+pub mod portal;
+pub mod proof;
 pub mod responder;
 pub mod stir;
 pub mod store;

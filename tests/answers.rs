@@ -11,7 +11,7 @@ use std::process::Output;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use support::{Lab, text, tracehop};
-use tracehop::responder::sign::{Kind, Signed, Signer, new_key};
+use tracehop::proof::sign::{Kind, Signed, Signer, new_key};
 use tracehop::traceback::answer::answer_id;
 
 fn code(out: &Output) -> i32 {

@@ -8,7 +8,7 @@ use tracehop::stir::verify::Rule;
 use tracehop::stir::verify::practice::{How, PRACTICES};
 
 /// Floor of each room (docs/ARCHITECTURE.md).
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 21] = [
     ("base", 0),
     ("number", 1),
     ("wire", 1),
@@ -20,6 +20,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("fetch", 5),
     ("findings", 5),
     ("store", 5),
+    ("proof", 5),
     ("responder", 5),
     ("portal", 5),
     ("web", 5),

@@ -4,6 +4,7 @@
 //! - [`bounded`]: a map that can't grow past its limits and says what it evicted
 //! - `counters`: counters with a name and a help each
 //! - [`text`]: bytes from the wire as text that can be undone
+//! - `words`: closed sets of words with stable names
 //! - [`digest`]: short digests of identifiers that only need to be compared
 
 pub mod bounded;
@@ -11,5 +12,6 @@ pub(crate) mod counters;
 pub mod digest;
 pub mod text;
 pub mod time;
+pub(crate) mod words;
 
 pub use time::Timestamp;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::output::{self, say};
 use super::{Failure, Outcome, keys};
-use crate::responder::sign::{Kind, Signer, Verifier, digest, new_key};
+use crate::proof::sign::{Kind, Signer, Verifier, digest, new_key};
 use crate::traceback::answer::RawAnswer;
 use crate::traceback::path::{self, End, Hop, MAX_ANSWERS, Path, SignedAnswer};
 

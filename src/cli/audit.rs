@@ -14,9 +14,9 @@ use super::output::{self, say};
 use super::{Failure, Outcome, keys, load, terminal};
 use crate::config::Config;
 use crate::host::clock;
-use crate::responder::audit::{self, Entry, Line, TreeHead, head, open, proof, verify};
-use crate::responder::database;
-use crate::responder::sign::{Signed, Signer, Verifier};
+use crate::proof::audit::{self, Entry, Line, TreeHead, head, open, proof, verify};
+use crate::proof::database;
+use crate::proof::sign::{Signed, Signer, Verifier};
 
 /// Most lines that are read at once.
 const BATCH: usize = 1000;
@@ -117,8 +117,8 @@ impl Audit {
 impl Which {
     fn read(&self) -> Result<(Config, Connection), Failure> {
         let config = load(&self.config)?;
-        let connection =
-            database::open_to_read(&terminal::state(&config)).map_err(Failure::no_input)?;
+        let connection = database::open_to_read(&terminal::state(&config), database::RESPONDER)
+            .map_err(Failure::no_input)?;
         Ok((config, connection))
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::responder::sign::Verifier;
+use crate::proof::sign::Verifier;
 
 /// Largest file of keys: 20,000 of them, 300 octets each, and room.
 const MAX_FILE: u64 = 16 * 1024 * 1024;

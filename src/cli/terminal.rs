@@ -6,10 +6,10 @@ use nix::unistd::{Uid, User};
 
 use super::Failure;
 use crate::config::Config;
-use crate::responder::audit::Entry;
-use crate::responder::audit::open::note;
+use crate::proof::audit::Entry;
+use crate::proof::audit::open::note;
+use crate::proof::database::{OpenError, RESPONDER};
 use crate::responder::case::Who;
-use crate::responder::database::{DATABASE, OpenError};
 
 /// Who, for the audit log: the login name, and before it that of the person who came by sudo.
 pub(super) fn who() -> Who {
@@ -48,10 +48,10 @@ fn remedy(e: &OpenError) -> String {
     let path = match e {
         OpenError::File { path, .. } | OpenError::Database { path, .. } => path,
     };
-    let file = if path.ends_with(DATABASE) {
+    let file = if path.ends_with(RESPONDER) {
         path.clone()
     } else {
-        path.join(DATABASE)
+        path.join(RESPONDER)
     };
     format!(
         "Run this as the user that {} belongs to, such as: sudo -u tracehop tracehop …",

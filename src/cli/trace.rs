@@ -12,7 +12,7 @@ use super::{Failure, Outcome, load, terminal};
 use crate::base::Timestamp;
 use crate::config::Config;
 use crate::host::clock;
-use crate::responder::audit::Entry;
+use crate::proof::audit::Entry;
 use crate::responder::{self, Answered};
 use crate::store::embedded::EmbeddedStore;
 use crate::traceback::answer::{HopAnswer, ProducedBy, Resolution};

@@ -30,7 +30,7 @@ use crate::web::{Check, Status, WebView};
 const STILL: Duration = Duration::from_secs(30);
 
 /// What the first thread knows and shows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Known {
     /// Trust.
     pub trust: Trust,
@@ -44,6 +44,8 @@ pub struct Known {
     pub steps: u64,
     /// Octets of the store on disk.
     pub store_bytes: Option<u64>,
+    /// Ids of the neighbours of the configuration, without ourselves.
+    pub neighbours: Arc<[Arc<str>]>,
 }
 
 /// What the daemon's threads show.
@@ -116,7 +118,7 @@ impl Views {
                 stage("intake", self.board.rebuilt(), Some(turned)),
                 stage("collect", report.collect_rebuilt, Some(collected)),
             ],
-            trust: Some(known.trust),
+            trust: Some(self.trust(&known)),
             store: Some(Stored {
                 counters: store.counters,
                 lost: store.lost,
@@ -137,8 +139,25 @@ impl Views {
             coverage_late: intake.coverage_late,
             web: self.web.as_ref().map(WebView::counters),
             config: Some(known.config),
+            neighbours: known.neighbours.to_vec(),
             process: Some(Process::read()),
             stages,
+        }
+    }
+}
+
+impl Views {
+    /// Trust as it is now: the fetcher may have newer lists than the files.
+    fn trust(&self, known: &Known) -> Trust {
+        let fetched = self.fetch.as_ref().and_then(|f| f.report().lists);
+        match fetched {
+            Some(now) => Trust {
+                authorities: now.authorities,
+                ca_list_ends: now.ca_list_ends,
+                crl_ends: now.crl_ends,
+                ..known.trust
+            },
+            None => known.trust,
         }
     }
 }
@@ -206,7 +225,7 @@ impl Status for Views {
             checks.extend(responder.checks(clock::now()));
         }
         let known = self.known.load();
-        checks.push(match known.trust.authorities {
+        checks.push(match self.trust(&known).authorities {
             0 if !known.trusts => {
                 Check::good("trust", "none is configured: signed calls are undetermined")
             }

@@ -32,6 +32,6 @@ pub mod policy;
 pub mod renewal;
 pub mod sti_pa;
 
-pub use desk::FetchReport;
+pub use desk::{FetchReport, ListsInUse};
 pub use fetcher::{Client, FetchSettings, Fetcher, StartError};
 pub use outcome::Outcome;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::desk::ListsInUse;
 use super::lists::Lists;
 use crate::base::Timestamp;
 use crate::stir::credential::{CaList, Crl, ListHistory, TrustStore};
@@ -64,6 +65,19 @@ impl Renewal {
     /// Trust by the lists at hand.
     pub fn trust(&self) -> TrustStore {
         self.lists.trust()
+    }
+
+    /// The lists at hand, for whoever watches when they end.
+    pub fn in_use(&self) -> ListsInUse {
+        let crl = self.lists.crl.as_ref();
+        ListsInUse {
+            authorities: self.lists.ca_list.as_ref().map_or(0, |l| l.anchors.len())
+                + self.lists.anchors.len(),
+            ca_list_ends: self.lists.ca_list.as_ref().map(|l| l.expires),
+            crl_ends: crl
+                .and_then(|c| c.window().next_update)
+                .map(Timestamp::from_secs),
+        }
     }
 
     /// Other lists from files: each takes the place of the one at hand unless that is newer, because it was fetched since.

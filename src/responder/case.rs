@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Timestamp;
+use crate::base::words::words;
+pub use crate::proof::Who;
 
 /// Names one request: ids are the portal's, so two portals may use the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -19,41 +21,6 @@ impl fmt::Display for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.portal, self.id)
     }
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$what:meta])* $id:ident $label:literal; )* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $( $(#[$what])* $id, )* }
-
-        impl $name {
-            /// Every one.
-            pub const ALL: &'static [Self] = &[$(Self::$id),*];
-
-            /// Stable name: in the database, the API and metrics.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$id => $label),* }
-            }
-
-            /// By its name.
-            pub fn from_label(label: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|x| x.label() == label)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.label())
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_str(self.label())
-            }
-        }
-    };
 }
 
 words! {
@@ -97,6 +64,18 @@ words! {
 }
 
 words! {
+    /// What a portal gets of answers that wait for a person of this house.
+    Drafts {
+        /// Nothing.
+        Off "off";
+        /// The draft, for our staff in its console. They decide here.
+        Show "show";
+        /// The draft, and what our staff approves there leaves: the portal is trusted to know them.
+        Approve "approve";
+    }
+}
+
+words! {
     /// How a request came.
     Way {
         /// The portal pushed it.
@@ -117,6 +96,8 @@ words! {
     ParcelKind {
         /// An answer, signed.
         Answer "answer";
+        /// What a person of this house is to decide about, for its staff in the portal's console.
+        Draft "draft";
         /// A campaign that we report unasked.
         Report "report";
     }
@@ -151,6 +132,19 @@ pub enum Incoming {
         /// Which answer.
         answer: Box<str>,
         /// Why, in the portal's words; at most [`crate::traceback::request::MAX_TEXT`] octets are kept.
+        reason: Box<str>,
+    },
+    /// Our staff decided in the portal's console about a draft.
+    Drafted {
+        /// To which request.
+        request: Box<str>,
+        /// Which draft they saw.
+        draft: Box<str>,
+        /// Who, in the portal's words.
+        by: Box<str>,
+        /// Whether it may leave.
+        approved: bool,
+        /// Why not.
         reason: Box<str>,
     },
     /// A case is over.
@@ -200,28 +194,4 @@ pub enum Delivered {
     },
     /// The portal says that the request is no longer there.
     Gone,
-}
-
-/// Who did something: in the audit log and in answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
-    /// tracehop itself.
-    Automatic,
-    /// A portal, by its name in the configuration.
-    Portal(Arc<str>),
-    /// An operator, by the name of his token.
-    Operator(Arc<str>),
-    /// Somebody at this host's terminal, by his login name.
-    Terminal(Box<str>),
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Automatic => f.write_str("tracehop"),
-            Self::Portal(name) => write!(f, "portal:{name}"),
-            Self::Operator(name) => write!(f, "operator:{name}"),
-            Self::Terminal(name) => write!(f, "terminal:{name}"),
-        }
-    }
 }

@@ -88,6 +88,12 @@ proptest! {
                 prop_assert!(it || us || !json.contains(&format!("\"{word}")), "{} in {}", word, json);
             }
         }
+        // The one number that is ever told, and only where the trace would end without it.
+        if let Some(forwarded) = &a.answer.forwarded {
+            prop_assert_eq!(a.answer.resolution, crate::traceback::answer::Resolution::DivertedByOurSubscriber);
+            prop_assert!(named.is_some());
+            prop_assert!(!forwarded.called.is_empty());
+        }
         // Every run of ten digits is a number, or a piece of an identifier in hexadecimal.
         for text in texts(&serde_json::from_str(&json).unwrap()) {
             for number in ["2025550123", "3035550147", "404555", "7035550166", "8005550177"] {
@@ -109,7 +115,8 @@ fn texts(value: &serde_json::Value) -> Vec<String> {
         serde_json::Value::Object(o) => o
             .iter()
             .filter(|(k, _)| {
-                !["request_sha256", "digest", "trunk_alias", "id"].contains(&k.as_str())
+                !["request_sha256", "digest", "trunk_alias", "id", "forwarded"]
+                    .contains(&k.as_str())
             })
             .flat_map(|(_, v)| texts(v))
             .collect(),

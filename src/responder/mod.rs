@@ -3,16 +3,13 @@
 //! ```text
 //! push ─► api ───┐                                        ┌─► review ─► a person decides ─┐
 //! pull, file,    ├─► desk: durable ─► look, match, answer ┴─► certain, and allowed ───────┴─► sign ─► outbox ─► outlet ─► portal
-//! mail ─► inlet ─┘      └ audit: each step, in the same transaction
+//! mail ─► inlet ─┘      └ audit: each step, in the same transaction (`proof::audit`)
 //! ```
 //!
 //! - [`look`]: the look-ups, bounded; a window that is too full is named, never cut silently
 //! - [`case`]: the words that the rooms below share
 //! - [`settings`]: what the operator decides
 //! - [`desk`]: requests under way, decisions, the outbox
-//! - [`audit`]: the log that nobody can change
-//! - [`database`]: the file that desk and log are kept in
-//! - [`sign`]: the key that answers are signed with
 //! - [`adapter`]: ways from and to portals
 //! - [`report`]: campaigns that are reported unasked
 //! - [`api`]: our side over HTTP, for portals and for people of this house
@@ -20,15 +17,12 @@
 
 pub mod adapter;
 pub mod api;
-pub mod audit;
 pub mod case;
-pub mod database;
 pub mod desk;
 pub mod look;
 pub mod report;
 pub mod service;
 pub mod settings;
-pub mod sign;
 
 #[cfg(test)]
 mod disclosure;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::adapter::AdapterSettings;
 use super::adapter::proof::Verified;
-use super::case::Mode;
+use super::case::{Drafts, Mode};
 use crate::traceback::answer::Resolution;
 use crate::traceback::deadline::DeadlineRule;
 
@@ -72,6 +72,8 @@ pub struct PortalSettings {
     pub mode: Mode,
     /// Resolutions that may leave by themselves in automatic mode.
     pub automatic: Vec<Resolution>,
+    /// What it gets of answers that wait for a person.
+    pub drafts: Drafts,
     /// By which rule its deadlines run.
     pub deadline: DeadlineRule,
     /// Zone of the office that answers, for business hours, such as `America/New_York`.

@@ -18,6 +18,7 @@
 //! - [`deadline`]: when it is due
 //! - [`audit`]: the tree over the audit log
 //! - [`path`]: the answers of a trace, put together and checked
+//! - [`walk`]: whom a case asks next, and where it stands
 //! - [`explain`]: the decision as an engineer gets it
 
 pub mod answer;
@@ -33,6 +34,7 @@ pub mod matching;
 pub mod path;
 pub mod request;
 pub mod score;
+pub mod walk;
 pub mod window;
 
 #[cfg(test)]

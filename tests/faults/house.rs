@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tracehop::base::Timestamp;
 use tracehop::config::Config;
 use tracehop::host::clock;
-use tracehop::responder::sign::{self, Kind, Verifier};
+use tracehop::proof::sign::{self, Kind, Verifier};
 use tracehop::traceback::answer::RawAnswer;
 
 use crate::calls::{self, CALLED, CALLING};

@@ -20,7 +20,7 @@ use tracehop::host::process::Process;
 use tracehop::responder::api::ApiCounters;
 use tracehop::responder::api::refusal::Refusal;
 use tracehop::responder::case::RequestState;
-use tracehop::responder::desk::Figures;
+use tracehop::responder::desk::{Figures, Pressing};
 use tracehop::responder::service::view::Lookups;
 use tracehop::web::WebCounters;
 
@@ -73,6 +73,11 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
             figures: Figures {
                 requests: vec![("portal".into(), RequestState::Review, 2)],
                 outbox: vec![("portal".into(), 1)],
+                pressing: vec![Pressing {
+                    portal: "portal".into(),
+                    near: vec![(75, 1)],
+                    due: at,
+                }],
                 oldest: at,
                 tallies: vec![("portal".into(), "delivered:taken".into(), 3)],
                 ..Figures::default()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tracehop::base::Timestamp;
 use tracehop::config::Config;
 use tracehop::host::clock;
-use tracehop::responder::sign;
+use tracehop::proof::sign;
 
 use crate::calls::{self, CALLED, CALLING};
 use crate::node::{Node, free_port, run_section, secret};

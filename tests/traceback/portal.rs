@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde_json::{Value, json};
 use tracehop::host::clock;
-use tracehop::responder::sign::{self, Kind, Verifier};
+use tracehop::proof::sign::{self, Kind, Verifier};
 use tracehop::traceback::answer::RawAnswer;
 use tracehop::traceback::path::SignedAnswer;
 

@@ -92,6 +92,21 @@ impl Flag {
         }
     }
 
+    /// Flags that say that whoever calls is not who he shows himself to be, or shows another call's PASSporT. An honest call has one of these now and
+    /// then; many together from one neighbour are a burst. [`Flag::NeighbourSpoof`] is not among them, because most local calls without attestation A have it.
+    pub const SPOOFED: &'static [Flag] = &[
+        Flag::OrigMismatch,
+        Flag::DestMismatch,
+        Flag::BadSignature,
+        Flag::OwnNumberInbound,
+        Flag::InvalidNanp,
+        Flag::Replayed,
+        Flag::DoNotOriginate,
+        Flag::Unallocated,
+        Flag::Premium,
+        Flag::MalformedNumber,
+    ];
+
     /// How much it says against a call by itself.
     pub const fn severity(self) -> Severity {
         use Flag::*;

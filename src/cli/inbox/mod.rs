@@ -17,11 +17,11 @@ use crate::base::Timestamp;
 use crate::base::text::escape;
 use crate::config::Config;
 use crate::host::clock;
+use crate::proof::database::RESPONDER;
+use crate::proof::sign::Signer;
 use crate::responder::case::{RequestKey, RequestState, Who};
-use crate::responder::database::DATABASE;
 use crate::responder::desk::{Decision, Desk, DeskError, DeskSettings, Edit, Filter, Line};
 use crate::responder::settings::ResponderSettings;
-use crate::responder::sign::Signer;
 use crate::traceback::answer::{Party, Resolution};
 use show::{print, span};
 
@@ -229,9 +229,9 @@ impl Here {
                 "{file}: the responder is off; write enabled = true into [responder]"
             ))
         })?;
-        if !settings.state.join(DATABASE).exists() {
+        if !settings.state.join(RESPONDER).exists() {
             return Err(Failure::no_input(format!(
-                "{}: there is no {DATABASE}: `tracehop run` makes it when it starts",
+                "{}: there is no {RESPONDER}: `tracehop run` makes it when it starts",
                 settings.state.display()
             )));
         }

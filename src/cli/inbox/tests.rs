@@ -26,7 +26,7 @@ fn office() -> (tempfile::TempDir, PathBuf) {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path
     };
-    crate::responder::sign::new_key(&folder.path().join("answers.key")).unwrap();
+    crate::proof::sign::new_key(&folder.path().join("answers.key")).unwrap();
     file("portal.secrets", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
     file(
         "peers.toml",

@@ -8,7 +8,7 @@ use super::super::reader::Section;
 use super::{named, secret_file, token_file};
 use crate::call::classify::Flag;
 use crate::responder::adapter::{AdapterSettings, ReferenceSettings, Verified};
-use crate::responder::case::Mode;
+use crate::responder::case::{Drafts, Mode};
 use crate::responder::settings::PortalSettings;
 use crate::traceback::answer::Resolution;
 use crate::traceback::deadline::DeadlineRule;
@@ -52,6 +52,15 @@ pub(super) fn read(s: Section<'_, '_>, us: Option<&Arc<str>>) -> Option<PortalSe
         ],
     );
     let deadline = rule.unwrap_or_default();
+    let drafts = s.choice(
+        "drafts",
+        &[
+            ("off", Drafts::Off),
+            ("show", Drafts::Show),
+            ("approve", Drafts::Approve),
+        ],
+    );
+    let drafts = drafts.unwrap_or(Drafts::Off);
     let time_zone = time_zone(&s, deadline);
     let per_minute = s.integer("requests_per_minute", PER_MINUTE, 1..60_001);
     let webhook_secrets = s.text("webhook_secrets").map(|at| secret_file(&s, at));
@@ -91,11 +100,19 @@ pub(super) fn read(s: Section<'_, '_>, us: Option<&Arc<str>>) -> Option<PortalSe
             "write webhook_secrets = \"portal.secrets\", or another adapter than \"push\"",
         );
     }
+    if drafts != Drafts::Off && !matches!(adapter, Some(AdapterSettings::Reference(_)) | None) {
+        s.problem_at(
+            &s.span(),
+            "drafts are shown by the adapter \"reference\" alone".to_owned(),
+            "write adapter = \"reference\", or drafts = \"off\"",
+        );
+    }
     s.finish();
     let mut portal = PortalSettings {
         name: name?.0.into(),
         mode,
         automatic,
+        drafts,
         deadline,
         time_zone,
         requests_per_minute: u32::try_from(per_minute).unwrap_or(u32::MAX),

@@ -91,6 +91,7 @@ families! {
     CALLS Counter "tracehop_calls_total" ["direction", "peer", "validation"] "Call attempts by neighbour and validation. The sum is the number of records.";
     VERDICTS Counter "tracehop_verdicts_total" ["direction", "peer", "attest", "reason"] "Call attempts by neighbour, claimed attestation and the rule that decided; none where there is no such. The sum is the number of records.";
     CALL_FLAGS Counter "tracehop_call_flags_total" ["direction", "peer", "flag"] "Call attempts by neighbour and flag; one attempt may have several flags.";
+    SPOOFED Counter "tracehop_spoofed_calls_total" ["direction", "peer"] "Call attempts by neighbour with at least one flag that says: not who he shows himself to be, or another call's PASSporT. Each counts once.";
     FINDINGS_OPEN Gauge "tracehop_findings_open" ["peer", "kind"] "Behaviours above their threshold now, by neighbour and kind; `none` stands for a called number that several neighbours' calls go to, and `unknown` for neighbours that no rule names.";
     BEHAVIOUR Counter "tracehop_behaviour_total" ["what"] "Calls and ends that behaviours looked at; numbers let go for busier ones, findings without room, calls of too many neighbours, and steps of capture time.";
     CAMPAIGNS_OPEN Gauge "tracehop_campaigns_open" ["peer"] "Campaigns that go on, by upstream.";
@@ -135,6 +136,8 @@ families! {
     RESPONDER Counter "tracehop_responder_total" ["portal", "what"] "What happened at the desk, of all processes together and over restarts: answers by resolution and maker, deliveries by outcome, refusals by reason, deadline alarms.";
     RESPONDER_OUTBOX Gauge "tracehop_responder_outbox" ["portal"] "Answers and reports on their way to a portal.";
     RESPONDER_OLDEST Gauge "tracehop_responder_outbox_oldest_age_seconds" [] "How long the oldest of them has waited; 0 where there is none.";
+    RESPONDER_NEAR Gauge "tracehop_responder_near_deadline" ["portal", "percent"] "Requests that wait for us or are on their way, of whose time so many percent or more have run; looked at every half minute.";
+    RESPONDER_DUE Gauge "tracehop_responder_earliest_due_timestamp_seconds" ["portal"] "When the most pressing of these is due; not there while there is none.";
     RESPONDER_REACHED Gauge "tracehop_responder_portal_up" ["portal"] "1 while nothing goes wrong on the way from or to the portal, 0 while something is tried again.";
     RESPONDER_LOOKUPS Counter "tracehop_responder_lookups_total" ["within"] "Look-ups that took at most so many seconds; any is all of them.";
     RESPONDER_LOOKUP_TIME Counter "tracehop_responder_lookups_seconds_total" [] "How long look-ups took together.";

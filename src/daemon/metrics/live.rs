@@ -3,11 +3,17 @@
 use super::family as f;
 use super::page::Page;
 use super::snapshot::{Configured, Interface, Responder, Snapshot, Stored, Trust};
+use super::stages::put_tally;
 use crate::base::Timestamp;
+use crate::call::classify::{Flag, Group};
+use crate::engine::collect::{DirectionKey, Tally};
 use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
+use crate::responder::case::RequestState;
+use crate::responder::desk::{ALARMS, COUNTED};
 
 pub(super) fn put(page: &mut Page, s: &Snapshot) {
+    put_from_the_start(page, s);
     page.count(&f::BUILD, &[env!("CARGO_PKG_VERSION")], 1);
     for interface in &s.interfaces {
         put_interface(page, interface);
@@ -70,6 +76,41 @@ pub(super) fn put(page: &mut Page, s: &Snapshot) {
     }
     if let Some(process) = &s.process {
         put_process(page, process);
+    }
+}
+
+/// Zeros, so that what has not happened yet is 0 and not absent: a counter that begins with its first event hides that event from a rate, and who asks
+/// for errors wants to read that there are none. Values of the same labels add up.
+fn put_from_the_start(page: &mut Page, s: &Snapshot) {
+    let ingress = DirectionKey::Ingress.label();
+    let named = s.neighbours.iter().map(|id| &**id);
+    for peer in named.chain(["unknown"]) {
+        put_tally(page, [ingress, peer], &Tally::default());
+        page.count(&f::CAMPAIGN_CALLS, &[peer], 0);
+        page.count(&f::CAMPAIGNS_OPEN, &[peer], 0);
+    }
+    page.count(&f::VERDICTS, &[ingress, "unknown", "none", "none"], 0);
+    for flag in Flag::ALL {
+        page.count(&f::CALL_FLAGS, &[ingress, "unknown", flag.label()], 0);
+        if flag.group() == Group::Behaviour {
+            let peer = match flag {
+                Flag::Flood | Flag::ProtectedFlood => "none",
+                _ => "unknown",
+            };
+            page.count(&f::FINDINGS_OPEN, &[peer, flag.label()], 0);
+        }
+    }
+    for (portal, _) in s.responder.iter().flat_map(|r| &r.portals) {
+        for state in RequestState::ALL {
+            page.count(&f::RESPONDER_REQUESTS, &[portal, state.label()], 0);
+        }
+        for (percent, _) in ALARMS {
+            page.count(&f::RESPONDER_NEAR, &[portal, &percent.to_string()], 0);
+        }
+        for what in COUNTED {
+            page.count(&f::RESPONDER, &[portal, what], 0);
+        }
+        page.count(&f::RESPONDER_OUTBOX, &[portal], 0);
     }
 }
 
@@ -153,6 +194,14 @@ fn put_responder(page: &mut Page, r: &Responder) {
     }
     for (portal, what, n) in &r.figures.tallies {
         page.count(&f::RESPONDER, &[portal, what], *n);
+    }
+    for p in &r.figures.pressing {
+        for (percent, n) in &p.near {
+            page.count(&f::RESPONDER_NEAR, &[&p.portal, &percent.to_string()], *n);
+        }
+        if let Some(due) = p.due {
+            page.value(&f::RESPONDER_DUE, &[&p.portal], seconds(due));
+        }
     }
     for (portal, n) in &r.figures.outbox {
         page.count(&f::RESPONDER_OUTBOX, &[portal], *n);

@@ -19,7 +19,8 @@ pub fn render() -> String {
          Made by `tracehop metrics --markdown`; a test holds it against the code.\n\n\
          `tracehop run` serves these at `/metrics`, `tracehop replay --metrics FILE` writes those that a replay has, in Prometheus' text format. Labels come from enums of the program, from ids of\n\
          `peers.toml` and from names in the configuration; nothing from the wire becomes a label, so their number is bounded. A metric of a part that is not there, such as the fetcher, is not there either.\n\
-         Counters count from the start of the process.\n\n\
+         Counters count from the start of the process, and most are there from the start: the neighbours of `peers.toml`, the portals and the flags of unknown neighbours are 0 before anything happened, so that no\n\
+         rate misses a first event. `tracehop_responder_total` is durable and goes on over restarts.\n\n\
          | metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n",
     );
     for family in ALL {

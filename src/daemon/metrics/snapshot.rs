@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub web: Option<WebCounters>,
     /// The configuration.
     pub config: Option<Configured>,
+    /// Ids of the neighbours of the configuration, ourselves not among them: their counters are there before their first call.
+    pub neighbours: Vec<Arc<str>>,
     /// The process; `None` where /proc can't be read.
     pub process: Option<Process>,
 }

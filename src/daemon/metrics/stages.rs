@@ -65,7 +65,7 @@ pub(super) fn put(page: &mut Page, report: &Report) {
     }
 }
 
-fn put_tally(page: &mut Page, neighbour: [&str; 2], tally: &Tally) {
+pub(super) fn put_tally(page: &mut Page, neighbour: [&str; 2], tally: &Tally) {
     let validations = Tally::VALIDATIONS.iter().map(|v| v.label());
     page.list(&f::CALLS, &neighbour, validations.zip(tally.validations));
     let [direction, peer] = neighbour;
@@ -78,6 +78,7 @@ fn put_tally(page: &mut Page, neighbour: [&str; 2], tally: &Tally) {
         let labels = [direction, peer, flag.label()];
         page.count(&f::CALL_FLAGS, &labels, tally.flagged(*flag));
     }
+    page.count(&f::SPOOFED, &neighbour, tally.spoofed);
     let agreed = tally
         .refused_by_stir
         .saturating_sub(tally.refusal_disagrees);

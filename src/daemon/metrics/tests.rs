@@ -21,7 +21,7 @@ use crate::host::process::Process;
 use crate::responder::api::ApiCounters;
 use crate::responder::api::refusal::Refusal;
 use crate::responder::case::RequestState;
-use crate::responder::desk::Figures;
+use crate::responder::desk::{Figures, Pressing};
 use crate::responder::service::view::Lookups;
 use crate::stir::verify::{Attestation, Rule};
 use crate::web::WebCounters;
@@ -30,6 +30,7 @@ use crate::web::WebCounters;
 pub(crate) fn full() -> Snapshot {
     let mut tally = Tally::default();
     tally.attempts = 3;
+    tally.spoofed = 2;
     tally.validations = [1, 2, 0, 0];
     tally.flags = vec![1];
     tally.verdicts.insert((None, None), 1);
@@ -100,6 +101,11 @@ pub(crate) fn full() -> Snapshot {
             figures: Figures {
                 requests: vec![("portal".into(), RequestState::Review, 2)],
                 outbox: vec![("portal".into(), 1)],
+                pressing: vec![Pressing {
+                    portal: "portal".into(),
+                    near: vec![(75, 1)],
+                    due: at,
+                }],
                 oldest: at,
                 tallies: vec![("portal".into(), "delivered:taken".into(), 3)],
                 ..Figures::default()
@@ -132,6 +138,7 @@ pub(crate) fn full() -> Snapshot {
             version: 0xabc,
             ..Configured::default()
         }),
+        neighbours: vec!["north".into()],
         process: Some(Process {
             started: at,
             cpu: Some(Duration::from_millis(10)),
@@ -177,6 +184,11 @@ fn every_family_is_shown_with_its_type_and_nothing_was_put_wrongly() {
         r#"tracehop_verdicts_total{attest="none",direction="ingress",peer="unknown",reason="none"} 1"#,
         r#"tracehop_stage_beat_age_seconds{stage="collect"} 1.5"#,
         r#"tracehop_responder_requests{portal="portal",state="review"} 2"#,
+        r#"tracehop_responder_near_deadline{percent="75",portal="portal"} 1"#,
+        r#"tracehop_responder_near_deadline{percent="90",portal="portal"} 0"#,
+        r#"tracehop_calls_total{direction="ingress",peer="north",validation="failed"} 0"#,
+        r#"tracehop_spoofed_calls_total{direction="ingress",peer="unknown"} 2"#,
+        r#"tracehop_findings_open{kind="protected-flood",peer="none"} 0"#,
         r#"tracehop_responder_outbox_oldest_age_seconds 90"#,
         r#"tracehop_responder_lookups_total{within="0.005"} 1"#,
         r#"tracehop_responder_lookups_total{within="any"} 3"#,

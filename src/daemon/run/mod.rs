@@ -32,6 +32,7 @@ use super::pipeline::{Live, Order, PipelineError, Report};
 use super::status::Known;
 use super::trust::{Trust, TrustError};
 use crate::base::Timestamp;
+use crate::call::peer::PeerKind;
 use crate::call::peer::unknown::UnknownNeighbour;
 use crate::capture::hep::{HepError, HepHandle};
 use crate::capture::live::LiveError;
@@ -250,7 +251,7 @@ impl Daemon {
             if size_due <= Instant::now() {
                 size_due = Instant::now() + SIZE;
                 self.known.store_bytes = EmbeddedStore::size_on_disk(&self.config.store).ok();
-                self.shown.store(Arc::new(self.known));
+                self.shown.store(Arc::new(self.known.clone()));
             }
             pulse.turn(self.steering.board.beats());
             if self.stages.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -293,12 +294,15 @@ impl Daemon {
             notes: loaded.notes.len(),
         };
         self.known.trusts = self.config.credentials.trust_anything();
+        let peers = self.config.peers.peers.iter();
+        let others = peers.filter(|p| p.kind != PeerKind::Own);
+        self.known.neighbours = others.map(|p| p.id.clone()).collect();
         self.known.config = snapshot::Configured {
             version: self.config.version,
             reloaded: clock::now(),
             good,
         };
-        self.shown.store(Arc::new(self.known));
+        self.shown.store(Arc::new(self.known.clone()));
     }
 
     /// Keeps the table of neighbours that records name, and the list of those whom no rule knows.
@@ -324,7 +328,7 @@ impl Daemon {
         // Where there is no answer, records go on with what the configuration says of the clock.
         if let Ok(state) = asked {
             self.known.clock = Some(state);
-            self.shown.store(Arc::new(self.known));
+            self.shown.store(Arc::new(self.known.clone()));
             let _ = self.notes.send(Note::Clock(clock::now(), state));
             let _ = self.orders.send(Order::Clock(clock::of_records(state)));
         }

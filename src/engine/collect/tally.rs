@@ -70,6 +70,8 @@ pub struct Tally {
     pub verdicts: BTreeMap<(Option<Attestation>, Option<Rule>), u64>,
     /// Attempts by flag, in the order of [`Flag::ALL`]; empty before the first.
     pub flags: Vec<u64>,
+    /// Attempts with at least one flag of [`Flag::SPOOFED`], each once.
+    pub spoofed: u64,
     /// Attempts that the other side's verification spoke against (`Reason: STIR` or a refusal).
     pub refused_by_stir: u64,
     /// Of these, those that we say the opposite of.
@@ -109,6 +111,8 @@ impl Tally {
         for (n, f) in self.flags.iter_mut().zip(Flag::ALL) {
             *n += u64::from(begin.flags.contains(*f));
         }
+        let spoofed = Flag::SPOOFED.iter().any(|f| begin.flags.contains(*f));
+        self.spoofed += u64::from(spoofed);
     }
 }
 

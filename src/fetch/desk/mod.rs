@@ -36,6 +36,19 @@ pub struct FetchReport {
     pub not_kept: u64,
     /// What the operator should know, one line each: lists that came, or did not.
     pub notes: Vec<String>,
+    /// The lists that trust rests on now: those of files, or newer ones that were fetched.
+    pub lists: Option<ListsInUse>,
+}
+
+/// Lists in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListsInUse {
+    /// Authorities that are trusted.
+    pub authorities: usize,
+    /// When the list of authorities ends, where there is one.
+    pub ca_list_ends: Option<Timestamp>,
+    /// When the revocation list ought to be replaced.
+    pub crl_ends: Option<Timestamp>,
 }
 
 impl FetchReport {

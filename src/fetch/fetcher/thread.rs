@@ -229,7 +229,11 @@ impl Thread {
         while let Some(kept) = self.desk.poll_kept() {
             self.keep(Write::Certificate(kept));
         }
-        self.report.store(Arc::new(self.desk.report()));
+        let report = FetchReport {
+            lists: Some(self.lists.in_use()),
+            ..self.desk.report()
+        };
+        self.report.store(Arc::new(report));
         while let Some(answer) = self.desk.poll_answer() {
             // Without room the call waits its time out.
             let _ = self.to_park.try_send(answer);

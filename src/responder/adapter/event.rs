@@ -26,6 +26,7 @@ struct About {
     answer_id: Box<str>,
     case_id: Box<str>,
     reason: Box<str>,
+    by: Box<str>,
 }
 
 impl RawEvent<'_> {
@@ -64,6 +65,16 @@ impl RawEvent<'_> {
                 Incoming::Disputed {
                     request: request(&about)?,
                     answer: about.answer_id,
+                    reason: about.reason,
+                }
+            }
+            "draft.approved" | "draft.rejected" => {
+                let about = about()?;
+                Incoming::Drafted {
+                    request: request(&about)?,
+                    draft: about.answer_id,
+                    by: about.by,
+                    approved: kind == "draft.approved",
                     reason: about.reason,
                 }
             }
@@ -115,6 +126,18 @@ mod tests {
                 reason: "no".into()
             })
         );
+        let by = r#"{"request_id":"R-1","answer_id":"D-1","by":"mara"}"#;
+        assert_eq!(
+            about("draft.approved", by).unwrap(),
+            Some(Incoming::Drafted {
+                request: "R-1".into(),
+                draft: "D-1".into(),
+                by: "mara".into(),
+                approved: true,
+                reason: "".into()
+            })
+        );
+        assert_eq!(about("draft.rejected", "{}"), Err("data.request_id"));
         assert_eq!(about("answer.accepted", "{}"), Err("data.request_id"));
         assert_eq!(about("case.closed", r), Err("data.case_id"));
         assert_eq!(about("hop_request.withdrawn", "[]"), Err("data.request_id"));

@@ -30,6 +30,9 @@ pub use proof::{Claimed, Verified};
 pub use reference::ReferenceSettings;
 use submission::Words;
 
+/// What an adapter says that has no way to show a draft.
+const NO_DRAFTS: &str = "drafts are shown by the adapter \"reference\" alone";
+
 /// Which kind, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdapterSettings {

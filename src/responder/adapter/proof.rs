@@ -136,6 +136,7 @@ pub(super) mod tests {
             name: "p".into(),
             mode: Mode::Automatic,
             automatic: vec![Resolution::UpstreamDomestic],
+            drafts: crate::responder::case::Drafts::Off,
             deadline: DeadlineRule::Plain,
             time_zone: "UTC".into(),
             requests_per_minute: 60,

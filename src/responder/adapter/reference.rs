@@ -252,6 +252,11 @@ impl Outlet for ReferenceOutlet {
                 let path = format!("/v1/hop-requests/{request}/answers/{key}");
                 (Method::PUT, path)
             }
+            ParcelKind::Draft => {
+                let request = escaped(&parcel.subject);
+                let path = format!("/v1/hop-requests/{request}/drafts/{key}");
+                (Method::PUT, path)
+            }
             ParcelKind::Report => {
                 let path = format!("/v1/providers/{}/reports/{key}", self.provider);
                 (Method::POST, path)

@@ -60,9 +60,9 @@ pub use server::{ApiError, ApiServer, ApiView, RunningApi};
 use super::Answered;
 use super::case::RequestKey;
 use super::desk::Desk;
-use super::sign::Signer;
 use crate::base::Timestamp;
 use crate::call::record::Coverage;
+use crate::proof::sign::Signer;
 use crate::traceback::answer::Party;
 use crate::traceback::request::{HopRequest, Insufficient};
 

@@ -25,7 +25,7 @@ use super::limits::{LOOKUPS_PER_MINUTE, What};
 use super::problem::{Denied, Kind, Problem, trouble};
 use super::requests::{One, off};
 use crate::base::Timestamp;
-use crate::responder::audit::{Entry, head, proof};
+use crate::proof::audit::{Entry, head, proof};
 use crate::responder::case::{RequestKey, RequestState, Who};
 use crate::responder::desk::{Decision, Edit, Filter};
 use crate::responder::settings::Role;

@@ -22,7 +22,7 @@ use super::problem::{Denied, Kind, Problem, trouble};
 use super::push::signed;
 use super::refusal::Refusal;
 use super::{Api, provider};
-use crate::responder::audit::{Entry, proof};
+use crate::proof::audit::{Entry, proof};
 use crate::responder::case::{RequestKey, RequestState, Who};
 use crate::responder::desk::{Case, Desk, DeskError, Signed};
 use crate::responder::settings::Role;

@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::webhook::Seen;
 use super::{Api, ApiBackend, routes};
 use crate::base::Timestamp;
-use crate::responder::audit::Entry;
+use crate::proof::audit::Entry;
 use crate::responder::case::Who;
 use crate::responder::desk::Desk;
 use crate::responder::settings::{ResponderSettings, TlsSettings};

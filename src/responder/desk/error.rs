@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::proof::database::OpenError;
 use crate::responder::case::{RequestKey, RequestState};
-use crate::responder::database::OpenError;
 
 /// Why the desk could not do what it was asked. Nothing of it was done then.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,9 @@ use rusqlite::params;
 use serde_json::json;
 
 use super::machine::Event;
-use super::work::{Done, MOST_TURNS, Row, Work, cut};
-use super::{Heard, Taken};
-use crate::responder::case::{Incoming, RequestKey, Way, Who};
+use super::work::{Done, Fault, MOST_TURNS, Row, Work, cut};
+use super::{Decision, Heard, Taken};
+use crate::responder::case::{Drafts, Incoming, RequestKey, RequestState, Way, Who};
 
 /// Reminders of one request that get a line each in the audit log; all are counted.
 const REMINDERS_LOGGED: u32 = 16;
@@ -54,6 +54,10 @@ impl Work<'_> {
                 Some(row) => self.disputed(&row, answer, reason, &who),
                 None => Ok(Heard::Unknown),
             },
+            Incoming::Drafted { request, .. } => match row(request)? {
+                Some(row) => self.drafted(&row, incoming, &who),
+                None => Ok(Heard::Unknown),
+            },
             Incoming::CaseClosed { case } => self.case_closed(portal, case, &who),
         }
     }
@@ -84,6 +88,50 @@ impl Work<'_> {
             self.audit(row, who, "reminder", json!({ "state": row.state }))?;
         }
         Ok(Heard::As(row.state))
+    }
+
+    /// Our staff decided in the portal's console. What they approved leaves where the operator trusts the portal to know them, and where it still is
+    /// what they saw.
+    fn drafted(&self, row: &Row, said: &Incoming, who: &Who) -> Done<Heard> {
+        let Incoming::Drafted {
+            draft,
+            by,
+            approved,
+            reason,
+            ..
+        } = said
+        else {
+            return Ok(Heard::Noted);
+        };
+        let portal = self.rules.portal(&row.key.portal);
+        let trusted = portal.is_some_and(|p| p.drafts == Drafts::Approve);
+        let detail = json!({ "draft": cut(draft), "by": cut(by), "approved": approved, "trusted": trusted, "reason": cut(reason) });
+        self.audit(row, who, "draft-decided", detail)?;
+        let what = if *approved { "approved" } else { "rejected" };
+        self.tally(&row.key.portal, &format!("draft-{what}"), 1)?;
+        if *approved && trusted && !self.is_halted()? {
+            match self.decide(&row.key, who, &Decision::Approve, Some(draft)) {
+                Ok(state) => return Ok(Heard::As(state)),
+                // It has moved on since: whoever approved saw something else.
+                Err(Fault::Desk(_)) => {
+                    self.tally(&row.key.portal, "draft-late", 1)?;
+                    return Ok(Heard::Noted);
+                }
+                Err(sql) => return Err(sql),
+            }
+        }
+        if row.state == RequestState::Review {
+            let note = format!(
+                "{what} in the portal's console by {}: {}",
+                cut(by),
+                cut(reason)
+            );
+            self.change(
+                "UPDATE request SET note = ? WHERE portal = ? AND id = ?",
+                params![cut(&note), &*row.key.portal, &*row.key.id],
+            )?;
+        }
+        Ok(Heard::Noted)
     }
 
     /// A dispute: whatever the answer, nothing about the neighbour that it named leaves by itself any more, and to this request neither.

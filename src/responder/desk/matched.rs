@@ -89,6 +89,9 @@ impl Work<'_> {
             self.seal(row, draft, &Who::Automatic)?;
         } else {
             self.keep_draft(row, draft)?;
+            if to == RequestState::Review {
+                self.show_draft(row)?;
+            }
         }
         Ok(Filed::As(to))
     }

@@ -23,6 +23,7 @@ mod hold;
 mod machine;
 mod matched;
 pub mod outbox;
+mod pressing;
 mod read;
 mod report;
 mod schema;
@@ -42,20 +43,41 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use error::DeskError;
 pub use word::{
     Agreement, Alarm, Case, Decision, DeskSettings, Edit, Figures, Filed, Filter, Halted, Heard,
-    Held, Line, Posted, Refusal, Resumed, Said, Settled, Signed, Swept, Taken, Waiting,
+    Held, Line, OpenHop, Posted, Pressing, Refusal, Resumed, Said, Settled, Signed, Swept, Taken,
+    Waiting,
 };
 
 use super::Answered;
-use super::audit::{self, Entry};
 use super::case::{Delivered, Incoming, Parcel, RequestKey, RequestState, Way, Who};
-use super::database::DATABASE;
-use super::sign::Signer;
 use crate::base::Timestamp;
+use crate::proof::audit::{self, Entry};
+use crate::proof::database::RESPONDER;
+use crate::proof::sign::Signer;
 use crate::traceback::answer::Resolution;
+pub use work::ALARMS;
 use work::{Done, Fault, Rules, Work};
 
 /// Most requests that one list shows.
 pub const MOST_LISTED: usize = 1000;
+
+/// Most open requests that figures bring along: a page full, and those that are due first.
+pub const MOST_SHOWN: usize = 20;
+
+/// What is counted of every portal from the start, so that who watches reads 0 where nothing happened yet; more names come with what happens.
+pub const COUNTED: [&str; 12] = [
+    "received",
+    "matched:UPSTREAM_DOMESTIC",
+    "matched:AMBIGUOUS",
+    "matched:NOT_FOUND",
+    "delivered:answer",
+    "tried-again:answer",
+    "refused-by-portal:answer",
+    "disputed",
+    "alarm:50",
+    "alarm:75",
+    "alarm:90",
+    "alarm:100",
+];
 
 /// Result of the desk.
 pub type Result<T> = std::result::Result<T, DeskError>;
@@ -82,7 +104,7 @@ impl Desk {
         let rules = Rules::new(settings, signer)?;
         Ok(Self {
             connection: Mutex::new(schema::open(folder)?),
-            path: folder.join(DATABASE),
+            path: folder.join(RESPONDER),
             rules: RwLock::new(Arc::new(rules)),
         })
     }

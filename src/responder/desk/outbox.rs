@@ -124,7 +124,7 @@ impl Work<'_> {
             id: parcel.subject.clone(),
         };
         let row = match parcel.kind {
-            ParcelKind::Answer => self.row(&key)?,
+            ParcelKind::Answer | ParcelKind::Draft => self.row(&key)?,
             ParcelKind::Report => None,
         };
         let Some(row) = row else {
@@ -132,6 +132,10 @@ impl Work<'_> {
             return Ok(settled);
         };
         self.audit(&row, &portal, act, detail)?;
+        // Whatever the portal makes of a draft, a person of this house decides.
+        if parcel.kind == ParcelKind::Draft {
+            return Ok(settled);
+        }
         let taken = matches!(what, Delivered::Taken);
         if taken {
             self.mark_delivered(&parcel.portal, &parcel.key)?;

@@ -175,11 +175,14 @@ impl Work<'_> {
         let tallies =
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, count_at(row, 2)?)))?;
         let tallies = tallies.collect::<rusqlite::Result<_>>()?;
+        let (pressing, open) = (self.pressing()?, self.open_hops()?);
         let oldest: Option<Option<i64>> =
             self.value("SELECT min(made) FROM parcel WHERE dropped = 0", [])?;
         let held: Option<i64> = self.value("SELECT count(*) FROM held", [])?;
         Ok(Figures {
             requests,
+            pressing,
+            open,
             outbox,
             oldest: oldest.flatten().map(Timestamp::from_nanos),
             halted: self.is_halted()?,

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::work::{Done, GIVES_UP, NO_CASE, Work};
 use super::{DeskError, Posted};
 use crate::base::Timestamp;
+use crate::proof::sign::Kind;
 use crate::responder::case::{Mode, ParcelKind, Who};
-use crate::responder::sign::Kind;
 
 /// A day, for `reports_per_day`.
 const DAY: Duration = Duration::from_secs(86_400);

@@ -8,8 +8,8 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{DeskError, Result};
-use crate::responder::audit;
-use crate::responder::database::{self, DATABASE};
+use crate::proof::audit;
+use crate::proof::database::{self, RESPONDER};
 
 /// What leads from each version to the next; only ever appended to.
 const MIGRATIONS: [&str; 1] = ["
@@ -121,8 +121,8 @@ CREATE TABLE tally (
 
 /// Opens the database, and brings it to this version.
 pub(super) fn open(folder: &Path) -> Result<Connection> {
-    let mut connection = database::open(folder)?;
-    let path = || folder.join(DATABASE);
+    let mut connection = database::open(folder, RESPONDER)?;
+    let path = || folder.join(RESPONDER);
     match prepare(&mut connection) {
         Ok(None) => Ok(connection),
         Ok(Some(found)) => Err(DeskError::Later {

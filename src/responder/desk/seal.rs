@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::work::{Done, Fault, Row, Work};
 use super::{DeskError, Edit};
+use crate::proof::sign::{Kind, Signer};
 use crate::responder::Answered;
-use crate::responder::case::{ParcelKind, RequestKey, Who};
-use crate::responder::sign::{Kind, Signer};
+use crate::responder::case::{Drafts, ParcelKind, RequestKey, Way, Who};
 use crate::traceback::answer::resolution::Names;
 use crate::traceback::answer::{self, ProducedBy, RawAnswer, Resolution, answer_id, url_uuid};
 use crate::traceback::request::sha256_hex;
@@ -126,6 +126,49 @@ impl Work<'_> {
         self.keep(&row.key, &draft)
     }
 
+    /// Shows the draft that waits for a person to our staff at the portal, where that is wanted.
+    pub(super) fn show_draft(&self, row: &Row) -> Done<()> {
+        let portal = self.rules.portal(&row.key.portal);
+        let wanted = portal.is_some_and(|p| p.drafts != Drafts::Off);
+        if !wanted || self.rules.signer.is_none() || row.way == Way::Unproven {
+            return Ok(());
+        }
+        let Some(draft) = self.draft(&row.key)? else {
+            return Ok(());
+        };
+        // What can't be read back to its request is nothing to approve with one click.
+        if draft.answer.request_id != row.key.id || draft.answer.resolution == Resolution::Pending {
+            return Ok(());
+        }
+        let body = self.sign(Kind::Draft, &draft.answer)?;
+        self.audit(
+            row,
+            &Who::Automatic,
+            "draft",
+            json!({ "draft": draft.answer.id }),
+        )?;
+        self.post(row, ParcelKind::Draft, &draft.answer.id, &body)
+    }
+
+    /// Puts something about a request into the outbox.
+    fn post(&self, row: &Row, kind: ParcelKind, key: &str, body: &[u8]) -> Done<()> {
+        self.change(
+            "INSERT INTO parcel (portal, kind, subject, key, body, made, next_at, due, gives_up) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                &*row.key.portal,
+                kind.label(),
+                &*row.key.id,
+                key,
+                body,
+                self.now.nanos(),
+                self.now.nanos(),
+                row.deadline.due.nanos(),
+                row.gives_up
+            ],
+        )?;
+        Ok(())
+    }
+
     /// Keeps an answer.
     fn keep(&self, key: &RequestKey, draft: &Draft) -> Done<()> {
         let text = serde_json::to_string(&draft.answer).map_err(|e| unreadable(&e))?;
@@ -190,20 +233,7 @@ impl Work<'_> {
                 self.now.nanos()
             ],
         )?;
-        self.change(
-            "INSERT INTO parcel (portal, kind, subject, key, body, made, next_at, due, gives_up) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                portal,
-                ParcelKind::Answer.label(),
-                id,
-                answer_key,
-                body,
-                self.now.nanos(),
-                self.now.nanos(),
-                row.deadline.due.nanos(),
-                row.gives_up
-            ],
-        )?;
+        self.post(row, ParcelKind::Answer, &answer_key, &body)?;
         let tally = format!("answer:{}:{}", resolution.label(), draft.maker());
         self.tally(portal, &tally, 1)
     }

@@ -323,11 +323,43 @@ pub struct Halted {
     pub why: Box<str>,
 }
 
+/// A request under way, as the probe's page shows it: no number, no neighbour, nobody's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenHop {
+    /// Which.
+    pub key: RequestKey,
+    /// Where it stands.
+    pub state: RequestState,
+    /// When it came.
+    pub received: Timestamp,
+    /// When it is due.
+    pub due: Timestamp,
+    /// How many percent of its time have run, by the alarms that have rung.
+    pub percent: u8,
+    /// Whether its deadline matters to us: it waits for us, or its answer is on its way.
+    pub timed: bool,
+}
+
+/// Requests of one portal whose deadline matters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pressing {
+    /// The portal.
+    pub portal: Box<str>,
+    /// Percent of the time, and how many requests have had so much of it or more.
+    pub near: Vec<(u8, u64)>,
+    /// When the most pressing one is due.
+    pub due: Option<Timestamp>,
+}
+
 /// The desk in figures.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Requests by portal and state.
     pub requests: Vec<(Box<str>, RequestState, u64)>,
+    /// Requests whose deadline matters, by portal.
+    pub pressing: Vec<Pressing>,
+    /// The first open requests by due time, [`MOST_SHOWN`](super::MOST_SHOWN) at most.
+    pub open: Vec<OpenHop>,
     /// Parcels in the outbox, by portal.
     pub outbox: Vec<(Box<str>, u64)>,
     /// When the oldest of them was put there.

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::machine::{self, Event, Step};
 use super::{DeskError, DeskSettings};
 use crate::base::Timestamp;
-use crate::responder::audit::{self, Entry};
+use crate::proof::audit::{self, Entry};
+use crate::proof::sign::Signer;
 use crate::responder::case::{Mode, RequestKey, RequestState, Way, Who};
 use crate::responder::settings::PortalSettings;
-use crate::responder::sign::Signer;
 use crate::traceback::deadline::{Deadline, RuleClock};
 
 /// In place of a case's id where there is none: the request could not be read, or the act is about all of them.
@@ -26,7 +26,7 @@ pub(super) const MOST_TURNS: i64 = 256;
 /// Longest note that is kept, in characters.
 const MOST_NOTE: usize = 300;
 /// Shares of the time at which there is an alarm.
-pub(super) const ALARMS: [(u8, f64); 4] = [(50, 0.5), (75, 0.75), (90, 0.9), (100, 1.0)];
+pub const ALARMS: [(u8, f64); 4] = [(50, 0.5), (75, 0.75), (90, 0.9), (100, 1.0)];
 
 /// Why a transaction ends without anything done.
 #[derive(Debug)]
@@ -324,7 +324,7 @@ impl Work<'_> {
 
     /// Takes a request's parcels out of the outbox. One that is on its way just now stays, marked, until its lease ends, so that nothing overtakes it.
     pub fn drop_parcels(&self, key: &RequestKey, why: &str) -> Done<usize> {
-        let ours = "portal = ? AND kind = 'answer' AND subject = ?";
+        let ours = "portal = ? AND kind IN ('answer', 'draft') AND subject = ?";
         let of = params![&*key.portal, &*key.id, self.now.nanos()];
         let sql =
             format!("UPDATE parcel SET dropped = 1 WHERE {ours} AND leased > ? AND dropped = 0");

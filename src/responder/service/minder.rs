@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::Shared;
 use crate::host::trouble::Trouble;
-use crate::responder::audit::head;
+use crate::proof::audit::head;
 
 /// How often figures are read for metrics and health; scrapers come every 15 s.
 const FIGURES: Duration = Duration::from_secs(5);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::call::peer::PeerTable;
 use crate::number::NumberPlan;
+use crate::proof::sign::{SignError, Signer};
 use crate::responder::adapter::Trouble;
 use crate::responder::settings::{PortalSettings, ResponderSettings};
-use crate::responder::sign::{SignError, Signer};
 use crate::traceback::TracebackSettings;
 
 /// What answers are made by.

@@ -88,6 +88,9 @@ pub struct HopAnswer {
     /// Who made it, when that is a customer of ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub originator: Option<Party>,
+    /// What the upstream must be asked about in place of the call that we were asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<Forwarded>,
     /// On what it rests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -131,6 +134,13 @@ pub struct Provider {
     /// Id at the portal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_id: Option<Arc<str>>,
+}
+
+/// The call before a subscriber's forwarding. Its called number is the one number that an answer ever discloses: without it the trace ends here.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Forwarded {
+    /// The subscriber's number, which the upstream's call was to.
+    pub called: Box<str>,
 }
 
 /// A line of our audit log.
@@ -292,6 +302,9 @@ impl HopAnswer {
         } else {
             answer.upstream = party;
         }
+        if answer.resolution == Resolution::DivertedByOurSubscriber {
+            answer.forwarded = decision.named().and_then(|_| forwarded(decision));
+        }
         answer.evidence = Some(evidence(request, decision, coverage, settings));
         answer.undecided = decision
             .conditions
@@ -366,6 +379,7 @@ impl HopAnswer {
             resolution,
             upstream: None,
             originator: None,
+            forwarded: None,
             evidence: None,
             undecided: Vec::new(),
             problems: Vec::new(),
@@ -424,6 +438,12 @@ pub fn url_uuid(url: &str) -> String {
         group(48, 4),
         group(0, 12)
     )
+}
+
+fn forwarded(decision: &Decision<'_>) -> Option<Forwarded> {
+    let came = &decision.best()?.attempt.ingress?.begin.numbers;
+    let called = came.called?.as_str().into();
+    Some(Forwarded { called })
 }
 
 fn evidence(

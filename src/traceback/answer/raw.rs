@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::resolution::Names;
-use super::{AuditPlace, Party, ProducedBy, Provider, Resolution, answer_id};
+use super::{AuditPlace, Forwarded, Party, ProducedBy, Provider, Resolution, answer_id};
 use crate::base::Timestamp;
 use crate::traceback::coverage::LEAST_SHARE;
 use crate::traceback::request::MAX_TEXT;
@@ -48,6 +48,9 @@ pub struct RawAnswer {
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub originator: Option<Party>,
+    /// The call before a subscriber's forwarding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<Forwarded>,
     /// On what it rests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Value>,
@@ -184,6 +187,7 @@ impl RawAnswer {
             } else {
                 self.evidence.as_ref().and_then(searched)
             },
+            forwarded: self.forwarded.clone().filter(|_| same),
             undecided: if same {
                 self.undecided.clone()
             } else {

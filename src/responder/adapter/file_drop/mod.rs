@@ -24,7 +24,7 @@ pub use written::{Written, write_answer};
 use super::folder::{Folder, Print, file_name, keep};
 use super::mapping::{Mapped, MappingSettings};
 use super::submission::Words;
-use super::{Arrival, Inlet, Outlet, Trouble};
+use super::{Arrival, Inlet, NO_DRAFTS, Outlet, Trouble};
 use crate::responder::case::{Delivered, Incoming, Parcel, ParcelKind, Way};
 
 /// Largest file: a thousand requests of a kilobyte.
@@ -255,6 +255,11 @@ pub(super) fn deliver_into(
     mapping: &FileDropMapping,
 ) -> Delivered {
     let files = match parcel.kind {
+        ParcelKind::Draft => {
+            return Delivered::Refused {
+                why: NO_DRAFTS.to_owned(),
+            };
+        }
         ParcelKind::Report => {
             let name = format!("report-{}.json", file_name(&parcel.key));
             vec![(name, parcel.body.clone())]

@@ -27,7 +27,7 @@ use super::file_drop::put_away;
 use super::folder::Folder;
 use super::mapping::{Mapped, MappingSettings};
 use super::submission::{Words, answer_values, report_values};
-use super::{Arrival, Inlet, Outlet, Trouble};
+use super::{Arrival, Inlet, NO_DRAFTS, Outlet, Trouble};
 use crate::responder::case::{Delivered, Incoming, Parcel, ParcelKind, Way};
 use crate::traceback::request::sha256_hex;
 use crate::web::client::ClientSettings;
@@ -85,6 +85,7 @@ impl HttpJsonMapping {
                 (&self.submit, values)
             }
             ParcelKind::Report => (&self.report, report_values(portal, &parcel.body)),
+            ParcelKind::Draft => return Err(NO_DRAFTS.to_owned()),
         };
         let call = call
             .as_ref()
@@ -269,7 +270,7 @@ impl Outlet for HttpOutlet {
             Err(why) => return Delivered::Refused { why },
         };
         let taken = match parcel.kind {
-            ParcelKind::Answer => &mapping.submit,
+            ParcelKind::Answer | ParcelKind::Draft => &mapping.submit,
             ParcelKind::Report => &mapping.report,
         };
         let taken = taken.as_ref().map_or(&[][..], |c| &c.taken);

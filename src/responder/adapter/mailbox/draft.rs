@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::responder::adapter::NO_DRAFTS;
 use crate::responder::adapter::directory::Directory;
 use crate::responder::adapter::submission::{Words, answer_values, report_values};
 use crate::responder::adapter::template::Template;
@@ -102,6 +103,7 @@ impl DraftSettings {
                     self.body.render(&values).map_err(|e| e.to_string())?,
                 )
             }
+            ParcelKind::Draft => return Err(NO_DRAFTS.to_owned()),
             ParcelKind::Report => {
                 let values = report_values(portal, &parcel.body).map_err(|e| e.to_string())?;
                 let subject = format!("Traceback report of campaign {}", parcel.subject);

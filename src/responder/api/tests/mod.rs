@@ -23,11 +23,11 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::number::NumberPlan;
+use crate::proof::sign::new_key;
 use crate::responder::adapter::AdapterSettings;
 use crate::responder::case::Mode;
 use crate::responder::desk::DeskSettings;
 use crate::responder::settings::{OperatorSettings, PortalSettings, ResponderSettings, Role};
-use crate::responder::sign::new_key;
 use crate::store::memory::Memory;
 use crate::traceback::TracebackSettings;
 use crate::traceback::answer::Resolution;
@@ -166,6 +166,7 @@ fn portal(dir: &Path, name: &str, secret: &str) -> PortalSettings {
         name: name.into(),
         mode: Mode::Automatic,
         automatic: vec![Resolution::UpstreamDomestic],
+        drafts: crate::responder::case::Drafts::Off,
         deadline: DeadlineRule::Plain,
         time_zone: "America/New_York".into(),
         requests_per_minute: 60_000,

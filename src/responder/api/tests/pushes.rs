@@ -1,8 +1,8 @@
 //! What portals push, and read.
 
 use super::*;
+use crate::proof::sign::{Kind, Verifier};
 use crate::responder::case::RequestState;
-use crate::responder::sign::{Kind, Verifier};
 
 fn state(bench: &Bench, portal: &str, id: &str) -> RequestState {
     let key = RequestKey {

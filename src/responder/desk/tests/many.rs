@@ -24,7 +24,7 @@ fn a_hundred_thousand_requests_are_bounded_and_each_is_told() {
     // The other portal's half of the room is its own.
     let taken = desk.take("other", Way::Push, &request("HR-1", 0), NOW);
     assert!(matches!(taken.unwrap(), Taken::New(_)));
-    let size = std::fs::metadata(folder.path().join(DATABASE))
+    let size = std::fs::metadata(folder.path().join(RESPONDER))
         .unwrap()
         .len();
     assert!(size < 4 << 20, "{size} octets");

@@ -1,6 +1,7 @@
 //! The desk over a real database: modes, decisions, the outbox, a portal's word, time; whole restarts in `model`, many at once in `many`.
 
 mod acts;
+mod draft;
 mod many;
 mod model;
 mod portal;
@@ -13,10 +14,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::proof::sign::Signer;
 use crate::responder::adapter::AdapterSettings;
 use crate::responder::case::Mode;
 use crate::responder::settings::PortalSettings;
-use crate::responder::sign::Signer;
 use crate::traceback::TracebackSettings;
 use crate::traceback::answer::{Party, ProducedBy};
 use crate::traceback::deadline::DeadlineRule;
@@ -33,6 +34,7 @@ pub(in crate::responder) fn portal(name: &str, mode: Mode) -> PortalSettings {
         name: name.into(),
         mode,
         automatic: vec![Resolution::UpstreamDomestic],
+        drafts: crate::responder::case::Drafts::Off,
         deadline: DeadlineRule::Us,
         time_zone: "America/New_York".into(),
         requests_per_minute: 60,

@@ -346,9 +346,9 @@ proptest! {
             world.act(act);
             world.check();
         }
-        let path = world.folder.path().join(DATABASE);
+        let path = world.folder.path().join(RESPONDER);
         let connection = rusqlite::Connection::open(path).unwrap();
-        let log = crate::responder::audit::verify::verify(&connection, None, &[]).unwrap();
+        let log = crate::proof::audit::verify::verify(&connection, None, &[]).unwrap();
         prop_assert!(log.holds(), "{log:?}");
     }
 }

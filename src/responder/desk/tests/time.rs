@@ -30,6 +30,44 @@ fn each_alarm_rings_once() {
 }
 
 #[test]
+fn figures_say_what_presses_and_what_is_due_first() {
+    let o = office(Mode::Assisted);
+    assert_eq!(o.desk.figures().unwrap().pressing, []);
+    o.ask("HR-2", certain);
+    let early = String::from_utf8(request("HR-1", 0)).unwrap();
+    let due = after(4 * HOUR);
+    let early = early.replace(r#""case_id""#, &format!(r#""due_at":"{due}","case_id""#));
+    o.desk
+        .take("itg", Way::Push, early.as_bytes(), NOW)
+        .unwrap();
+    o.desk.alarms(after(4 * HOUR)).unwrap();
+    let figures = o.desk.figures().unwrap();
+    let [pressing] = &figures.pressing[..] else {
+        panic!("{figures:?}")
+    };
+    assert_eq!((&*pressing.portal, pressing.due), ("itg", Some(due)));
+    assert_eq!(pressing.near, [(50, 1), (75, 1), (90, 1), (100, 1)]);
+    let open: Vec<_> = figures
+        .open
+        .iter()
+        .map(|h| (&*h.key.id, h.percent))
+        .collect();
+    assert_eq!(open, [("HR-1", 100), ("HR-2", 0)]);
+    o.desk.alarms(after(12 * HOUR)).unwrap();
+    let near = &o.desk.figures().unwrap().pressing[0].near;
+    assert_eq!(near[..], [(50, 2), (75, 1), (90, 1), (100, 1)]);
+}
+
+#[test]
+fn what_waits_in_shadow_is_shown_and_presses_nobody() {
+    let o = office(Mode::Shadow);
+    assert_eq!(o.ask("HR-1", certain), RequestState::Ready);
+    let figures = o.desk.figures().unwrap();
+    assert_eq!((figures.pressing.len(), figures.open.len()), (0, 1));
+    assert!(!figures.open[0].timed);
+}
+
+#[test]
 fn what_was_sent_rings_no_more_and_what_came_back_does() {
     let o = office(Mode::Automatic);
     o.ask("HR-1", certain);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Line, head, hex, line, size, whole};
-use crate::responder::sign::{Flaw, Verifier};
+use crate::proof::sign::{Flaw, Verifier};
 use crate::traceback::audit::{Frontier, Hash};
 
 use super::TreeHead;

@@ -1,4 +1,4 @@
-//! The responder's database, `responder.db` with its WAL: the one way to open it, for the desk, for a look-up at the terminal, and for who checks the log.
+//! A SQLite database with its WAL: the one way to open it, for a desk, for a look-up at the terminal, and for who checks the log.
 //!
 //! Folder and file are made where they are not there, for their owner alone. Made by root they belong to whoever owns the folder above, which is the
 //! daemon's user: else it could not write to them.
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Name of the database in the responder's folder.
-pub const DATABASE: &str = "responder.db";
+/// Name of the responder's database in its folder.
+pub const RESPONDER: &str = "responder.db";
+/// Name of the portal's.
+pub const PORTAL: &str = "portal.db";
 /// How long a process waits for another one's transaction. Each takes milliseconds, and a disk that stands still is trouble anyhow.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,8 +44,8 @@ pub enum OpenError {
 /// # Errors
 ///
 /// [`OpenError`].
-pub fn open(folder: &Path) -> Result<Connection, OpenError> {
-    let path = folder.join(DATABASE);
+pub fn open(folder: &Path, name: &str) -> Result<Connection, OpenError> {
+    let path = folder.join(name);
     make_folder(folder).map_err(|e| file_error(folder, e))?;
     make_file(&path).map_err(|e| file_error(&path, e))?;
     connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
@@ -56,8 +58,8 @@ pub fn open(folder: &Path) -> Result<Connection, OpenError> {
 /// # Errors
 ///
 /// [`OpenError`]; there is none.
-pub fn open_to_read(folder: &Path) -> Result<Connection, OpenError> {
-    let path = folder.join(DATABASE);
+pub fn open_to_read(folder: &Path, name: &str) -> Result<Connection, OpenError> {
+    let path = folder.join(name);
     fs::metadata(&path).map_err(|e| file_error(&path, e))?;
     connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .map_err(|source| OpenError::Database { path, source })

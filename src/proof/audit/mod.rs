@@ -26,7 +26,7 @@ pub use head::TreeHead;
 pub use line::Line;
 pub use proof::{Consistency, Inclusion};
 
-use super::case::Who;
+use super::Who;
 use crate::base::Timestamp;
 use crate::traceback::audit::{self, Hash, Nodes};
 
@@ -161,6 +161,40 @@ pub fn lines(
             .query_map(params![from, most], Line::read)?
             .collect(),
     }
+}
+
+/// Lines of a case, or all, before a place, the latest first, until the caller has enough of them.
+///
+/// # Errors
+///
+/// What the database says.
+pub fn latest(
+    connection: &Connection,
+    case: Option<&str>,
+    before: u64,
+    mut more: impl FnMut(Line) -> bool,
+) -> rusqlite::Result<()> {
+    let before = whole(before)?;
+    let select = line::SELECT;
+    // With the case first SQLite takes its index; without one the table itself.
+    let (sql, case) = match case {
+        Some(case) => (
+            format!("{select} WHERE idx < ?1 AND case_id = ?2 ORDER BY idx DESC"),
+            Some(case),
+        ),
+        None => (
+            format!("{select} WHERE idx < ?1 AND ?2 IS NULL ORDER BY idx DESC"),
+            None,
+        ),
+    };
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![before, case])?;
+    while let Some(row) = rows.next()? {
+        if !more(Line::read(row)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The hashes that are kept.

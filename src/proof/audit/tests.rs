@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::verify::{Fault, verify};
 use super::*;
-use crate::responder::database;
-use crate::responder::sign::{Signer, Verifier, new_key};
+use crate::proof::database;
+use crate::proof::sign::{Signer, Verifier, new_key};
 use crate::traceback::audit::{verify_consistency, verify_inclusion};
 
 const T0: Timestamp = Timestamp::from_secs(1_795_512_607);
@@ -387,7 +387,7 @@ fn the_file_is_its_owners_alone_and_two_may_write() {
     assert_eq!(open::note(&state, &entry).unwrap(), 0);
     let mode = |p: &std::path::Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
     assert_eq!(
-        (mode(&state), mode(&state.join(database::DATABASE))),
+        (mode(&state), mode(&state.join(database::RESPONDER))),
         (0o700, 0o600)
     );
     std::thread::scope(|s| {
@@ -399,10 +399,10 @@ fn the_file_is_its_owners_alone_and_two_may_write() {
             });
         }
     });
-    let c = database::open_to_read(&state).unwrap();
+    let c = database::open_to_read(&state, database::RESPONDER).unwrap();
     let v = verify(&c, None, &[]).unwrap();
     assert_eq!((v.lines, v.faults), (41, vec![]));
-    assert!(database::open_to_read(folder.path()).is_err());
+    assert!(database::open_to_read(folder.path(), database::RESPONDER).is_err());
 }
 
 #[test]

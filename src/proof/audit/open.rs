@@ -1,11 +1,11 @@
-//! The log for those who come without the desk: a look-up at the terminal, and who signs heads by hand.
+//! A provider's log for those who come without the desk: a look-up at the terminal, and who signs heads by hand.
 
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Entry, append, create};
-use crate::responder::database::{self, DATABASE, OpenError};
+use crate::proof::database::{self, OpenError, RESPONDER};
 
 /// Opens the log to write to it; its tables are made where they are not there.
 ///
@@ -13,7 +13,7 @@ use crate::responder::database::{self, DATABASE, OpenError};
 ///
 /// [`OpenError`].
 pub fn open(folder: &Path) -> Result<Connection, OpenError> {
-    let connection = database::open(folder)?;
+    let connection = database::open(folder, RESPONDER)?;
     create(&connection).map_err(|e| said(folder, e))?;
     Ok(connection)
 }
@@ -36,7 +36,7 @@ pub fn note(folder: &Path, entry: &Entry<'_>) -> Result<u64, OpenError> {
 
 fn said(folder: &Path, source: rusqlite::Error) -> OpenError {
     OpenError::Database {
-        path: folder.join(DATABASE),
+        path: folder.join(RESPONDER),
         source,
     }
 }

@@ -44,6 +44,8 @@ const ED25519_PKCS8: [u8; 16] = [
 pub enum Kind {
     /// A hop answer.
     Answer,
+    /// An answer that its own house has not approved: shown to its staff, and never an answer.
+    Draft,
     /// A campaign that we report unasked.
     Report,
     /// The head of the audit log.
@@ -55,6 +57,7 @@ impl Kind {
     pub const fn typ(self) -> &'static str {
         match self {
             Self::Answer => "hop-answer+jws",
+            Self::Draft => "hop-answer-draft+jws",
             Self::Report => "campaign-report+jws",
             Self::TreeHead => "audit-head+jws",
         }

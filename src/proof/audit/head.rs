@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Kept, hex, unhex, whole};
 use crate::base::Timestamp;
-use crate::responder::sign::{Flaw, Kind, Opened, Signed, Signer, Verifier};
+use crate::proof::sign::{Flaw, Kind, Opened, Signed, Signer, Verifier};
 use crate::traceback::audit::{self, Hash};
 
 /// A head is signed so long after the one before, if there are new lines. Ours: what may be rewritten unseen is an hour, at most.
