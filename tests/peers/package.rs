@@ -75,6 +75,28 @@ fn peer_package_depends_on_what_the_program_needs() {
 }
 
 #[test]
+#[ignore = "needs debhelper"]
+fn peer_package_completions_are_what_shells_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = package(folder.path());
+    run("dpkg-deb", &["--extract", &package, &text(folder.path())]);
+    let share = folder.path().join("usr/share");
+    for (shell, script) in [
+        ("bash", "bash-completion/completions/tracehop"),
+        ("zsh", "zsh/vendor-completions/_tracehop"),
+        ("fish", "fish/vendor_completions.d/tracehop.fish"),
+    ] {
+        let script = share.join(script);
+        assert!(script.is_file(), "{shell}");
+        // The others are asked where they are.
+        let is_here = Command::new(shell).args(["-c", "exit"]).status().is_ok();
+        if is_here || shell == "bash" {
+            run(shell, &["-n", &text(&script)]);
+        }
+    }
+}
+
+#[test]
 #[ignore = "needs debhelper, debootstrap, a Debian mirror, systemd-nspawn and root"]
 fn peer_package_is_installed_upgraded_removed_and_purged() {
     let folder = tempfile::tempdir().unwrap();

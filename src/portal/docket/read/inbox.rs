@@ -28,9 +28,7 @@ pub enum InboxPart {
 impl InboxPart {
     fn states(self) -> &'static str {
         match self {
-            Self::Open => {
-                "('asked', 'acknowledged', 'needs-info', 'disputed', 'non-responsive')"
-            }
+            Self::Open => "('asked', 'acknowledged', 'needs-info', 'disputed', 'non-responsive')",
             Self::Past => "('answered', 'withdrawn')",
         }
     }

@@ -185,7 +185,8 @@ impl Docket {
                 "SELECT issued, answered, in_time, state FROM hop INDEXED BY hop_provider
                  WHERE provider = ? AND issued >= ? AND issued < ?",
             )?;
-            let mut rows = statement.query(params![provider, span.from.nanos(), span.to.nanos()])?;
+            let mut rows =
+                statement.query(params![provider, span.from.nanos(), span.to.nanos()])?;
             while let Some(row) = rows.next()? {
                 let state = row.get_ref(3)?.as_str().unwrap_or_default();
                 one.add(row.get(0)?, row.get(1)?, row.get(2)?, state);
