@@ -24,6 +24,8 @@ inside() {
   is "state" active/running "$(show ActiveState)/$(show SubState)"
   is "enabled" enabled "$(systemctl is-enabled tracehop)"
   is "the unit is the package's" /lib/systemd/system/tracehop.service "$(show FragmentPath | sed 's|^/usr||')"
+  is "the portal's is switched off" "disabled inactive" "$(systemctl is-enabled tracehop-portal) $(systemctl show tracehop-portal -P ActiveState)"
+  is "the units" "" "$(systemd-analyze verify --man=no tracehop.service tracehop-portal.service 2>&1)"
   is "user" tracehop "$(stat -c %U "/proc/$(show MainPID)")"
   is "StatusText" "nothing to watch yet: /etc/tracehop/tracehop.toml says how" "$(show StatusText)"
   within 10 "/healthz" page_says /healthz "200 OK"
@@ -32,6 +34,8 @@ inside() {
   within 5 "and so does the log" logged 4 "nothing to watch yet"
   is "who may read what" "750 root:tracehop 750 tracehop:tracehop 700 tracehop:tracehop" \
     "$(stat -c '%a %U:%G' $conf /var/lib/tracehop /var/lib/tracehop/responder | xargs)"
+  is "and of the portal" "750 root:tracehop-portal 700 tracehop-portal:tracehop-portal" \
+    "$(stat -c '%a %U:%G' /etc/tracehop-portal /var/lib/tracehop-portal | xargs)"
   is "--version" "tracehop $(version | cut -d- -f1)" "$(tracehop --version)"
   is "check" "$conf/tracehop.toml: no problem" "$(owner tracehop check $conf/tracehop.toml | head -n 1)"
   is "files are as packed" "" "$(dpkg --verify tracehop)"
@@ -96,9 +100,9 @@ inside() {
 
   touch $conf/answers.key
   if apt purge tracehop; then ok "purged"; else bad "purged"; fi
-  is "it says what it deletes" 2 "$(grep -c 'purge deletes /' /tmp/apt)"
-  is "nothing is left" "" "$(ls -d /usr/bin/tracehop /etc/tracehop /var/lib/tracehop /usr/share/tracehop /usr/share/doc/tracehop 2>/dev/null)$(find /etc/systemd /lib/systemd -name 'tracehop*')"
-  is "but the user" tracehop "$(id -un tracehop)"
+  is "it says what it deletes" 4 "$(grep -c 'purge deletes /' /tmp/apt)"
+  is "nothing is left" "" "$(ls -d /usr/bin/tracehop /etc/tracehop* /var/lib/tracehop* /usr/share/tracehop /usr/share/doc/tracehop 2>/dev/null)$(find /etc/systemd /lib/systemd -name 'tracehop*')"
+  is "but the users" "tracehop tracehop-portal" "$(id -un tracehop) $(id -un tracehop-portal)"
   told
 }
 
