@@ -20,6 +20,7 @@ mod findings;
 mod hep;
 mod metrics;
 mod openapi;
+mod package;
 mod robocall;
 mod running;
 mod signer;
