@@ -90,7 +90,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     e.add_filter("day", day);
     e.add_filter("span", span);
     e.add_filter("word", |label: &str| label.replace(['-', '_'], " "));
-    e.add_filter("tel", tel);
+    e.add_filter("tel", |number: &str| tel(number));
     e.add_filter("size", size);
     e.add_filter("grouped", grouped);
     e.add_filter("path", |text: &str| escaped(text));
@@ -190,7 +190,7 @@ fn date(t: OffsetDateTime) -> String {
 }
 
 /// Two units, which is as exactly as anybody reads.
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     let whole = seconds.abs();
     let sign = if seconds < 0.0 { "−" } else { "" };
     let parts: [(f64, &str); 4] = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")];
@@ -214,16 +214,18 @@ fn span(seconds: f64) -> String {
     format!("{sign}{}", said.join(" "))
 }
 
-/// North American numbers in their groups; any other as it is.
-fn tel(number: &str) -> String {
-    let digits = number.strip_prefix("+1").unwrap_or_default();
-    match (digits.get(..3), digits.get(3..6), digits.get(6..)) {
-        (Some(a), Some(b), Some(c))
-            if c.len() == 4 && digits.bytes().all(|d| d.is_ascii_digit()) =>
-        {
-            format!("+1 {a}-{b}-{c}")
+/// North American numbers in their groups, other canonical ones with their `+`; anything else as it is.
+pub(super) fn tel(number: &str) -> String {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    if digits.len() < 7 || !digits.bytes().all(|d| d.is_ascii_digit()) {
+        return number.to_owned();
+    }
+    let of = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    match digits.strip_prefix('1') {
+        Some(national) if national.len() == 10 => {
+            format!("+1 {}-{}-{}", of(1, 4), of(4, 7), of(7, 11))
         }
-        _ => number.to_owned(),
+        _ => format!("+{digits}"),
     }
 }
 
@@ -292,6 +294,9 @@ mod tests {
             assert_eq!(span(seconds), says);
         }
         assert_eq!(tel("+12025550101"), "+1 202-555-0101");
+        assert_eq!(tel("12025550101"), "+1 202-555-0101");
+        assert_eq!(tel("442079460123"), "+442079460123");
+        assert_eq!((&*tel("911"), &*tel("anonymous")), ("911", "anonymous"));
         assert_eq!(tel("+442079460123"), "+442079460123");
         assert_eq!(tel("+1é025550101"), "+1é025550101");
         assert_eq!(size(12_345.0), "12.3 kB");
