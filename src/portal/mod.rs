@@ -11,10 +11,14 @@
 //! - [`settings`]: what the operator decides
 //! - [`password`]: passwords of people
 //! - [`console`]: what people see, in a browser
+//! - [`api`]: machines: providers', requesters'
+//! - [`push`]: events to providers that are pushed to
 //! - [`docket`]: cases, questions, answers, providers, users: one SQLite database, each act one transaction with its line in the audit log
 
+pub mod api;
 pub mod console;
 pub mod docket;
 pub mod password;
+pub mod push;
 pub mod settings;
 pub mod word;

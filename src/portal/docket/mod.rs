@@ -8,6 +8,9 @@
 //! - [`read`]: what pages and exports look at
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
+//! - [`directory`]: providers, their keys, how their machines are known
+//! - [`wire`]: what goes to providers and comes from their machines
+//! - `report`: campaigns that providers report unasked; [`figures`]: for whoever watches
 //! - `error`: why something was not done
 //! - `actor`: who acts
 //! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
@@ -21,18 +24,24 @@ mod answer_by_hand;
 mod campaign;
 mod case;
 mod clock;
+pub mod directory;
 mod dispute;
 mod draft;
 mod error;
+pub mod figures;
 mod intake;
 mod note;
 mod question;
 pub mod read;
+mod report;
 #[doc(hidden)]
 pub mod sample;
 mod schema;
 pub mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod user;
+pub mod wire;
 mod work;
 
 use std::path::{Path, PathBuf};
