@@ -221,7 +221,8 @@ impl Docket {
         self.read(|tx| {
             let sql = "SELECT id, name FROM campaign ORDER BY id DESC LIMIT ?";
             let mut statement = tx.prepare_cached(sql)?;
-            let rows = statement.query_map([MOST_CAMPAIGNS], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows =
+                statement.query_map([MOST_CAMPAIGNS], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
