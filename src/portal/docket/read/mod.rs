@@ -9,6 +9,8 @@
 pub mod audit;
 pub mod campaign;
 pub mod directory;
+#[cfg(test)]
+pub(crate) mod filler;
 pub mod inbox;
 mod spread;
 pub mod statistics;
