@@ -12,6 +12,8 @@ pub mod campaign;
 pub mod case;
 pub mod cases;
 pub mod directory;
+#[cfg(test)]
+pub(crate) mod filler;
 pub mod inbox;
 mod spread;
 pub mod statistics;
