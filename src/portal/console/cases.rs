@@ -120,8 +120,8 @@ impl Wish {
 /// The beginning of a day in UTC.
 fn day(text: &str) -> Option<Timestamp> {
     let date: Date = text.parse().ok()?;
-    let zoned = TimeZone::UTC.to_zoned(date.at(0, 0, 0, 0)).ok()?;
-    let at = zoned.timestamp().as_nanosecond();
+    let at = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+    let at = at.as_nanosecond();
     i64::try_from(at).ok().map(Timestamp::from_nanos)
 }
 

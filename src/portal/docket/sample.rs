@@ -1,6 +1,7 @@
 //! Dockets with something in them, for tests and benches.
 
 use std::path::Path;
+use std::time::Duration;
 use std::sync::Arc;
 
 use rusqlite::{Transaction, params};
