@@ -4,7 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/watch.rs"]
+mod watch;
+
 mod capture;
+mod carriers;
 mod chain;
 mod daemon;
 mod daemon_disk;
@@ -16,11 +20,13 @@ mod findings;
 mod hep;
 mod metrics;
 mod openapi;
+mod package;
 mod robocall;
 mod running;
 mod signer;
 mod systemd;
 mod traffic;
+mod watching;
 mod wire;
 
 use std::collections::BTreeMap;

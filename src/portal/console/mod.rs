@@ -24,15 +24,25 @@
 //! - [`headers`]: what every answer forbids the browser
 //! - [`login`]: in, out, another password
 //! - [`patience`]: wrong passwords of one address
+//! - [`inbox`]: a provider's own questions; [`evidence`]: answers in words
+//! - [`campaigns`], [`providers`], [`statistics`], [`audit`]: what analysts and auditors look at; [`chart`], [`sheet`]: as pictures, as CSV
 //!
 //! Bounds: a form has [`posted::MOST_OCTETS`]; hashes at once: [`HASHES`].
 
 mod asset;
+mod audit;
+mod campaigns;
+mod chart;
+mod evidence;
 mod headers;
+mod inbox;
 mod login;
 mod page;
 mod patience;
 mod posted;
+mod providers;
+mod sheet;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -81,6 +91,11 @@ pub fn router(docket: Arc<Docket>, now: fn() -> Timestamp) -> Router {
     Router::new()
         .merge(asset::routes())
         .merge(login::routes())
+        .merge(inbox::routes())
+        .merge(campaigns::routes())
+        .merge(providers::routes())
+        .merge(statistics::routes())
+        .merge(audit::routes())
         .fallback(trouble::no_page)
         .layer(DefaultBodyLimit::max(posted::MOST_OCTETS))
         .layer(middleware::from_fn_with_state(

@@ -40,13 +40,50 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("trouble.html", include_str!("pages/trouble.html")),
     ("login.html", include_str!("pages/login.html")),
     ("account.html", include_str!("pages/account.html")),
+    ("audit.html", include_str!("pages/audit.html")),
+    ("campaign.html", include_str!("pages/campaign.html")),
+    ("campaigns.html", include_str!("pages/campaigns.html")),
+    ("inbox.html", include_str!("pages/inbox.html")),
+    ("inboxlines.html", include_str!("pages/inboxlines.html")),
+    ("parts.html", include_str!("pages/parts.html")),
+    ("provider.html", include_str!("pages/provider.html")),
+    ("providerform.html", include_str!("pages/providerform.html")),
+    ("providers.html", include_str!("pages/providers.html")),
+    ("question.html", include_str!("pages/question.html")),
+    ("report.html", include_str!("pages/report.html")),
+    ("reports.html", include_str!("pages/reports.html")),
+    ("statistics.html", include_str!("pages/statistics.html")),
 ];
 
 /// What an act says of itself on the page that comes after it: `?said=` has the word, so that nobody can make a page say anything else.
-pub const SAID: &[(&str, &str)] = &[(
-    "password",
-    "Your password is changed, and your other sessions have ended.",
-)];
+pub const SAID: &[(&str, &str)] = &[
+    (
+        "password",
+        "Your password is changed, and your other sessions have ended.",
+    ),
+    ("answered", "Your answer is in."),
+    (
+        "draft-approved",
+        "Approved: your machine signs the answer and sends it.",
+    ),
+    (
+        "draft-rejected",
+        "Rejected: your machine is told. The question still waits for an answer.",
+    ),
+    (
+        "disputed",
+        "Disputed: that answer does not count until its provider stands by it or replaces it.",
+    ),
+    ("stands", "You stand by your answer: it counts again."),
+    ("campaign-made", "The campaign is made."),
+    ("campaign-changed", "The campaign is changed."),
+    ("campaigns-merged", "The campaigns are one now."),
+    ("report-filed", "The report is put away."),
+    ("provider-added", "The provider is in the directory."),
+    ("provider-changed", "What the directory says is changed."),
+    ("provider-suspended", "The provider is suspended."),
+    ("provider-back", "The provider may be asked again."),
+];
 
 /// Pages at the head of every page, for whom.
 const NAV: &[(&str, &str, &[Role])] = &[
@@ -65,7 +102,7 @@ const NAV: &[(&str, &str, &[Role])] = &[
     ("/reports", "Reports", &[Role::Analyst, Role::Auditor]),
     ("/providers", "Providers", &[Role::Analyst, Role::Auditor]),
     ("/statistics", "Statistics", &[Role::Analyst, Role::Auditor]),
-    ("/audit", "Audit log", &[Role::Auditor]),
+    ("/audit", "Audit log", &[Role::Analyst, Role::Auditor]),
 ];
 
 /// Where somebody of a role begins.
