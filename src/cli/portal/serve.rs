@@ -116,7 +116,7 @@ fn reload(path: &Path, portal: &RunningPortal, logging: Option<&log::LogHandle>)
             );
         }
         if let Some(handle) = logging {
-            handle.reload(new.log);
+            handle.set_level(new.log.level);
         }
         portal.reload(new.settings).map_err(|e| e.to_string())
     });
