@@ -129,7 +129,7 @@ fn enrol(
     portal_key: &str,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let by = Who::System;
+    let by = Who::Automatic;
     let carrier = &ALL[n];
     let folder = dir.join(carrier.id);
     fs::create_dir_all(&folder).map_err(Failure::io)?;
@@ -175,7 +175,7 @@ fn people(docket: &Docket, now: Timestamp) -> Result<Vec<Login>, Failure> {
         };
         let secret = Secret::of(&password, &[name]).map_err(Failure::software)?;
         docket
-            .add_user(&Who::System, &user, &secret, now)
+            .add_user(&Who::Automatic, &user, &secret, now)
             .map_err(Failure::software)?;
         logins.push(Login {
             name: name.to_owned(),
