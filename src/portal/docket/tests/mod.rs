@@ -12,9 +12,7 @@ use rusqlite::params;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::portal::settings::{
-    HintPolicy, IntakeSettings, ListenSettings, PortalSettings, WalkSettings,
-};
+use crate::portal::settings::{HintPolicy, IntakeSettings, PortalSettings, WalkSettings};
 use crate::portal::word::{CaseState, Role};
 use crate::proof::Who;
 use crate::proof::sign::{Kind, Signed, new_key};
@@ -37,17 +35,10 @@ pub(super) struct Portal {
 }
 
 pub(super) fn settings(folder: &Path) -> PortalSettings {
-    let listen = ListenSettings {
-        address: "127.0.0.1:0".parse().unwrap(),
-        public_url: None,
-        tls: None,
-    };
     PortalSettings {
         name: "portal.example".into(),
         state: folder.join("state"),
         key_file: folder.join("portal.pem"),
-        api: listen.clone(),
-        console: listen,
         intake: IntakeSettings {
             open_at_once: true,
             per_day: 5,
@@ -60,6 +51,7 @@ pub(super) fn settings(folder: &Path) -> PortalSettings {
             hint: HintPolicy::WhenStuck,
             deadline: Some(Duration::from_secs(3600)),
         },
+        ..PortalSettings::sample(folder)
     }
 }
 
