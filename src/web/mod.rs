@@ -2,6 +2,8 @@
 //!
 //! | path | says | codes |
 //! |---|---|---|
+//! | `/` | the probe's own page, as HTML without scripts; `?refresh=0` holds it still | 200 |
+//! | `/style.css` | its style | 200 |
 //! | `/metrics` | Prometheus' text format 0.0.4 | 200 |
 //! | `/healthz` | whether the process and its stages turn | 200, 503 |
 //! | `/readyz` | whether it does its work: trust loaded, capture open, store writable | 200, 503 |
@@ -51,6 +53,12 @@ impl WebSettings {
 pub trait Status: Send + Sync + 'static {
     /// The metrics, rendered.
     fn metrics(&self) -> String;
+
+    /// A page for people; `again`: whether it is to ask for itself again.
+    fn page(&self, again: bool) -> String;
+
+    /// The page's style.
+    fn style(&self) -> &'static str;
 
     /// Whether process and stages turn.
     fn health(&self) -> Vec<Check>;
