@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::digest::IdDigest;
 use crate::call::record::StoredCall;
 use crate::number::{NumberPlan, Tn};
 use crate::store::memory::Memory;
@@ -67,6 +68,21 @@ fn an_ambiguous_answer_names_nobody_and_says_what_would_decide() {
         .map(|r| r.upstream.as_str())
         .collect();
     assert_eq!(names.len(), 2);
+}
+
+#[test]
+fn a_forwarded_call_names_the_number_that_its_upstream_is_to_be_asked_about() {
+    let mut records = call(1, "north", "east", 0).records();
+    records[0].begin.numbers.called = Tn::from_canonical(b"12025550188");
+    records[1].begin.numbers.diverted_from = Tn::from_canonical(b"12025550188");
+    for r in &mut records {
+        r.begin.ids.sdp_origin = Some(IdDigest(77));
+    }
+    let a = ask(&request(), records).answer;
+    assert_eq!(a.resolution, Resolution::DivertedByOurSubscriber);
+    assert_eq!(&*a.forwarded.unwrap().called, "12025550188");
+    let plain = ask(&request(), call(1, "north", "east", 0).records()).answer;
+    assert_eq!(plain.forwarded, None);
 }
 
 #[test]

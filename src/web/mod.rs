@@ -17,10 +17,14 @@
 //! - [`tls`]: certificates and keys of what listens
 //! - [`server`]: socket and thread of metrics and health
 //! - [`routes`]: what is answered there
+//! - [`body`], [`rate`], [`problem`]: what the APIs of both sides share
 //! - [`client`]: the other direction: to a server that the operator names
 
+pub(crate) mod body;
 pub mod client;
 pub mod listen;
+pub mod problem;
+pub(crate) mod rate;
 pub mod routes;
 pub mod server;
 pub mod tls;
@@ -49,16 +53,24 @@ impl WebSettings {
     }
 }
 
+/// The paths that everybody has who is watched.
+const INDEX: &str = "<!doctype html><html lang=\"en\"><title>tracehop</title><ul><li><a href=\"/metrics\">/metrics</a><li><a href=\"/healthz\">/healthz</a><li><a href=\"/readyz\">/readyz</a></ul></html>\n";
+
 /// What is shown. Each call is for one request, and must not wait for anything slow: it reads what the stages have published.
 pub trait Status: Send + Sync + 'static {
     /// The metrics, rendered.
     fn metrics(&self) -> String;
 
-    /// A page for people; `again`: whether it is to ask for itself again.
-    fn page(&self, again: bool) -> String;
+    /// A page for people; `again`: whether it is to ask for itself again. Who has none shows what else there is.
+    fn page(&self, again: bool) -> String {
+        let _ = again;
+        INDEX.to_owned()
+    }
 
     /// The page's style.
-    fn style(&self) -> &'static str;
+    fn style(&self) -> &'static str {
+        ""
+    }
 
     /// Whether process and stages turn.
     fn health(&self) -> Vec<Check>;

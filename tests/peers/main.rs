@@ -8,6 +8,7 @@ mod support;
 mod watch;
 
 mod capture;
+mod carriers;
 mod chain;
 mod daemon;
 mod daemon_disk;
@@ -19,6 +20,7 @@ mod findings;
 mod hep;
 mod metrics;
 mod openapi;
+mod package;
 mod robocall;
 mod running;
 mod signer;

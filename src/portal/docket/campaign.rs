@@ -56,12 +56,7 @@ impl Docket {
     /// # Errors
     ///
     /// [`DocketError::Wrong`] with every field.
-    pub fn make_campaign(
-        &self,
-        actor: &Actor,
-        form: &CampaignForm,
-        now: Timestamp,
-    ) -> Result<i64> {
+    pub fn make_campaign(&self, actor: &Actor, form: &CampaignForm, now: Timestamp) -> Result<i64> {
         self.write(now, |w| {
             actor.must_be_analyst()?;
             let category = form.check()?;
@@ -107,9 +102,22 @@ impl Docket {
             w.campaign_is_there(id)?;
             let category = form.check()?;
             w.name_is_free(form, Some(id))?;
-            w.tx.prepare_cached("UPDATE campaign SET name = ?, category = ?, summary = ? WHERE id = ?")?
-                .execute(params![form.name.trim(), category.label(), form.summary.trim(), id])?;
-            w.note(&actor.who, "campaign changed", "-", None, json!({ "campaign": id, "name": form.name.trim() }))?;
+            w.tx.prepare_cached(
+                "UPDATE campaign SET name = ?, category = ?, summary = ? WHERE id = ?",
+            )?
+            .execute(params![
+                form.name.trim(),
+                category.label(),
+                form.summary.trim(),
+                id
+            ])?;
+            w.note(
+                &actor.who,
+                "campaign changed",
+                "-",
+                None,
+                json!({ "campaign": id, "name": form.name.trim() }),
+            )?;
             w.touch(None, &[]);
             Ok(())
         })
@@ -172,7 +180,9 @@ impl Docket {
             }
             let done = w
                 .tx
-                .prepare_cached("UPDATE report SET campaign = ?, seen_by = ? WHERE provider = ? AND key = ?")?
+                .prepare_cached(
+                    "UPDATE report SET campaign = ?, seen_by = ? WHERE provider = ? AND key = ?",
+                )?
                 .execute(params![campaign, actor.who.to_string(), provider, key])?;
             if done == 0 {
                 return Err(DocketError::Absent("report").into());

@@ -25,7 +25,7 @@ pub struct AuditFilter {
 }
 
 /// A page of the log.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AuditPage {
     /// Lines, the latest first.
     pub lines: Vec<Line>,
@@ -34,7 +34,7 @@ pub struct AuditPage {
 }
 
 /// The log as a whole.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AuditHead {
     /// The head as of now.
     pub now: TreeHead,
@@ -60,7 +60,10 @@ impl Docket {
                 next: None,
             };
             let is_wanted = |line: &Line| {
-                filter.who.as_deref().is_none_or(|w| line.who.starts_with(w))
+                filter
+                    .who
+                    .as_deref()
+                    .is_none_or(|w| line.who.starts_with(w))
                     && filter.act.as_deref().is_none_or(|a| line.act == a)
             };
             let mut last = end;
@@ -90,7 +93,9 @@ impl Docket {
     pub fn audit_head(&self, now: Timestamp) -> Result<AuditHead> {
         self.read(|tx| {
             let signed: Option<(i64, String, String)> = tx
-                .prepare_cached("SELECT size, at, signed FROM audit_head ORDER BY size DESC LIMIT 1")?
+                .prepare_cached(
+                    "SELECT size, at, signed FROM audit_head ORDER BY size DESC LIMIT 1",
+                )?
                 .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
                 .optional()?;
             let (signed, octets) = match signed {

@@ -21,7 +21,11 @@ impl Spread {
 
     /// The time within which a share of them was: the nearest rank.
     pub fn within(&self, share: f64) -> Option<u64> {
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
         let rank = ((share * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
         let mut seen = 0;
         self.places.iter().find_map(|(&place, &count)| {
