@@ -9,6 +9,7 @@ mod check;
 mod classify;
 mod coverage;
 mod demo;
+mod demo_network;
 mod flags;
 mod found;
 mod inbox;

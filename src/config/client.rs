@@ -39,6 +39,7 @@ pub(super) fn read(s: &Section<'_, '_>) -> Option<ClientSettings> {
         identity,
         timeout: Duration::from_secs(timeout),
         most: usize::try_from(most).unwrap_or(usize::MAX),
+        inside: true,
     };
     if let Err(why) = settings.check() {
         s.problem_at(

@@ -14,6 +14,7 @@ mod limits;
 mod log;
 mod numbers;
 mod peers;
+mod portal;
 mod reader;
 mod responder;
 mod run;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use peers::mac;
+pub use portal::PortalConfig;
 pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;

@@ -15,6 +15,14 @@ pub struct RunSettings {
     pub idle: bool,
 }
 
+/// What a process without stages needs: user and sandbox.
+pub(super) fn read_identity(s: Section<'_, '_>) -> (Option<String>, bool) {
+    let user = s.text("user").map(|(t, _)| t.to_owned());
+    let sandbox = s.flag("sandbox", true);
+    s.finish();
+    (user, sandbox)
+}
+
 pub(super) fn read(s: Section<'_, '_>) -> RunSettings {
     let judges = s.integer("judges", 0, 0..257);
     let user = s.text("user").map(|(t, _)| t.to_owned());

@@ -94,6 +94,30 @@ impl Resolve for Everywhere {
     }
 }
 
+fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), ConnectorError> {
+    let wrong = |e: &dyn std::fmt::Display| ConnectorError::Roots(e.to_string());
+    let mut found = 0;
+    for root in CertificateDer::pem_slice_iter(pem) {
+        roots
+            .add(root.map_err(|e| wrong(&e))?)
+            .map_err(|e| wrong(&e))?;
+        found += 1;
+    }
+    match found {
+        0 => Err(wrong(&"no certificate in it")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file of further roots can be used.
+///
+/// # Errors
+///
+/// [`ConnectorError::Roots`].
+pub fn check_roots(pem: &[u8]) -> Result<(), ConnectorError> {
+    add_roots(&mut RootCertStore::empty(), pem)
+}
+
 /// An HTTP proxy that is asked to CONNECT. Who may be asked for is then for the proxy to say: names are resolved there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
@@ -165,17 +189,7 @@ impl Connector {
         let mut roots = RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         if let Some(pem) = extra_roots {
-            let wrong = |e: &dyn std::fmt::Display| ConnectorError::Roots(e.to_string());
-            let mut found = 0;
-            for root in CertificateDer::pem_slice_iter(pem) {
-                roots
-                    .add(root.map_err(|e| wrong(&e))?)
-                    .map_err(|e| wrong(&e))?;
-                found += 1;
-            }
-            if found == 0 {
-                return Err(wrong(&"no certificate in it"));
-            }
+            add_roots(&mut roots, pem)?;
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?

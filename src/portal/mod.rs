@@ -9,8 +9,18 @@
 //!
 //! - [`word`]: the words that the rooms below share
 //! - [`settings`]: what the operator decides
+//! - [`password`]: passwords of people
+//! - [`console`]: what people see, in a browser
+//! - [`api`]: machines: providers', requesters'
+//! - [`push`]: events to providers that are pushed to
+//! - [`service`]: all of it on threads
 //! - [`docket`]: cases, questions, answers, providers, users: one SQLite database, each act one transaction with its line in the audit log
 
+pub mod api;
+pub mod console;
 pub mod docket;
+pub mod password;
+pub mod push;
+pub mod service;
 pub mod settings;
 pub mod word;

@@ -48,6 +48,11 @@ impl BaseUrl {
         Some(Self { place, tls })
     }
 
+    /// Whether it is spoken to over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
     /// Host and port, as a Host header names them.
     pub fn authority(&self) -> String {
         self.place.authority()
@@ -122,6 +127,8 @@ pub struct ClientSettings {
     pub timeout: Duration,
     /// Octets of an answer's body at most.
     pub most: usize,
+    /// Whether it may be at an address inside: of this host, private, link-local. The operator's own server may well be; one whose name somebody else has, not.
+    pub inside: bool,
 }
 
 impl ClientSettings {
@@ -136,11 +143,11 @@ impl ClientSettings {
 
     fn connector(&self) -> Result<Connector, ConnectorError> {
         let identity = self.identity.as_ref();
-        // The operator's own server may well be inside. There is one name, so two threads to resolve are enough.
+        // There is one name, so two threads to resolve are enough.
         Connector::new_as(
             identity.map(|i| (&*i.certificate, &*i.key)),
             Arc::new(System::new(2)),
-            true,
+            self.inside,
             None,
             self.roots.as_deref(),
         )

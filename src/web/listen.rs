@@ -56,6 +56,8 @@ pub(crate) struct Bounds {
 pub struct Guest {
     /// Its certificate, by an authority that we rely on.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// Its address.
+    pub address: Option<IpAddr>,
 }
 
 /// TLS of a server, changed on reload; `None` is plain HTTP.
@@ -162,7 +164,7 @@ pub(crate) async fn serve(
                 let (router, tls) = (router.clone(), tls.load_full());
                 let (counters, stopped) = (counters.clone(), stopped.clone());
                 tokio::spawn(async move {
-                    let outcome = welcome(stream, router, tls, bounds, stopped).await;
+                    let outcome = welcome(stream, address.ip(), router, tls, bounds, stopped).await;
                     let counter = match outcome {
                         End::Well => &counters.ended,
                         End::Broken => &counters.broken,
@@ -193,12 +195,16 @@ enum End {
 
 async fn welcome(
     stream: TcpStream,
+    address: IpAddr,
     router: Router,
     tls: Option<Arc<ServerConfig>>,
     bounds: Bounds,
     mut stopped: watch::Receiver<bool>,
 ) -> End {
-    let mut guest = Guest::default();
+    let mut guest = Guest {
+        certificate: None,
+        address: Some(address),
+    };
     let Some(config) = tls else {
         let router = router.layer(axum::Extension(guest));
         return attend(stream, router, bounds.life, stopped).await;

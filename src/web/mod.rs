@@ -15,10 +15,14 @@
 //! - [`tls`]: certificates and keys of what listens
 //! - [`server`]: socket and thread of metrics and health
 //! - [`routes`]: what is answered there
+//! - [`body`], [`rate`], [`problem`]: what the APIs of both sides share
 //! - [`client`]: the other direction: to a server that the operator names
 
+pub(crate) mod body;
 pub mod client;
 pub mod listen;
+pub mod problem;
+pub(crate) mod rate;
 pub mod routes;
 pub mod server;
 pub mod tls;

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Check, Status};
 
 /// Prometheus' text format, as its documentation names it.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What can be asked for beside the path.
 #[derive(Debug, Default, serde::Deserialize)]

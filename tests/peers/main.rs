@@ -4,7 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/watch.rs"]
+mod watch;
+
 mod capture;
+mod carriers;
 mod chain;
 mod daemon;
 mod daemon_disk;
@@ -22,6 +26,7 @@ mod running;
 mod signer;
 mod systemd;
 mod traffic;
+mod watching;
 mod wire;
 
 use std::collections::BTreeMap;

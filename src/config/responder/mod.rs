@@ -154,7 +154,7 @@ fn listen(s: &Section<'_, '_>) -> Option<SocketAddr> {
     at
 }
 
-fn public_url(s: &Section<'_, '_>) -> Option<Arc<str>> {
+pub(super) fn public_url(s: &Section<'_, '_>) -> Option<Arc<str>> {
     let (text, span) = s.text("public_url")?;
     let known = crate::web::client::BaseUrl::parse(text).is_some();
     if !known {

@@ -4,15 +4,21 @@
 //! disk, so asynchronous callers use `spawn_blocking`. Reads go by connections of their own and wait for no act. What an act changed is told to
 //! who listens ([`Docket::changes`]) after it is durable.
 //!
+//! - [`user`], [`session`]: people, and who has logged in
 //! - [`read`]: what pages and exports look at
 //! - `schema`: its tables
 //! - `work`: one transaction, and what all acts share
+//! - [`directory`]: providers, their keys, how their machines are known
+//! - [`wire`]: what goes to providers and comes from their machines
+//! - `report`: campaigns that providers report unasked; [`figures`]: for whoever watches
 //! - `error`: why something was not done
 //! - `actor`: who acts
 //! - `intake`, `case`, `note`: requests, cases as a whole, what people add to them
 //! - `question`, `answer`, `answer_by_hand`, `draft`, `dispute`: hop questions and what comes back
 //! - `campaign`: campaigns, and what becomes of reports
 //! - `clock`: reminders, silence
+//! - `walk`: the walk, done on the database
+//! - `party`, `row`, `tell`: whom a name means; cases and questions as read; what providers are told
 
 mod actor;
 mod answer;
@@ -20,14 +26,28 @@ mod answer_by_hand;
 mod campaign;
 mod case;
 mod clock;
+pub mod directory;
 mod dispute;
 mod draft;
 mod error;
+pub mod figures;
 mod intake;
 mod note;
+mod party;
 mod question;
 pub mod read;
+mod report;
+mod row;
+#[doc(hidden)]
+pub mod sample;
 mod schema;
+pub mod session;
+mod tell;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod user;
+mod walk;
+pub mod wire;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +67,8 @@ pub use error::{DocketError, Problem};
 pub use intake::{Handed, Submitted};
 pub use note::{MAX_ATTACHMENT, MAX_ATTACHMENTS};
 pub use question::Clarification;
+pub use session::{Cookie, Session};
+pub use user::User;
 pub use work::{Done, Fault, Work};
 
 use super::settings::PortalSettings;

@@ -30,7 +30,9 @@ CREATE TABLE provider (
     created INTEGER NOT NULL,
     changed INTEGER NOT NULL
 ) STRICT;
--- Every other id of a provider (OCN or SPC, RMD, FRN), in upper case. One id is one provider's.
+CREATE UNIQUE INDEX provider_token ON provider (token_hash) WHERE token_hash IS NOT NULL;
+CREATE UNIQUE INDEX provider_certificate ON provider (certificate) WHERE certificate IS NOT NULL;
+-- Every id of a provider (its own, OCN or SPC, RMD, FRN), in upper case. One id is one provider's.
 CREATE TABLE provider_id (
     other TEXT PRIMARY KEY,
     provider TEXT NOT NULL REFERENCES provider (id) ON DELETE CASCADE
@@ -141,6 +143,7 @@ CREATE UNIQUE INDEX hop_trace ON hop (trace, n);
 CREATE INDEX hop_open ON hop (provider, state, issued);
 CREATE INDEX hop_overdue ON hop (overdue_at) WHERE overdue_at IS NOT NULL;
 CREATE INDEX hop_remind ON hop (remind_at) WHERE remind_at IS NOT NULL;
+CREATE INDEX hop_state ON hop (state, issued);
 -- Holds all that statistics read of a question.
 CREATE INDEX hop_issued ON hop (issued, provider, state, answered, in_time);
 CREATE INDEX hop_provider ON hop (provider, issued);
@@ -194,6 +197,8 @@ CREATE TABLE event (
 ) STRICT;
 CREATE INDEX event_provider ON event (provider, seq);
 CREATE INDEX event_due ON event (next_try) WHERE push = 'due';
+CREATE INDEX event_waits ON event (provider, seq) WHERE push = 'due';
+CREATE INDEX event_given_up ON event (seq) WHERE push = 'given-up';
 CREATE INDEX event_trace ON event (trace);
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY,

@@ -194,6 +194,28 @@ impl Signer {
         json!({ "keys": [self.jwk] })
     }
 
+    /// The public key as Standard Webhooks write it, for those whom we push to: `whpk_…`. Only a key of Ed25519 has one.
+    pub fn webhook_key(&self) -> Option<String> {
+        if self.algorithm != Algorithm::EdDSA {
+            return None;
+        }
+        let x = self.jwk.get("x")?.as_str()?;
+        let octets = BASE64_URL_SAFE_NO_PAD.decode(x).ok()?;
+        Some(format!("whpk_{}", BASE64_STANDARD.encode(octets)))
+    }
+
+    /// Signs a pushed event by the Standard Webhooks specification: the value of `webhook-signature`, `v1a,…`. `None` without a key of Ed25519.
+    pub fn sign_webhook(&self, id: &str, timestamp: i64, body: &[u8]) -> Option<String> {
+        if self.algorithm != Algorithm::EdDSA {
+            return None;
+        }
+        let mut message = format!("{id}.{timestamp}.").into_bytes();
+        message.extend_from_slice(body);
+        let signature = jsonwebtoken::crypto::sign(&message, &self.key, self.algorithm).ok()?;
+        let octets = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        Some(format!("v1a,{}", BASE64_STANDARD.encode(octets)))
+    }
+
     /// Signs an answer.
     ///
     /// # Errors

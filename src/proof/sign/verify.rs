@@ -106,6 +106,11 @@ impl Verifier {
         self.count == 0
     }
 
+    /// Names of its keys.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(|kid| &**kid)
+    }
+
     /// Takes the keys of a JWK set. `provider` says whose they are; without it each key may name its provider itself (`"provider"`),
     /// which is good only in a set that the caller has put together. Keys of other kinds are passed over. Gives how many were taken.
     ///

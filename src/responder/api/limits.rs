@@ -1,10 +1,11 @@
 //! How much each sender may ask, and how many may wait.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+
+use crate::web::rate::Buckets;
 
 /// Look-ups that one operator may make in a minute: a person at work makes a few, a scan needs thousands.
 pub const LOOKUPS_PER_MINUTE: u32 = 60;
@@ -31,7 +32,7 @@ pub enum What {
 /// Counts of all senders: as many as there are portals and operators in the configuration.
 #[derive(Debug)]
 pub struct Limits {
-    buckets: Mutex<HashMap<(What, Arc<str>), Bucket>>,
+    buckets: Buckets<(What, Arc<str>)>,
     /// Room for those who wait.
     pub waiting: Arc<Semaphore>,
 }
@@ -39,17 +40,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            buckets: Mutex::default(),
+            buckets: Buckets::default(),
             waiting: Arc::new(Semaphore::new(WAITING)),
         }
     }
-}
-
-/// A bucket that holds a minute's worth and fills evenly.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
 }
 
 impl Limits {
@@ -65,22 +59,7 @@ impl Limits {
         per_minute: u32,
         now: Instant,
     ) -> Result<(), Duration> {
-        let most = f64::from(per_minute.max(1));
-        let rate = most / 60.0;
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = Bucket {
-            tokens: most,
-            at: now,
-        };
-        let bucket = buckets.entry((what, who.clone())).or_insert(full);
-        let since = now.saturating_duration_since(bucket.at).as_secs_f64();
-        bucket.tokens = (bucket.tokens + since * rate).min(most);
-        bucket.at = bucket.at.max(now);
-        if bucket.tokens < 1.0 {
-            return Err(Duration::from_secs_f64((1.0 - bucket.tokens) / rate));
-        }
-        bucket.tokens -= 1.0;
-        Ok(())
+        self.buckets.take((what, who.clone()), per_minute, now)
     }
 }
 

@@ -8,23 +8,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::Api;
+use crate::web::body::{Unread, whole};
 
 /// Longest body that is read: a request's largest size ([`crate::traceback::request::MAX_OCTETS`]), and its envelope.
 pub const BODY_OCTETS: usize = crate::traceback::request::MAX_OCTETS;
 /// What is read and thrown away of a longer one, so that its sender gets to read the refusal; beyond it the connection breaks.
 const DRAINED: usize = 4 * BODY_OCTETS;
-/// For a body: as long as for a head.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// When a refusal leaves: some fifty times what the longest check takes (64 KiB through HMAC or Ed25519, a look into the desk: below 1 ms), and short
 /// against a retry of any portal.
 pub const AFTER: Duration = Duration::from_millis(50);
@@ -94,6 +91,15 @@ impl Refusal {
     }
 }
 
+impl From<Unread> for Refusal {
+    fn from(why: Unread) -> Self {
+        match why {
+            Unread::TooLong => Self::TooLong,
+            Unread::Broken => Self::Broken,
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     /// Marked for [`guard`], which makes the response.
     fn into_response(self) -> Response {
@@ -106,11 +112,11 @@ impl IntoResponse for Refusal {
 /// Reads the request whole, has it handled, and makes every refusal the same.
 pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let body = whole(body).await;
+    let body = whole(body, BODY_OCTETS, DRAINED).await;
     let arrived = Instant::now();
     let response = match body {
         Ok(body) => next.run(Request::from_parts(parts, body.into())).await,
-        Err(why) => why.into_response(),
+        Err(why) => Refusal::from(why).into_response(),
     };
     let Some(why) = response.extensions().get::<Refusal>().copied() else {
         return response;
@@ -135,32 +141,6 @@ fn leaves(arrived: Instant, now: Instant) -> Instant {
         at += AFTER;
     }
     at
-}
-
-async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
-    let deadline = Instant::now() + BODY_TIME;
-    let (mut octets, mut seen) = (Vec::new(), 0usize);
-    loop {
-        let frame = match timeout_at(deadline, body.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(None) => break,
-            Ok(Some(Err(_))) | Err(_) => return Err(Refusal::Broken),
-        };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        seen = seen.saturating_add(data.len());
-        if seen > DRAINED {
-            return Err(Refusal::TooLong);
-        }
-        if seen <= BODY_OCTETS {
-            octets.extend_from_slice(&data);
-        }
-    }
-    match seen > BODY_OCTETS {
-        true => Err(Refusal::TooLong),
-        false => Ok(octets.into()),
-    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ fn client(url: &str) -> Client {
         identity: None,
         timeout: Duration::from_millis(300),
         most: 100,
+        inside: true,
     })
     .unwrap()
 }

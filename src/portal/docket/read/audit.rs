@@ -25,7 +25,7 @@ pub struct AuditFilter {
 }
 
 /// A page of the log.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AuditPage {
     /// Lines, the latest first.
     pub lines: Vec<Line>,
@@ -34,7 +34,7 @@ pub struct AuditPage {
 }
 
 /// The log as a whole.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AuditHead {
     /// The head as of now.
     pub now: TreeHead,

@@ -16,7 +16,7 @@ const MOST_SHOWN: i64 = 50;
 pub const MOST_REPORTS: usize = 200;
 
 /// A campaign, in short.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct CampaignLine {
     /// Its number.
     pub id: i64,
@@ -41,7 +41,7 @@ pub struct CampaignLine {
 }
 
 /// A case of a campaign.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct CampaignCase {
     /// Its id.
     pub id: String,
@@ -60,7 +60,7 @@ pub struct CampaignCase {
 }
 
 /// Where cases of a campaign ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct CampaignOrigin {
     /// At whom.
     pub provider: ProviderName,
@@ -71,7 +71,7 @@ pub struct CampaignOrigin {
 }
 
 /// A report that a provider sent unasked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ReportLine {
     /// Who sent it.
     pub provider: ProviderName,
@@ -92,7 +92,7 @@ pub struct ReportLine {
 }
 
 /// All about a campaign.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct CampaignPage {
     /// In short.
     pub line: CampaignLine,

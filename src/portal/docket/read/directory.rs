@@ -9,8 +9,8 @@ use crate::portal::docket::{Docket, DocketError, Result};
 
 /// Most providers of a page.
 pub const MOST_PROVIDERS: usize = 500;
-/// Most names that a form offers: the Robocall Mitigation Database had 7,346 in January 2025 (traceback.md §10), and a page is below 200 KB.
-const MOST_OFFERED: i64 = 2000;
+/// Most names that a form offers: the Robocall Mitigation Database had 7,346 in January 2025 (traceback.md §10), and a page has to stay below 200 KB; of the others one types the id.
+const MOST_OFFERED: i64 = 1000;
 /// Most keys and ids that are shown.
 const MOST_KEYS: i64 = 100;
 

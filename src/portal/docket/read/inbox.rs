@@ -35,7 +35,7 @@ impl InboxPart {
 }
 
 /// One question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct InboxLine {
     /// Its id.
     pub hop: String,
@@ -72,7 +72,7 @@ pub struct InboxLine {
 }
 
 /// A draft, in short.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct DraftLine {
     /// Id of the answer that it would be: who approves names it, so that what is approved is what was seen.
     pub answer: String,
@@ -91,7 +91,7 @@ pub struct DraftLine {
 }
 
 /// One answer to the question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct AnswerLine {
     /// Its id.
     pub id: String,
@@ -120,7 +120,7 @@ pub struct AnswerLine {
 }
 
 /// A file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct AttachmentLine {
     /// Its number.
     pub id: i64,
@@ -133,7 +133,7 @@ pub struct AttachmentLine {
 }
 
 /// The answer that led to the question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct NamedBy {
     /// Its question.
     pub hop: String,
@@ -146,7 +146,7 @@ pub struct NamedBy {
 }
 
 /// All that a provider sees of one question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct InboxHop {
     /// In short.
     pub line: InboxLine,

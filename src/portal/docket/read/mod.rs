@@ -12,6 +12,8 @@ pub mod directory;
 pub mod inbox;
 mod spread;
 pub mod statistics;
+#[cfg(test)]
+mod tests;
 
 use rusqlite::Row;
 use rusqlite::types::Type;

@@ -443,11 +443,11 @@ fn origins(tx: &Transaction<'_>, span: Span) -> Done<Vec<Origin>> {
 /// The country of whoever handed the call to the point of entry, as that one names it; else that of the originating provider.
 fn countries(tx: &Transaction<'_>, span: Span) -> Done<Vec<Count>> {
     let sql = format!(
-        "SELECT CASE t.outcome WHEN 'point-of-entry' THEN coalesce(upper(t.originator ->> 'country'), '') ELSE p.country END AS country,
+        "SELECT CASE t.outcome WHEN 'point-of-entry' THEN coalesce(upper(t.originator ->> 'country'), '') ELSE p.country END AS whence,
              count(*) AS n
          FROM trace t JOIN provider p ON p.id = t.ended_at
          WHERE t.created >= ? AND t.created < ? AND t.state = 'closed' AND t.outcome IN {FOUND}
-         GROUP BY country ORDER BY n DESC, country LIMIT {MOST_ROWS}"
+         GROUP BY whence ORDER BY n DESC, whence LIMIT {MOST_ROWS}"
     );
     let mut statement = tx.prepare_cached(&sql)?;
     let rows = statement.query_map(params![span.from.nanos(), span.to.nanos()], |row| {

@@ -31,6 +31,7 @@ fn http() -> PortalSettings {
             identity: None,
             timeout: Duration::from_secs(1),
             most: 1,
+            inside: true,
         },
         token: None,
         every: Duration::from_secs(1),

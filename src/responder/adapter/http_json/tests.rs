@@ -110,6 +110,7 @@ fn client(port: u16, path: &str) -> ClientSettings {
         identity: None,
         timeout: Duration::from_secs(5),
         most: 1 << 20,
+        inside: true,
     }
 }
 
