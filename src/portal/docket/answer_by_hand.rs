@@ -186,6 +186,7 @@ impl Work<'_> {
             resolution,
             upstream: party.clone().filter(|_| !origin),
             originator: party.filter(|_| origin),
+            forwarded: None,
             evidence: None,
             undecided: Vec::new(),
             problems: Vec::new(),
