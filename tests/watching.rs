@@ -161,10 +161,7 @@ fn dashboards_are_complete_and_their_links_lead_somewhere() {
         for p in panels(d) {
             let place = format!("{uid} / {}", p["title"]);
             assert!(ids.insert(p["id"].to_string()), "{place}: an id twice");
-            assert!(
-                titles.insert(word(&p["title"])),
-                "{place}: a title twice"
-            );
+            assert!(titles.insert(word(&p["title"])), "{place}: a title twice");
             assert!(
                 word(&p["description"]).len() > 10,
                 "{place}: no description"

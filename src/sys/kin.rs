@@ -8,10 +8,12 @@ use std::process::Command;
 pub fn ends_with_us(command: &mut Command) -> &mut Command {
     // SAFETY: what runs between fork and exec is one system call that takes numbers and touches no memory of ours; it is async-signal-safe.
     unsafe {
-        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        })
+        command.pre_exec(
+            || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            },
+        )
     }
 }
 

@@ -120,10 +120,14 @@ impl Company {
     fn start(stage: &Stage) -> Result<Self, Failure> {
         let mut company = Self(Vec::new());
         let portal = stage.dir.join("portal");
-        company.0.push(("the portal", child(&portal, "portal", "portal.toml")?));
+        company
+            .0
+            .push(("the portal", child(&portal, "portal", "portal.toml")?));
         for carrier in &ALL {
             let folder = stage.dir.join(carrier.id);
-            company.0.push((carrier.name, child(&folder, "run", "tracehop.toml")?));
+            company
+                .0
+                .push((carrier.name, child(&folder, "run", "tracehop.toml")?));
         }
         Ok(company)
     }
@@ -169,8 +173,7 @@ impl Company {
         }
         let begin = Instant::now();
         for (_, child) in &mut self.0 {
-            while begin.elapsed() < Duration::from_secs(10)
-                && matches!(child.try_wait(), Ok(None))
+            while begin.elapsed() < Duration::from_secs(10) && matches!(child.try_wait(), Ok(None))
             {
                 std::thread::sleep(Duration::from_millis(20));
             }

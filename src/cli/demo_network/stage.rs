@@ -12,8 +12,8 @@ use crate::cli::{Failure, load, replay};
 use crate::host::clock;
 use crate::lab::carriers::plan::{ALL, ASSISTED, CARRIERS, SILENT};
 use crate::lab::carriers::{self, Made};
-use crate::portal::docket::directory::Card;
 use crate::portal::docket::Docket;
+use crate::portal::docket::directory::Card;
 use crate::portal::docket::user::User;
 use crate::portal::password::Secret;
 use crate::portal::settings::PortalSettings;
@@ -129,7 +129,7 @@ fn enrol(
     portal_key: &str,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let by = Who::System;
+    let by = Who::Automatic;
     let carrier = &ALL[n];
     let folder = dir.join(carrier.id);
     fs::create_dir_all(&folder).map_err(Failure::io)?;
@@ -138,7 +138,9 @@ fn enrol(
     let mut card = Card::new(carrier.id, carrier.name);
     card.push_url = Some(format!("http://127.0.0.1:{listen}/v1/hop-requests").into());
     card.deadline = DeadlineRule::Plain;
-    docket.add_provider(&by, &card, now).map_err(Failure::software)?;
+    docket
+        .add_provider(&by, &card, now)
+        .map_err(Failure::software)?;
     let keys = signer.jwks().to_string();
     docket
         .add_keys(&by, carrier.id, keys.as_bytes(), now)
@@ -153,7 +155,13 @@ fn enrol(
 fn people(docket: &Docket, now: Timestamp) -> Result<Vec<Login>, Failure> {
     let staff = ALL[ASSISTED].id;
     let all = [
-        ("analyst", "works on every case", Role::Analyst, AGENCY, None),
+        (
+            "analyst",
+            "works on every case",
+            Role::Analyst,
+            AGENCY,
+            None,
+        ),
         (
             "fernhill",
             "staff of Fernhill Networks, whose answers wait for a click",
@@ -175,7 +183,7 @@ fn people(docket: &Docket, now: Timestamp) -> Result<Vec<Login>, Failure> {
         };
         let secret = Secret::of(&password, &[name]).map_err(Failure::software)?;
         docket
-            .add_user(&Who::System, &user, &secret, now)
+            .add_user(&Who::Automatic, &user, &secret, now)
             .map_err(Failure::software)?;
         logins.push(Login {
             name: name.to_owned(),
@@ -199,7 +207,9 @@ fn portal_toml(api: u16, console: u16, plan: &Plan) -> String {
 fn responder(n: usize, relay: u16, listen: u16, page: u16) -> String {
     let http = format!("[http]\nlisten = \"127.0.0.1:{page}\"\n[log]\nlevel = \"warn\"\n");
     if n == SILENT {
-        return format!("{http}# It looks and records, and answers nobody.\n[responder]\nenabled = false\n");
+        return format!(
+            "{http}# It looks and records, and answers nobody.\n[responder]\nenabled = false\n"
+        );
     }
     let mode = match n {
         ASSISTED => "mode = \"assisted\"\ndrafts = \"approve\"\n",

@@ -161,7 +161,14 @@ impl Watch {
     }
 
     fn end(&self) -> ExitCode {
-        let head = ["case", "what it is about", "hops", "found", "is true", "right"];
+        let head = [
+            "case",
+            "what it is about",
+            "hops",
+            "found",
+            "is true",
+            "right",
+        ];
         let opened = self.traces.iter().filter(|t| t.case.is_some());
         let rows: Vec<Vec<String>> = opened.map(row).collect();
         say!("\n{}", output::table(&head, rows, 3));

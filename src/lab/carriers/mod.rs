@@ -179,7 +179,11 @@ fn config(n: usize, responder: &str) -> String {
         ALL[n].name,
         ALL[n].id,
         // So that a number of its own that comes in from outside is flagged.
-        if n == plan::ASHGROVE { "own_numbers = [\"1202555\"]\n" } else { "" },
+        if n == plan::ASHGROVE {
+            "own_numbers = [\"1202555\"]\n"
+        } else {
+            ""
+        },
     )
 }
 
@@ -204,7 +208,12 @@ fn peers(n: usize) -> String {
         .iter()
         .any(|r| r.source == Source::Abroad && r.path.first() == Some(&n));
     if overseas {
-        peer("overseas", "Overseas Carrier Ltd", "foreign", "country = \"GB\"\n");
+        peer(
+            "overseas",
+            "Overseas Carrier Ltd",
+            "foreign",
+            "country = \"GB\"\n",
+        );
     }
     let mut rule = |name: &str, peer: &str, address: std::net::Ipv4Addr, more: &str| {
         let _ = write!(

@@ -222,7 +222,9 @@ impl Call {
     /// The n-th call on a route.
     pub fn new(route: &'static Route, n: usize, at: i64) -> Self {
         let (called, calling) = route.areas;
-        let number = |area: u16, line: usize| 10_000_000_000 + u64::from(area) * 10_000_000 + 5_550_100 + line as u64 % 100;
+        let number = |area: u16, line: usize| {
+            10_000_000_000 + u64::from(area) * 10_000_000 + 5_550_100 + line as u64 % 100
+        };
         let place = ROUTES.iter().position(|r| std::ptr::eq(r, route));
         let line = place.unwrap_or(0) * 10 + n % 10;
         let called = number(called, line);

@@ -153,7 +153,11 @@ fn legs(call: &Call, signers: &[Signer]) -> Vec<Leg> {
 
 fn signed(call: &Call, attested: bool, signer: &Signer) -> String {
     let claims = Claims {
-        attest: if attested { Attestation::A } else { Attestation::C },
+        attest: if attested {
+            Attestation::A
+        } else {
+            Attestation::C
+        },
         orig: call.calling.to_string(),
         dest: call.dialled.to_string(),
         iat: call.at.div_euclid(1_000_000_000),

@@ -85,5 +85,9 @@ async fn head(State(console): State<Console>, visitor: Visitor) -> Answer {
     visitor.is(ROLES)?;
     let head = console.look(|docket, now| docket.audit_head(now)).await?;
     let octets = head.octets.ok_or_else(|| Trouble::absent("signed head"))?;
-    Ok(file("audit-head.json", "application/json", octets.into_bytes()))
+    Ok(file(
+        "audit-head.json",
+        "application/json",
+        octets.into_bytes(),
+    ))
 }

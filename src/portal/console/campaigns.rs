@@ -9,8 +9,8 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Deserialize;
 
-use super::posted::Fields;
 use super::page::problems;
+use super::posted::Fields;
 use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::base::Timestamp;
 use crate::portal::docket::CampaignForm;
@@ -47,7 +47,11 @@ fn categories() -> Vec<(&'static str, String)> {
         .collect()
 }
 
-async fn list(State(console): State<Console>, visitor: Visitor, Query(from): Query<From>) -> Answer {
+async fn list(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Query(from): Query<From>,
+) -> Answer {
     visitor.is(ROLES)?;
     listed(&console, &visitor, from.before, context! {}, context! {}).await
 }
@@ -203,7 +207,10 @@ async fn report(
             Ok((report, docket.campaign_lines(None, OFFERED)?))
         })
         .await?;
-    let mut offered = vec![(String::new(), "in none: looked at, and put aside".to_owned())];
+    let mut offered = vec![(
+        String::new(),
+        "in none: looked at, and put aside".to_owned(),
+    )];
     offered.extend(campaigns.iter().map(|c| (c.id.to_string(), c.name.clone())));
     let said = &report.said;
     let text = |of: &serde_json::Value, name: &str| match of.get(name) {

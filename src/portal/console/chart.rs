@@ -127,7 +127,11 @@ fn scale(highest: u64) -> (u64, u64) {
 
 #[allow(clippy::cast_precision_loss)]
 fn share(count: u64, of: u64) -> f64 {
-    if of == 0 { 0.0 } else { count as f64 / of as f64 }
+    if of == 0 {
+        0.0
+    } else {
+        count as f64 / of as f64
+    }
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::evidence::{facts, says};
-use super::posted::Fields;
 use super::page::problems;
+use super::posted::Fields;
 use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::base::Timestamp;
 use crate::portal::docket::read::inbox::{InboxHop, InboxLine, InboxPart};
@@ -68,7 +68,11 @@ pub(super) async fn lines(
     past: bool,
     after: Option<String>,
 ) -> Result<Value, Trouble> {
-    let part = if past { InboxPart::Past } else { InboxPart::Open };
+    let part = if past {
+        InboxPart::Past
+    } else {
+        InboxPart::Open
+    };
     let first = after.is_none();
     let (lines, waiting) = console
         .look(move |docket, now| {
@@ -211,8 +215,14 @@ fn question(request: &Json) -> Vec<(&'static str, String)> {
         ("Called", text(call, "called")),
         ("Calling", text(call, "calling")),
         ("When", at),
-        ("Answered", yes(call, "answered").map(|a| if a { "yes" } else { "no" }.to_owned())),
-        ("Duration", number(call, "duration_s").map(|d| format!("{d} s"))),
+        (
+            "Answered",
+            yes(call, "answered").map(|a| if a { "yes" } else { "no" }.to_owned()),
+        ),
+        (
+            "Duration",
+            number(call, "duration_s").map(|d| format!("{d} s")),
+        ),
         ("Call-ID", text(call, "sip_call_id")),
         ("Session-ID", text(call, "session_id")),
         ("origid", text(call, "origid")),
@@ -280,7 +290,9 @@ fn by_hand(fields: &Fields) -> Result<ByHand, (&'static str, &'static str)> {
         Names::Never => None,
         _ if resolution.names_originator() => other("caller", "caller_contact", "caller_country"),
         _ => {
-            let listed = fields.some("provider").map(|p| Named::Provider(p.to_owned()));
+            let listed = fields
+                .some("provider")
+                .map(|p| Named::Provider(p.to_owned()));
             listed.or_else(|| other("other", "other_contact", "other_country"))
         }
     };
@@ -323,7 +335,11 @@ async fn answer(State(console): State<Console>, Path(hop): Path<String>, posted:
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }
 
-async fn dispute(State(console): State<Console>, Path(hop): Path<String>, posted: Posted) -> Answer {
+async fn dispute(
+    State(console): State<Console>,
+    Path(hop): Path<String>,
+    posted: Posted,
+) -> Answer {
     let Posted { visitor, fields } = posted;
     let (_, actor) = staff(&visitor)?;
     let (path, why) = (to(&hop), fields.text("why").to_owned());
@@ -333,7 +349,11 @@ async fn dispute(State(console): State<Console>, Path(hop): Path<String>, posted
     Ok(done(&path, "disputed"))
 }
 
-async fn stand_by(State(console): State<Console>, Path(hop): Path<String>, posted: Posted) -> Answer {
+async fn stand_by(
+    State(console): State<Console>,
+    Path(hop): Path<String>,
+    posted: Posted,
+) -> Answer {
     let Posted { visitor, fields } = posted;
     let (_, actor) = staff(&visitor)?;
     let (path, why) = (to(&hop), fields.text("why").to_owned());
@@ -353,5 +373,9 @@ async fn file(
         .look(move |docket, _| docket.inbox_attachment(&provider, id))
         .await?;
     let name = format!("attachment-{id}.pdf");
-    Ok(super::sheet::file(&name, "application/octet-stream", octets))
+    Ok(super::sheet::file(
+        &name,
+        "application/octet-stream",
+        octets,
+    ))
 }

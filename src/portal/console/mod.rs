@@ -56,8 +56,8 @@ use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use tokio::sync::Semaphore;
 
-pub use posted::Posted;
 pub use page::problems;
+pub use posted::Posted;
 pub use trouble::{Answer, Trouble};
 pub use visitor::Visitor;
 

@@ -12,9 +12,9 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Deserialize;
 
+use super::page::problems;
 use super::posted::Fields;
 use super::sheet::{Sheet, file};
-use super::page::problems;
 use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::portal::docket::directory::{Card, Contact};
 use crate::portal::docket::read::Span;
@@ -149,7 +149,14 @@ async fn add(State(console): State<Console>, posted: Posted) -> Answer {
         Ok(()) => Ok(done(&to(&card.id), "provider-added")),
         Err(trouble) => {
             let wrong = problems(&trouble.problems()?);
-            let page = listed(&console, &visitor, Choice::default(), as_typed(&card), wrong).await?;
+            let page = listed(
+                &console,
+                &visitor,
+                Choice::default(),
+                as_typed(&card),
+                wrong,
+            )
+            .await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
@@ -224,7 +231,14 @@ async fn suspend(State(console): State<Console>, Path(id): Path<String>, posted:
     console
         .look(move |docket, now| docket.suspend_provider(&who, &id, suspended, now))
         .await?;
-    Ok(done(&path, if suspended { "provider-suspended" } else { "provider-back" }))
+    Ok(done(
+        &path,
+        if suspended {
+            "provider-suspended"
+        } else {
+            "provider-back"
+        },
+    ))
 }
 
 async fn as_json(State(console): State<Console>, visitor: Visitor) -> Answer {
@@ -238,7 +252,20 @@ async fn as_csv(State(console): State<Console>, visitor: Visitor) -> Answer {
     visitor.is(ROLES)?;
     let all = console.look(|docket, _| docket.providers()).await?;
     let columns = [
-        "id", "name", "country", "listed", "active", "rmd", "frn", "ocns", "contact", "mail", "phone", "deadline", "time_zone", "changed",
+        "id",
+        "name",
+        "country",
+        "listed",
+        "active",
+        "rmd",
+        "frn",
+        "ocns",
+        "contact",
+        "mail",
+        "phone",
+        "deadline",
+        "time_zone",
+        "changed",
     ];
     let mut sheet = Sheet::new("directory", &columns)?;
     let some = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();

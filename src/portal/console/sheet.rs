@@ -18,7 +18,9 @@ impl Sheet {
         let mut writer = csv::WriterBuilder::new()
             .terminator(csv::Terminator::CRLF)
             .from_writer(Vec::new());
-        writer.write_record(columns).map_err(|e| Trouble::home(&e))?;
+        writer
+            .write_record(columns)
+            .map_err(|e| Trouble::home(&e))?;
         Ok(Self { name, writer })
     }
 
@@ -67,16 +69,7 @@ mod tests {
     #[test]
     fn no_cell_is_a_formula() {
         for cell in [
-            "=1+1",
-            "+1",
-            "-1",
-            "@SUM(A1)",
-            "\t=1",
-            "\r=1",
-            " =1",
-            "\"=1",
-            "'=1",
-            "|calc",
+            "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\"=1", "'=1", "|calc",
         ] {
             assert!(plain(cell).starts_with('\''), "{cell:?}");
         }

@@ -68,9 +68,14 @@ fn chosen(choice: &Choice, now: Timestamp) -> Chosen {
 /// Spans that are a click away.
 fn offered(now: Timestamp) -> Vec<(&'static str, String, String)> {
     let day = |t: Timestamp| t.to_string().chars().take(10).collect::<String>();
-    [("30 days", 29), ("90 days", 89), ("12 months", 364), ("3 years", 3 * 365)]
-        .map(|(name, days)| (name, day(now.minus(DAY * days)), day(now)))
-        .to_vec()
+    [
+        ("30 days", 29),
+        ("90 days", 89),
+        ("12 months", 364),
+        ("3 years", 3 * 365),
+    ]
+    .map(|(name, days)| (name, day(now.minus(DAY * days)), day(now)))
+    .to_vec()
 }
 
 /// Four groups, so that a column can be read; the table beside it has every outcome.
@@ -82,11 +87,17 @@ const GROUPS: [(&str, &str); 4] = [
 ];
 
 fn groups(month: &Month) -> Vec<u64> {
-    let of = |labels: &[&str]| -> u64 { labels.iter().filter_map(|l| month.outcomes.get(*l)).sum() };
+    let of =
+        |labels: &[&str]| -> u64 { labels.iter().filter_map(|l| month.outcomes.get(*l)).sum() };
     let found = of(&[Outcome::Originator.label(), Outcome::PointOfEntry.label()]);
     let silent = of(&[Outcome::NonResponsive.label()]);
     let open = of(&["open"]);
-    vec![found, silent, month.tracebacks.saturating_sub(found + silent + open), open]
+    vec![
+        found,
+        silent,
+        month.tracebacks.saturating_sub(found + silent + open),
+        open,
+    ]
 }
 
 async fn page(
@@ -97,7 +108,9 @@ async fn page(
     visitor.is(ROLES)?;
     let chosen = chosen(&choice, console.now());
     let span = chosen.span;
-    let all = console.look(move |docket, _| docket.statistics(span)).await?;
+    let all = console
+        .look(move |docket, _| docket.statistics(span))
+        .await?;
     let months: Vec<_> = all
         .months
         .iter()
@@ -155,7 +168,9 @@ async fn export(
     visitor.is(ROLES)?;
     let chosen = chosen(&choice, console.now());
     let span = chosen.span;
-    let all = console.look(move |docket, _| docket.statistics(span)).await?;
+    let all = console
+        .look(move |docket, _| docket.statistics(span))
+        .await?;
     match &*what {
         "statistics.json" => json(&chosen, &all),
         "months.csv" => months(&all),
@@ -164,7 +179,10 @@ async fn export(
             counts("outcomes", ["outcome", "tracebacks"], lines)
         }
         "path-lengths.csv" => {
-            let lines = all.path_lengths.iter().map(|l| (l.hops.to_string(), l.tracebacks));
+            let lines = all
+                .path_lengths
+                .iter()
+                .map(|l| (l.hops.to_string(), l.tracebacks));
             counts("path-lengths", ["hops", "tracebacks"], lines)
         }
         "answer-times.csv" => {

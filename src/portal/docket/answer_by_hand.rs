@@ -185,6 +185,7 @@ impl Work<'_> {
             }),
             resolution,
             upstream: party.clone().filter(|_| !origin),
+            forwarded: None,
             originator: party.filter(|_| origin),
             evidence: None,
             undecided: Vec::new(),

@@ -316,7 +316,11 @@ mod tests {
             assert!(text.contains(line), "{line} in\n{text}");
         }
         assert!(!text.contains("age_seconds{state=\"closed\"}"));
-        assert!(view.readiness().iter().all(|c| c.ok), "{:?}", view.readiness());
+        assert!(
+            view.readiness().iter().all(|c| c.ok),
+            "{:?}",
+            view.readiness()
+        );
         view.ticked(now().minus(WELL));
         assert!(!view.health()[0].ok);
     }

@@ -107,7 +107,10 @@ impl Opened {
         let docket = Arc::new(Docket::open(self.settings, self.signer)?);
         let resumed = docket.resume(now())?;
         if resumed > 0 {
-            tracing::warn!(cases = resumed, "cases went on that a crash had interrupted");
+            tracing::warn!(
+                cases = resumed,
+                "cases went on that a crash had interrupted"
+            );
         }
         let (stop, stopped) = watch::channel(false);
         let pushes = Arc::<push::Counters>::default();
@@ -123,7 +126,10 @@ impl Opened {
         view.shows(api.view(), console.web().clone());
         let mut threads = Vec::new();
         let (shared, heard) = (docket.clone(), stopped.clone());
-        threads.push(("push", on_runtime("push", move || push::run(shared, pushes, now, heard))?));
+        threads.push((
+            "push",
+            on_runtime("push", move || push::run(shared, pushes, now, heard))?,
+        ));
         let shared = docket.clone();
         let clock = on_runtime("clock", move || clock::run(shared, view, now, stopped))?;
         threads.push(("clock", clock));
@@ -177,7 +183,9 @@ impl RunningPortal {
             return Some("console");
         }
         let mut threads = self.threads.iter();
-        threads.find(|(_, t)| t.is_finished()).map(|(name, _)| *name)
+        threads
+            .find(|(_, t)| t.is_finished())
+            .map(|(name, _)| *name)
     }
 
     /// Takes other settings. Addresses, the folder and the key need a restart.

@@ -145,17 +145,83 @@ fn small(docket: &Docket) -> Span {
     }
     let (long_ago, t) = (NOW.minus(HOUR * 24 * 60), NOW.minus(HOUR * 24 * 10));
     f.case("TB-1", long_ago, Some((Outcome::NotFound, "a")), 1);
-    f.hop("TB-1", 1, "a", None, long_ago, Some(HOUR), HopState::Answered, None);
+    f.hop(
+        "TB-1",
+        1,
+        "a",
+        None,
+        long_ago,
+        Some(HOUR),
+        HopState::Answered,
+        None,
+    );
     f.case("TB-2", t, Some((Outcome::Originator, "b")), 2);
-    f.hop("TB-2", 1, "a", None, t, Some(HOUR), HopState::Answered, Some("b"));
-    f.hop("TB-2", 2, "b", Some("a"), t, Some(HOUR * 2), HopState::Answered, None);
+    f.hop(
+        "TB-2",
+        1,
+        "a",
+        None,
+        t,
+        Some(HOUR),
+        HopState::Answered,
+        Some("b"),
+    );
+    f.hop(
+        "TB-2",
+        2,
+        "b",
+        Some("a"),
+        t,
+        Some(HOUR * 2),
+        HopState::Answered,
+        None,
+    );
     f.case("TB-3", t, Some((Outcome::PointOfEntry, "b")), 2);
-    f.run("UPDATE trace SET originator = '{\"name\":\"X\",\"country\":\"xx\"}' WHERE id = 'TB-3'", []);
-    f.hop("TB-3", 1, "a", None, t, Some(HOUR * 30), HopState::Answered, Some("b"));
-    f.hop("TB-3", 2, "b", Some("a"), t, Some(HOUR * 3), HopState::Answered, None);
+    f.run(
+        "UPDATE trace SET originator = '{\"name\":\"X\",\"country\":\"xx\"}' WHERE id = 'TB-3'",
+        [],
+    );
+    f.hop(
+        "TB-3",
+        1,
+        "a",
+        None,
+        t,
+        Some(HOUR * 30),
+        HopState::Answered,
+        Some("b"),
+    );
+    f.hop(
+        "TB-3",
+        2,
+        "b",
+        Some("a"),
+        t,
+        Some(HOUR * 3),
+        HopState::Answered,
+        None,
+    );
     f.case("TB-4", t, None, 1);
-    f.hop("TB-4", 1, "a", None, t, Some(HOUR), HopState::Answered, Some("c"));
-    f.hop("TB-4", 2, "c", Some("a"), t, None, HopState::NonResponsive, None);
+    f.hop(
+        "TB-4",
+        1,
+        "a",
+        None,
+        t,
+        Some(HOUR),
+        HopState::Answered,
+        Some("c"),
+    );
+    f.hop(
+        "TB-4",
+        2,
+        "c",
+        Some("a"),
+        t,
+        None,
+        HopState::NonResponsive,
+        None,
+    );
     f.hop("TB-4", 3, "d", None, t, None, HopState::Withdrawn, None);
     Span {
         from: NOW.minus(HOUR * 24 * 30),
@@ -168,7 +234,10 @@ fn statistics_count_what_is_in_the_span() {
     let (_folder, docket) = docket();
     let span = small(&docket);
     let s = docket.statistics(span).unwrap();
-    assert_eq!((s.totals.tracebacks, s.totals.closed, s.totals.completed), (3, 2, 2));
+    assert_eq!(
+        (s.totals.tracebacks, s.totals.closed, s.totals.completed),
+        (3, 2, 2)
+    );
     assert_eq!(s.totals.hops_per_traceback, Some(2.0));
     assert_eq!((s.totals.questions, s.totals.answers), (7, 5));
     // `a` was asked before the span; `d` was asked and taken back, but asked.
@@ -177,22 +246,47 @@ fn statistics_count_what_is_in_the_span() {
     let median = s.totals.median_s.unwrap();
     assert!((7200..7400).contains(&median), "{median}");
     let a = s.providers.iter().find(|p| p.id == "a").unwrap();
-    assert_eq!((a.asked, a.in_time, a.late, a.never, a.open), (3, 2, 1, 0, 0));
+    assert_eq!(
+        (a.asked, a.in_time, a.late, a.never, a.open),
+        (3, 2, 1, 0, 0)
+    );
     assert_eq!(docket.responsiveness("a", span).unwrap().late, 1);
     let c = s.providers.iter().find(|p| p.id == "c").unwrap();
     assert_eq!((c.asked, c.never, c.median_s), (1, 1, None));
-    assert!(s.providers.iter().all(|p| p.id != "d"), "taken back unanswered");
+    assert!(
+        s.providers.iter().all(|p| p.id != "d"),
+        "taken back unanswered"
+    );
     let words: Vec<_> = s.outcomes.iter().map(|o| (&*o.of, o.count)).collect();
-    assert_eq!(words, [("originator", 1), ("point-of-entry", 1), ("open", 1)]);
+    assert_eq!(
+        words,
+        [("originator", 1), ("point-of-entry", 1), ("open", 1)]
+    );
     let months: Vec<_> = s.months.iter().map(|m| (&*m.month, m.tracebacks)).collect();
     assert_eq!(months, [("2026-11", 3)]);
     let countries: Vec<_> = s.countries.iter().map(|c| (&*c.of, c.count)).collect();
     assert_eq!(countries, [("US", 1), ("XX", 1)]);
     assert_eq!(s.origins.len(), 2);
     assert_eq!(s.campaigns.len(), 1);
-    assert_eq!((s.campaigns[0].id, s.campaigns[0].completed, s.campaigns[0].origins), (None, 2, 1));
-    let all = docket.statistics(Span { from: Timestamp::from_secs(0), to: NOW }).unwrap();
-    let months: Vec<_> = all.months.iter().map(|m| (&*m.month, m.tracebacks)).collect();
+    assert_eq!(
+        (
+            s.campaigns[0].id,
+            s.campaigns[0].completed,
+            s.campaigns[0].origins
+        ),
+        (None, 2, 1)
+    );
+    let all = docket
+        .statistics(Span {
+            from: Timestamp::from_secs(0),
+            to: NOW,
+        })
+        .unwrap();
+    let months: Vec<_> = all
+        .months
+        .iter()
+        .map(|m| (&*m.month, m.tracebacks))
+        .collect();
     assert_eq!(months, [("2026-09", 1), ("2026-10", 0), ("2026-11", 3)]);
     assert_eq!(all.totals.new_providers, 4);
     assert_eq!(all.path_lengths.len(), 3);
@@ -204,14 +298,27 @@ fn a_provider_sees_its_own_questions_and_nothing_else() {
     let (_folder, docket) = docket();
     small(&docket);
     let past = docket.inbox("b", InboxPart::Past, None, 10).unwrap();
-    assert_eq!(past.iter().map(|l| &*l.hop).collect::<Vec<_>>(), ["TB-3-02", "TB-2-02"]);
+    assert_eq!(
+        past.iter().map(|l| &*l.hop).collect::<Vec<_>>(),
+        ["TB-3-02", "TB-2-02"]
+    );
     assert_eq!(past[0].downstream.as_ref().unwrap().name, "A Telecom");
-    let next = docket.inbox("b", InboxPart::Past, Some("TB-3-02"), 10).unwrap();
+    let next = docket
+        .inbox("b", InboxPart::Past, Some("TB-3-02"), 10)
+        .unwrap();
     assert_eq!(next.len(), 1);
     // The key of somebody else's page leads nowhere.
-    assert!(docket.inbox("b", InboxPart::Past, Some("TB-2-01"), 10).unwrap().is_empty());
+    assert!(
+        docket
+            .inbox("b", InboxPart::Past, Some("TB-2-01"), 10)
+            .unwrap()
+            .is_empty()
+    );
     let open = docket.inbox("c", InboxPart::Open, None, 10).unwrap();
-    assert_eq!(open.iter().map(|l| &*l.hop).collect::<Vec<_>>(), ["TB-4-02"]);
+    assert_eq!(
+        open.iter().map(|l| &*l.hop).collect::<Vec<_>>(),
+        ["TB-4-02"]
+    );
     assert_eq!(open[0].request["call"]["called"], "+12025550101");
     let hop = docket.inbox_hop("c", "TB-4-02").unwrap();
     let by = hop.named_by.unwrap();
@@ -219,18 +326,27 @@ fn a_provider_sees_its_own_questions_and_nothing_else() {
     assert_eq!(docket.inbox_hop("b", "TB-2-02").unwrap().answers.len(), 1);
     for (provider, hop) in [("c", "TB-4-01"), ("b", "TB-4-02"), ("c", "TB-9-01")] {
         let refused = docket.inbox_hop(provider, hop).unwrap_err();
-        assert!(matches!(refused, DocketError::Absent("question")), "{refused}");
+        assert!(
+            matches!(refused, DocketError::Absent("question")),
+            "{refused}"
+        );
     }
     let f = Filler(&docket);
     f.run("INSERT INTO attachment (trace, hop, at, by, name, octets, sha256) VALUES ('TB-4', 'TB-4-02', 0, 'user:x', 'x.pdf', x'25', '')", []);
-    assert_eq!(docket.inbox_hop("c", "TB-4-02").unwrap().attachments[0].name, "x.pdf");
+    assert_eq!(
+        docket.inbox_hop("c", "TB-4-02").unwrap().attachments[0].name,
+        "x.pdf"
+    );
     assert_eq!(docket.inbox_attachment("c", 1).unwrap().1, [0x25]);
     assert!(docket.inbox_attachment("a", 1).is_err());
     f.run("INSERT INTO draft (hop, answer, octets, resolution, named, posterior, received) VALUES ('TB-4-02', 'u', x'7b7d', 'UPSTREAM_DOMESTIC', 'd', 0.999, 0)", []);
     let waiting = docket.waiting("c", NOW).unwrap();
     assert_eq!((waiting.open, waiting.overdue, waiting.drafts), (1, 1, 1));
     let open = docket.inbox("c", InboxPart::Open, None, 10).unwrap();
-    assert_eq!(open[0].draft.as_ref().unwrap().named.as_ref().unwrap().name, "D Telecom");
+    assert_eq!(
+        open[0].draft.as_ref().unwrap().named.as_ref().unwrap().name,
+        "D Telecom"
+    );
 }
 
 #[test]
@@ -243,24 +359,53 @@ fn campaigns_are_made_changed_and_merged() {
         summary: "Loans".to_owned(),
     };
     let ann = analyst();
-    let one = docket.make_campaign(&ann, &form(" Loan calls "), NOW).unwrap();
-    let two = docket.make_campaign(&ann, &form("Loans again"), NOW).unwrap();
-    let taken = docket.make_campaign(&ann, &form("Loan calls"), NOW).unwrap_err();
-    assert!(matches!(&taken, DocketError::Wrong(p) if p[0].field == "name"), "{taken}");
-    let wrong = CampaignForm { category: "x".into(), ..form(" ") };
+    let one = docket
+        .make_campaign(&ann, &form(" Loan calls "), NOW)
+        .unwrap();
+    let two = docket
+        .make_campaign(&ann, &form("Loans again"), NOW)
+        .unwrap();
+    let taken = docket
+        .make_campaign(&ann, &form("Loan calls"), NOW)
+        .unwrap_err();
+    assert!(
+        matches!(&taken, DocketError::Wrong(p) if p[0].field == "name"),
+        "{taken}"
+    );
+    let wrong = CampaignForm {
+        category: "x".into(),
+        ..form(" ")
+    };
     let wrong = docket.make_campaign(&ann, &wrong, NOW).unwrap_err();
-    assert!(matches!(&wrong, DocketError::Wrong(p) if p.len() == 2), "{wrong}");
-    docket.edit_campaign(&ann, two, &form("Loans, the second wave"), NOW).unwrap();
+    assert!(
+        matches!(&wrong, DocketError::Wrong(p) if p.len() == 2),
+        "{wrong}"
+    );
+    docket
+        .edit_campaign(&ann, two, &form("Loans, the second wave"), NOW)
+        .unwrap();
     let f = Filler(&docket);
-    f.run("UPDATE trace SET campaign = ? WHERE id IN ('TB-2', 'TB-4')", [two]);
+    f.run(
+        "UPDATE trace SET campaign = ? WHERE id IN ('TB-2', 'TB-4')",
+        [two],
+    );
     f.run("INSERT INTO report (provider, key, received, octets, upstream, summary) VALUES ('a', 'k', 5, x'7b7d', 'b', 'calls')", []);
     docket.file_report(&ann, "a", "k", Some(two), NOW).unwrap();
     assert!(docket.report_lines(true, None, 10).unwrap().is_empty());
     docket.merge_campaigns(&ann, two, one, NOW).unwrap();
-    assert!(matches!(docket.campaign_page(two), Err(DocketError::Absent("campaign"))));
+    assert!(matches!(
+        docket.campaign_page(two),
+        Err(DocketError::Absent("campaign"))
+    ));
     let page = docket.campaign_page(one).unwrap();
-    assert_eq!((page.line.cases, page.line.open, page.line.completed), (2, 1, 1));
-    assert_eq!((page.cases.len(), page.origins.len(), page.reports.len()), (2, 1, 1));
+    assert_eq!(
+        (page.line.cases, page.line.open, page.line.completed),
+        (2, 1, 1)
+    );
+    assert_eq!(
+        (page.cases.len(), page.origins.len(), page.reports.len()),
+        (2, 1, 1)
+    );
     assert_eq!(docket.campaign_lines(None, 10).unwrap().len(), 1);
     assert!(docket.merge_campaigns(&ann, one, one, NOW).is_err());
     // Nobody but an analyst.
@@ -280,7 +425,10 @@ fn the_log_is_read_from_its_end() {
     docket
         .write(NOW, |w| {
             for n in 0..10 {
-                let (name, case) = (if n % 2 == 0 { "ann" } else { "bob" }, if n < 5 { "TB-1" } else { "-" });
+                let (name, case) = (
+                    if n % 2 == 0 { "ann" } else { "bob" },
+                    if n < 5 { "TB-1" } else { "-" },
+                );
                 w.note(&who(name), "look", case, None, json!({ "n": n }))?;
             }
             Ok(())
@@ -288,14 +436,53 @@ fn the_log_is_read_from_its_end() {
         .unwrap();
     let indexes = |filter: &AuditFilter, most| {
         let page = docket.audit_page(filter, most).unwrap();
-        (page.lines.iter().map(|l| l.index).collect::<Vec<_>>(), page.next)
+        (
+            page.lines.iter().map(|l| l.index).collect::<Vec<_>>(),
+            page.next,
+        )
     };
     let all = AuditFilter::default();
     assert_eq!(indexes(&all, 3), (vec![9, 8, 7], Some(7)));
-    assert_eq!(indexes(&AuditFilter { before: Some(7), ..all.clone() }, 100), (vec![6, 5, 4, 3, 2, 1, 0], None));
-    assert_eq!(indexes(&AuditFilter { case: Some("TB-1".into()), ..all.clone() }, 3), (vec![4, 3, 2], Some(2)));
-    assert_eq!(indexes(&AuditFilter { who: Some("user:bob".into()), ..all.clone() }, 2), (vec![9, 7], Some(6 + 1)));
-    assert_eq!(indexes(&AuditFilter { act: Some("none".into()), ..all }, 2), (vec![], None));
+    assert_eq!(
+        indexes(
+            &AuditFilter {
+                before: Some(7),
+                ..all.clone()
+            },
+            100
+        ),
+        (vec![6, 5, 4, 3, 2, 1, 0], None)
+    );
+    assert_eq!(
+        indexes(
+            &AuditFilter {
+                case: Some("TB-1".into()),
+                ..all.clone()
+            },
+            3
+        ),
+        (vec![4, 3, 2], Some(2))
+    );
+    assert_eq!(
+        indexes(
+            &AuditFilter {
+                who: Some("user:bob".into()),
+                ..all.clone()
+            },
+            2
+        ),
+        (vec![9, 7], Some(6 + 1))
+    );
+    assert_eq!(
+        indexes(
+            &AuditFilter {
+                act: Some("none".into()),
+                ..all
+            },
+            2
+        ),
+        (vec![], None)
+    );
     let head = docket.audit_head(NOW).unwrap();
     assert_eq!((head.now.size, head.signed), (10, None));
 }
@@ -305,14 +492,29 @@ fn the_directory_tells_no_secret() {
     let (_folder, docket) = docket();
     small(&docket);
     let f = Filler(&docket);
-    f.run("UPDATE provider SET token_hash = x'00ff', frn = '0099' WHERE id = 'b'", []);
-    f.run("INSERT INTO provider_id (other, provider) VALUES ('123A', 'b')", []);
-    f.run("INSERT INTO provider_key (provider, kid, jwk, added) VALUES ('b', 'k', '{}', 0)", []);
+    f.run(
+        "UPDATE provider SET token_hash = x'00ff', frn = '0099' WHERE id = 'b'",
+        [],
+    );
+    f.run(
+        "INSERT INTO provider_id (other, provider) VALUES ('123A', 'b')",
+        [],
+    );
+    f.run(
+        "INSERT INTO provider_key (provider, kid, jwk, added) VALUES ('b', 'k', '{}', 0)",
+        [],
+    );
     let page = docket.provider_page("b").unwrap();
     assert!(page.token);
     assert!(!serde_json::to_string(&page).unwrap().contains("00ff"));
-    assert_eq!((page.ids.len(), page.public_keys.len(), page.line.keys), (1, 1, 1));
-    assert!(matches!(docket.provider_page("z"), Err(DocketError::Absent("provider"))));
+    assert_eq!(
+        (page.ids.len(), page.public_keys.len(), page.line.keys),
+        (1, 1, 1)
+    );
+    assert!(matches!(
+        docket.provider_page("z"),
+        Err(DocketError::Absent("provider"))
+    ));
     let ids = |text, after| {
         let lines = docket.provider_lines(text, after, 10).unwrap();
         lines.into_iter().map(|l| l.id).collect::<Vec<_>>()
@@ -333,7 +535,14 @@ fn statistics_of_100_000_questions() {
     let (_folder, docket) = docket();
     let f = Filler(&docket);
     for n in 0..500 {
-        f.provider(&if n == 0 { "a".to_owned() } else { format!("p{n}") }, "US");
+        f.provider(
+            &if n == 0 {
+                "a".to_owned()
+            } else {
+                format!("p{n}")
+            },
+            "US",
+        );
     }
     docket
         .write(NOW, |w| {
@@ -354,7 +563,12 @@ fn statistics_of_100_000_questions() {
         .unwrap();
     for _ in 0..3 {
         let began = Instant::now();
-        let s = docket.statistics(Span { from: Timestamp::from_secs(0), to: NOW.plus(HOUR) }).unwrap();
+        let s = docket
+            .statistics(Span {
+                from: Timestamp::from_secs(0),
+                to: NOW.plus(HOUR),
+            })
+            .unwrap();
         assert_eq!(s.totals.questions, 100_000);
         println!("statistics: {:?}", began.elapsed());
     }
