@@ -228,3 +228,6 @@ fn print_doors(stage: &Stage) {
     }
     say!("  folder              {}\n", stage.dir.display());
 }
+
+#[cfg(test)]
+mod tests;
