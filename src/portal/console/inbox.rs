@@ -19,7 +19,7 @@ use crate::portal::docket::read::inbox::{InboxHop, InboxLine, InboxPart};
 use crate::portal::docket::{Actor, ByHand, Decision, Named};
 use crate::portal::word::Role;
 use crate::traceback::answer::resolution::Names;
-use crate::traceback::answer::{Party, RawAnswer, Resolution};
+use crate::traceback::answer::{Party, Resolution};
 use crate::web::client::escaped;
 
 /// Lines of a page.

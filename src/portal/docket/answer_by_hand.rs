@@ -187,6 +187,7 @@ impl Work<'_> {
             upstream: party.clone().filter(|_| !origin),
             forwarded: None,
             originator: party.filter(|_| origin),
+            forwarded: None,
             evidence: None,
             undecided: Vec::new(),
             problems: Vec::new(),

@@ -4,25 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Docket, Result};
-use crate::portal::settings::{IntakeSettings, PortalSettings, WalkSettings};
+use crate::portal::settings::PortalSettings;
 use crate::proof::sign::Signer;
 
-/// Settings of a portal on loopback.
+/// Settings of a portal on loopback that lets any number of requests in.
 pub fn settings(folder: &Path) -> PortalSettings {
-    let sample = PortalSettings::sample(folder);
-    PortalSettings {
-        name: "portal.example.net".into(),
-        intake: IntakeSettings {
-            per_day: 1_000_000,
-            oldest_days: 365,
-            ..sample.intake
-        },
-        walk: WalkSettings {
-            most_hops: 15,
-            ..sample.walk
-        },
-        ..sample
-    }
+    let mut settings = PortalSettings::sample(folder);
+    settings.intake.per_day = 1_000_000;
+    settings
 }
 
 /// A docket in a folder.

@@ -20,30 +20,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn docket() -> (tempfile::TempDir, Docket) {
     let folder = tempfile::tempdir().unwrap();
-    let listen = ListenSettings {
-        address: "127.0.0.1:0".parse().unwrap(),
-        public_url: None,
-        tls: None,
-    };
-    let settings = PortalSettings {
-        name: "portal.example".into(),
-        state: folder.path().to_owned(),
-        key_file: folder.path().join("key.pem"),
-        api: listen.clone(),
-        console: listen,
-        intake: IntakeSettings {
-            open_at_once: true,
-            per_day: 100,
-            fresh_days: 10,
-            oldest_days: 365,
-        },
-        walk: WalkSettings {
-            grace: HOUR,
-            most_hops: 20,
-            hint: HintPolicy::default(),
-            deadline: None,
-        },
-    };
+    let settings = PortalSettings::sample(folder.path());
     let signer = new_key(&settings.key_file).unwrap();
     let docket = Docket::open(settings, Arc::new(signer)).unwrap();
     (folder, docket)
