@@ -4,14 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Docket, Result};
-use crate::portal::settings::PortalSettings;
+use crate::portal::settings::{IntakeSettings, PortalSettings};
 use crate::proof::sign::Signer;
 
-/// Settings of a portal on loopback that lets any number of requests in.
+/// Settings of a portal on loopback.
 pub fn settings(folder: &Path) -> PortalSettings {
-    let mut settings = PortalSettings::sample(folder);
-    settings.intake.per_day = 1_000_000;
-    settings
+    PortalSettings {
+        intake: IntakeSettings {
+            per_day: 1_000_000,
+            ..IntakeSettings::default()
+        },
+        ..PortalSettings::sample(folder)
+    }
 }
 
 /// A docket in a folder.
