@@ -1,7 +1,7 @@
 //! A draft that a provider's machine shows its own staff here, and the click that decides it.
 
 use rusqlite::{OptionalExtension, params};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::shape;
 use super::intake::problem;
@@ -178,12 +178,21 @@ impl Work<'_> {
         )?;
         let detail = json!({ "answer": answer, "decision": label });
         self.note(&actor.who, "decision", &hop.trace, Some(&hop.id), detail)?;
-        let mut data =
-            json!({ "request_id": hop.id, "case_id": hop.trace, "answer_id": answer, "by": by });
-        if let Some(reason) = reason {
-            data["reason"] = reason.into();
+        // A reason that is none is left out.
+        let mut data = serde_json::Map::new();
+        let members = [
+            ("request_id", Some(&*hop.id)),
+            ("case_id", Some(&*hop.trace)),
+            ("answer_id", Some(answer)),
+            ("by", Some(&*by)),
+            ("reason", reason.as_deref()),
+        ];
+        for (name, text) in members {
+            if let Some(text) = text {
+                data.insert(name.to_owned(), text.into());
+            }
         }
-        let data = data.to_string();
+        let data = Value::Object(data).to_string();
         self.tell(&hop.provider, kind, &hop.trace, Some(&hop.id), &data)
     }
 }

@@ -52,13 +52,20 @@ impl Work<'_> {
         answer: Option<&str>,
         reason: Option<&str>,
     ) -> Done<()> {
-        let mut data = json!({ "request_id": hop.id, "case_id": hop.trace });
-        if let Some(answer) = answer {
-            data["answer_id"] = answer.into();
+        let reason = reason.map(|r| r.chars().take(REASON).collect::<String>());
+        let mut data = serde_json::Map::new();
+        let members = [
+            ("request_id", Some(&*hop.id)),
+            ("case_id", Some(&*hop.trace)),
+            ("answer_id", answer),
+            ("reason", reason.as_deref()),
+        ];
+        for (name, text) in members {
+            if let Some(text) = text {
+                data.insert(name.to_owned(), text.into());
+            }
         }
-        if let Some(reason) = reason {
-            data["reason"] = reason.chars().take(REASON).collect::<String>().into();
-        }
+        let data = Value::Object(data);
         let (provider, trace, id) = (hop.provider.clone(), hop.trace.clone(), hop.id.clone());
         self.tell(&provider, kind, &trace, Some(&id), &data.to_string())
     }
