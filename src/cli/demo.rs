@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
 
 use super::output::say;
-use super::{Failure, Outcome, load, replay, replayed, trace};
+use super::{Failure, Outcome, demo_network, load, replay, replayed, trace};
 use crate::config::Config;
 use crate::daemon::metrics;
 use crate::host::clock;
@@ -27,6 +27,15 @@ pub struct Demo {
     /// How many calls, about
     #[arg(long, default_value_t = 3_000)]
     calls: usize,
+    /// A portal and ten carriers on this host, and tracebacks that one watches walk; until Ctrl-C
+    #[arg(long, conflicts_with_all = ["seed", "calls"])]
+    network: bool,
+    /// Seconds that an answer is on its way to the portal, so that one sees it come [default: 1, with --seconds 0]
+    #[arg(long, value_name = "SECONDS", requires = "network", value_parser = clap::value_parser!(u64).range(..=60))]
+    pace: Option<u64>,
+    /// End after so long, with a table of what was found; the exit code says whether all of it is true
+    #[arg(long, value_name = "SECONDS", requires = "network", value_parser = clap::value_parser!(u64).range(10..=3_600))]
+    seconds: Option<u64>,
 }
 
 /// Marks a folder as made by a demo, to be made anew.
@@ -52,6 +61,9 @@ impl Demo {
     pub(super) fn run(self) -> Outcome {
         let begin = Instant::now();
         let dir = self.fresh_dir()?;
+        if self.network {
+            return self.network(dir);
+        }
         say!("1. The laboratory: providers, keys, certificates, calls as packets\n");
         let options = LabOptions {
             seed: self.seed,
@@ -93,6 +105,18 @@ impl Demo {
         next(&dir, &config);
         say!("\nAll of it took {:.1} s.", begin.elapsed().as_secs_f64());
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn network(&self, dir: PathBuf) -> Outcome {
+        fs::create_dir_all(&dir)
+            .and_then(|()| fs::write(dir.join(MARK), ""))
+            .map_err(|e| Failure::io(format!("{}: {e}", dir.display())))?;
+        let pace = self.pace.unwrap_or(u64::from(self.seconds.is_none()));
+        demo_network::run(&demo_network::Options {
+            dir,
+            pace: Duration::from_secs(pace),
+            seconds: self.seconds,
+        })
     }
 
     /// An empty folder: a new one, or one that a demo made before.

@@ -139,7 +139,10 @@ fn key(s: &Section<'_, '_>, at: (&str, std::ops::Range<usize>)) -> PathBuf {
     {
         s.problem_at(
             &span,
-            format!("{}: events are pushed with a key of Ed25519, and this is another", path.display()),
+            format!(
+                "{}: events are pushed with a key of Ed25519, and this is another",
+                path.display()
+            ),
             "make one with `tracehop answer key --new portal.key`, or with `tracehop portal init`",
         );
     } else if let Err(why) = Signer::read(&path)
@@ -163,7 +166,9 @@ fn listen(s: &Section<'_, '_>, name: &str, port: u16) -> ListenSettings {
             Err(_) => s.problem_at(
                 &span,
                 format!("{text:?} is no address with a port"),
-                format!("write, for instance: listen = \"127.0.0.1:{port}\"; names are not looked up"),
+                format!(
+                    "write, for instance: listen = \"127.0.0.1:{port}\"; names are not looked up"
+                ),
             ),
         }
     }
@@ -297,7 +302,9 @@ fn requesters(root: &Section<'_, '_>) -> Vec<RequesterSettings> {
     }
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut one = |s: Section<'_, '_>| {
-        let name = s.required("name", "\"agency-1\"").filter(|at| named(&s, at));
+        let name = s
+            .required("name", "\"agency-1\"")
+            .filter(|at| named(&s, at));
         let organisation = s.required("organisation", "\"Example Agency\"");
         let token = s
             .required("token_file", "\"agency-1.token\"")

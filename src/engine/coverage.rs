@@ -118,10 +118,15 @@ impl Accounts {
         self.names.push(name);
     }
 
-    /// Up to when each sensor is known to have looked; as old as [`PUBLISH`] at the most, while it does.
+    /// Up to when each sensor that must look is known to have looked; as old as [`PUBLISH`] at the most, while it does. One of which neither this
+    /// process nor the store knows a look stands at 1970: an agent that was never heard is no agent that is not there.
     pub fn looked(&self) -> impl Iterator<Item = (&Arc<str>, Timestamp)> {
         let sensors = self.sensors.iter();
-        sensors.filter_map(|(name, s)| Some((name, s.covered?)))
+        let asked = sensors.filter(|(_, s)| !s.sources.is_empty());
+        asked.map(|(name, s)| {
+            let before = s.away.map(|(since, ..)| since);
+            (name, s.covered.or(before).unwrap_or_default())
+        })
     }
 
     /// A source looks for a sensor from now on; without it nothing of that sensor is covered any more.

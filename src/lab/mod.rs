@@ -19,6 +19,7 @@
 //! - [`passport`]: Identity headers
 //! - [`network`]: the neighbours; [`lists`]: of numbers
 //! - [`call`]: the calls
+//! - [`carriers`]: ten carriers, their captures and configurations, for `demo --network`
 //! - [`message`]: SIP messages as octets
 //! - [`pcap`]: frames and files
 //! - [`truth`], [`request`]: what is true
@@ -27,6 +28,7 @@
 //! - [`fuzz`]: what every parser must keep to, whatever it is fed
 
 pub(crate) mod call;
+pub mod carriers;
 pub mod check;
 // A broken promise is a panic: that is how a target says so.
 #[allow(clippy::panic, clippy::expect_used)]

@@ -13,6 +13,7 @@
 //! - [`console`]: what people see, in a browser
 //! - [`api`]: machines: providers', requesters'
 //! - [`push`]: events to providers that are pushed to
+//! - [`service`]: all of it on threads
 //! - [`docket`]: cases, questions, answers, providers, users: one SQLite database, each act one transaction with its line in the audit log
 
 pub mod api;
@@ -20,5 +21,6 @@ pub mod console;
 pub mod docket;
 pub mod password;
 pub mod push;
+pub mod service;
 pub mod settings;
 pub mod word;

@@ -4,8 +4,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/watch.rs"]
+mod watch;
+
 mod browser;
 mod capture;
+mod carriers;
 mod chain;
 mod daemon;
 mod daemon_disk;
@@ -17,11 +21,13 @@ mod findings;
 mod hep;
 mod metrics;
 mod openapi;
+mod package;
 mod robocall;
 mod running;
 mod signer;
 mod systemd;
 mod traffic;
+mod watching;
 mod wire;
 
 use std::collections::BTreeMap;

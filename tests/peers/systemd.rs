@@ -33,7 +33,9 @@ fn verify(unit: &str) -> String {
 
 #[test]
 #[ignore = "needs systemd-analyze"]
-fn peer_systemd_has_nothing_to_say_of_the_unit() {
+fn peer_systemd_has_nothing_to_say_of_the_units() {
+    let portal = fs::read_to_string(shipped("tracehop-portal.service")).unwrap();
+    assert_eq!(verify(&portal), "");
     let unit = fs::read_to_string(shipped("tracehop.service")).unwrap();
     assert_eq!(verify(&unit), "");
     let broken = unit.replace("ProtectHome=", "ProtectHouse=");
@@ -63,6 +65,20 @@ fn peer_systemd_finds_the_unit_little_exposed() {
     // Both would take adjtimex away, and with it every automatic answer.
     assert_eq!(value("ProtectClock").as_deref(), Some("no"));
     assert!(settings.contains("\nSystemCallFilter=adjtimex clock_adjtime"));
+}
+
+#[test]
+#[ignore = "needs systemd-analyze"]
+fn peer_systemd_finds_the_portals_unit_little_exposed() {
+    let unit = text(&shipped("tracehop-portal.service"));
+    run(
+        "systemd-analyze",
+        &["security", "--offline=true", EXPOSURE, &unit],
+    );
+    let settings = fs::read_to_string(&unit).unwrap();
+    for line in ["User=tracehop-portal", "CapabilityBoundingSet="] {
+        assert!(settings.lines().any(|l| l == line), "{line}");
+    }
 }
 
 #[test]

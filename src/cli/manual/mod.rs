@@ -71,3 +71,43 @@ impl Completions {
         Ok(ExitCode::SUCCESS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of all commands that are shown, with those above them.
+    fn names(command: &clap::Command, above: &str, into: &mut Vec<String>) {
+        let shown = command.get_subcommands().filter(|c| !c.is_hide_set());
+        for c in shown.filter(|c| c.get_name() != "help") {
+            let name = format!("{above}-{}", c.get_name());
+            names(c, &name, into);
+            into.push(name);
+        }
+    }
+
+    #[test]
+    fn every_command_that_is_shown_has_a_page_and_the_first_one_its_ending() {
+        let dir = tempfile::tempdir().unwrap();
+        write_pages(dir.path()).unwrap();
+        let mut all = Vec::new();
+        names(&Arguments::command(), NAME, &mut all);
+        assert!(all.contains(&"tracehop-audit-verify".to_owned()), "{all:?}");
+        for name in all {
+            assert!(dir.path().join(format!("{name}.1")).is_file(), "{name}");
+        }
+        assert!(!dir.path().join("tracehop-man.1").exists(), "it is hidden");
+        let first = fs::read_to_string(dir.path().join("tracehop.1")).unwrap();
+        assert!(first.contains("EXIT STATUS") && first.contains("sysexits(3)"));
+    }
+
+    #[test]
+    fn completions_know_commands_below_commands() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), NAME, &mut script);
+            let script = String::from_utf8(script).unwrap();
+            assert!(script.contains("approve"), "{shell}");
+        }
+    }
+}

@@ -73,6 +73,40 @@ fn the_files_that_ship_have_no_problem() {
     assert_eq!(config.retention, Duration::from_secs(548 * 86_400));
 }
 
+/// The package's own: what it says of where things are is the unit's, and it starts with nothing to watch yet.
+#[test]
+fn the_configuration_of_the_package_has_no_problem_and_idles() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/etc/tracehop.toml");
+    let config = Config::load(&shipped).unwrap();
+    assert_eq!(config.store, Path::new("/var/lib/tracehop/store"));
+    assert!(config.idles().is_some());
+
+    // What is commented out there can be switched on.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tracehop.toml");
+    let text = fs::read_to_string(&shipped).unwrap();
+    let mut rest = text.replace("#[[capture.interface]]", "[[capture.interface]]");
+    rest = rest.replace("#name = \"eth1\"", "name = \"eth1\"");
+    fs::write(&path, rest).unwrap();
+    fs::copy(
+        shipped.with_file_name("peers.toml"),
+        dir.path().join("peers.toml"),
+    )
+    .unwrap();
+    let config = Config::load(&path).unwrap();
+    assert!(config.run.idle && config.idles().is_none());
+    assert_eq!(config.nothing_to_do(), None);
+}
+
+#[test]
+fn a_daemon_without_anything_to_do_idles_only_where_it_is_told_to() {
+    let (_dir, path) = good();
+    let config = Config::load(&path).unwrap();
+    assert!(config.nothing_to_do().is_some() && config.idles().is_none());
+    let wrong = problems(|c| c.replace("idle = false", "idle = \"yes\""));
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+}
+
 #[test]
 fn every_problem_is_found_in_one_go_with_its_line() {
     let found = problems(|t| {

@@ -149,7 +149,7 @@ families! {
     API_REFUSED Counter "tracehop_api_refused_total" ["reason"] "Requests to the API that were refused, by reason; who was refused is not told which.";
     API_CONNECTIONS Counter "tracehop_api_connections_total" ["outcome"] "Connections to the API, by what became of them; accepted is their sum and those under way.";
     COVERAGE_LATE Counter "tracehop_coverage_late_total" [] "Rows of the coverage ledger that came when the books of their minute were closed, and were not taken.";
-    SENSOR_LOOKED Gauge "tracehop_sensor_looked_timestamp_seconds" ["sensor"] "Up to when the sensor is known to have looked.";
+    SENSOR_LOOKED Gauge "tracehop_sensor_looked_timestamp_seconds" ["sensor"] "Up to when the sensor is known to have looked; 0 where it never has. Only sensors that the configuration asks for.";
     CLOCK_SYNCHRONISED Gauge "tracehop_clock_synchronised" [] "1 while something keeps the host's clock in step, 0 while nothing does: then nothing is answered automatically.";
     CLOCK_OFFSET Gauge "tracehop_clock_offset_seconds" [] "How far the clock is known to be behind, as the kernel says.";
     CLOCK_ERROR Gauge "tracehop_clock_error_seconds" [] "Bound of the clock's error, as the kernel says.";

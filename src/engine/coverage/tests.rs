@@ -462,3 +462,25 @@ mod any_split {
         }
     }
 }
+
+#[test]
+fn who_must_look_is_named_before_its_first_look_and_no_longer_when_nobody_asks_for_it() {
+    let mut accounts = Accounts::new(["edge", "proxy"].map(Arc::from));
+    let looked =
+        |a: &Accounts| -> Vec<_> { a.looked().map(|(n, at)| (n.to_string(), at)).collect() };
+    assert_eq!(looked(&accounts), []);
+    accounts.handle_begin(0, 1);
+    let never = ("proxy".to_owned(), Timestamp::default());
+    assert_eq!(looked(&accounts), [never]);
+    let last = Coverage {
+        sensor: "proxy".into(),
+        from: Timestamp::from_secs(60),
+        until: Timestamp::from_secs(90),
+        ..Coverage::default()
+    };
+    accounts.handle_start(1, Some(&last), Timestamp::from_secs(200));
+    let before = looked(&accounts)[0].1;
+    assert_eq!(before.secs(), 90, "as the store knows");
+    accounts.handle_end(0, 1);
+    assert_eq!(looked(&accounts), []);
+}

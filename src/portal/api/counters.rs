@@ -89,7 +89,9 @@ impl Counters {
         ApiCounters {
             web,
             replies,
-            answers: answers.map(|(w, n)| (*w, n.load(Ordering::Relaxed))).collect(),
+            answers: answers
+                .map(|(w, n)| (*w, n.load(Ordering::Relaxed)))
+                .collect(),
         }
     }
 }

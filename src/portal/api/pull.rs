@@ -126,10 +126,7 @@ impl Api {
         provider: Arc<str>,
         cursor: i64,
         wait: Duration,
-        look: impl Fn(&Docket, &str, i64) -> crate::portal::docket::Result<Page>
-        + Copy
-        + Send
-        + 'static,
+        look: impl Fn(&Docket, &str, i64) -> crate::portal::docket::Result<Page> + Copy + Send + 'static,
     ) -> Result<Page, Denied> {
         let until = Instant::now() + wait;
         // Before the first look: what comes in between wakes us.

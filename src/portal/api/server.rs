@@ -34,7 +34,9 @@ const BLOCKING: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// An address can't be had.
-    #[error("{what} {address}: {source}; take another port, or stop what holds it (ss -ltnp says who)")]
+    #[error(
+        "{what} {address}: {source}; take another port, or stop what holds it (ss -ltnp says who)"
+    )]
     Bind {
         /// Whose.
         what: &'static str,

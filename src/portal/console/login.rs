@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::posted::Unknown;
 use super::{Answer, Console, Posted, Trouble, Visitor, done, page, visitor};
-use crate::portal::docket::{Cookie, Problem};
 use crate::portal::docket::session::LIFE;
+use crate::portal::docket::{Cookie, Problem};
 use crate::portal::password::{self, Secret};
 
 /// A wrong password is answered so long after it came, or later: neither a name that nobody has nor the disk shows in it.

@@ -25,6 +25,14 @@ impl Actor {
         self.role == Role::Analyst
     }
 
+    /// His name, as notes and cases have it.
+    pub fn name(&self) -> String {
+        match &self.who {
+            Who::User(name) => name.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// Refuses whoever is no analyst. What he may not do looks like what is not there.
     pub(super) fn must_be_analyst(&self) -> Done<()> {
         match self.is_analyst() {

@@ -63,3 +63,32 @@ impl Docket {
         })
     }
 }
+
+impl Docket {
+    /// Whether an act could be done now: a transaction that is opened and given up.
+    ///
+    /// # Errors
+    ///
+    /// [`super::DocketError`].
+    pub fn writable(&self) -> Result<()> {
+        let done = self.write(Timestamp::default(), |_| -> super::Done<()> {
+            Err(super::DocketError::Absent("nothing").into())
+        });
+        match done {
+            Err(super::DocketError::Absent(_)) | Ok(()) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Signs a head of the audit log and keeps it, if one is due.
+    ///
+    /// # Errors
+    ///
+    /// [`super::DocketError`].
+    pub fn keep_head(&self, now: Timestamp) -> Result<()> {
+        self.write(now, |w| {
+            crate::proof::audit::head::keep_if_due(w.tx, w.signer, now)?;
+            Ok(())
+        })
+    }
+}

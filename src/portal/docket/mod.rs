@@ -17,6 +17,8 @@
 //! - `question`, `answer`, `answer_by_hand`, `draft`, `dispute`: hop questions and what comes back
 //! - `campaign`: campaigns, and what becomes of reports
 //! - `clock`: reminders, silence
+//! - `walk`: the walk, done on the database
+//! - `party`, `row`, `tell`: whom a name means; cases and questions as read; what providers are told
 
 mod actor;
 mod answer;
@@ -31,16 +33,22 @@ mod error;
 pub mod figures;
 mod intake;
 mod note;
+mod party;
 mod question;
 pub mod read;
 mod report;
+mod row;
 #[doc(hidden)]
 pub mod sample;
 mod schema;
 pub mod session;
+mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod user;
+mod walk;
 pub mod wire;
 mod work;
 

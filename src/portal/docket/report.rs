@@ -110,7 +110,6 @@ impl Docket {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +126,9 @@ mod tests {
             };
             docket.add_provider(&Who::Automatic, &card, now()).unwrap();
             let set = signer(key).jwks().to_string();
-            docket.add_keys(&Who::Automatic, id, set.as_bytes(), now()).unwrap();
+            docket
+                .add_keys(&Who::Automatic, id, set.as_bytes(), now())
+                .unwrap();
         }
         let body = json!({ "id": "K-1", "upstream": { "name": "B Telecom\u{7}", "ocn": "2077" },
             "campaign": { "flag": "invalid-nanp", "calls": 1000 } });
@@ -151,9 +152,11 @@ mod tests {
         assert!(matches!(report("A", "K-1", &other), Received::Conflict(_)));
         let (upstream, summary): (Option<String>, String) = docket
             .read(|tx| {
-                Ok(tx.query_row("SELECT upstream, summary FROM report", [], |r| {
-                    Ok((r.get(0)?, r.get(1)?))
-                })?)
+                Ok(
+                    tx.query_row("SELECT upstream, summary FROM report", [], |r| {
+                        Ok((r.get(0)?, r.get(1)?))
+                    })?,
+                )
             })
             .unwrap();
         assert_eq!(upstream.as_deref(), Some("B"));

@@ -133,7 +133,11 @@ pub(crate) async fn run(
             }
         }
         // There may be more behind what was just taken.
-        let wait = if started > 0 && busy.len() < TRIES { Duration::from_millis(1) } else { LOOK };
+        let wait = if started > 0 && busy.len() < TRIES {
+            Duration::from_millis(1)
+        } else {
+            LOOK
+        };
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
             Some(done) = under_way.join_next() => {
@@ -235,7 +239,10 @@ async fn one_try(docket: &Docket, settings: &PushSettings, due: &Due, now: Times
         return Outcome::Forbidden("the portal's key is not of Ed25519: nothing can be pushed");
     };
     let header = |name: &'static str, value: &str| {
-        Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+        Some((
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).ok()?,
+        ))
     };
     let headers = [
         header("webhook-id", &id),

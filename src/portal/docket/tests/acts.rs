@@ -1,0 +1,3 @@
+//! Acts one by one: who may, and what is refused.
+
+use super::*;

@@ -1,0 +1,155 @@
+//! Ten carriers with real SIP between them, each with a probe on its own wire; calls of a hundred customers over four to ten hops.
+//!
+//! - `plan`: who there is, which way calls go, and so the truth
+//! - `net`: namespaces · `switch`: Kamailio and sippy · `traffic`: sipp · `probe`: the daemons
+
+mod net;
+mod plan;
+mod probe;
+mod switch;
+mod traffic;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tracehop::base::Timestamp;
+use tracehop::call::record::{Direction, StoredCall};
+use tracehop::host::clock;
+use tracehop::lab::pki::Pki;
+use tracehop::number::Tn;
+use tracehop::store::Store as _;
+use tracehop::store::embedded::EmbeddedStore;
+
+use super::support::{text, tracehop};
+use net::Net;
+use plan::{CARRIERS, Call};
+use probe::Probe;
+
+/// Calls, each of which is traced.
+const CALLS: usize = 100;
+
+/// How long a daemon must have looked before and after a call to be sure of it (`traceback::window::MAIN_S` and the imprecision), and until it is written down.
+const WINDOW: Duration = Duration::from_secs(124);
+
+fn rest_until(when: Instant) {
+    sleep(when.saturating_duration_since(Instant::now()));
+}
+
+/// What a carrier's store has of a number.
+fn records(net: &Net, n: usize, called: &str) -> Vec<StoredCall> {
+    let path = net.folder(n).join("state/store");
+    let (store, report) = EmbeddedStore::open_read_only(&path).unwrap();
+    assert_eq!(report.bad_frames, 0, "{report:?}");
+    let number = Tn::from_canonical(called.as_bytes()).unwrap();
+    let mut calls = store
+        .by_called(number, Timestamp::default(), Timestamp::MAX)
+        .unwrap();
+    calls.sort_by_key(|c| c.begin.uid);
+    calls
+}
+
+/// What is wrong with the records of a call at the carriers that it passed.
+fn wrong(net: &Net, call: &Call) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let traced = call.traced();
+    let mut called = call.rings();
+    for (place, n) in traced.iter().enumerate() {
+        let name = |o: usize| Some(format!("c{o}"));
+        let up = match (traced.get(place + 1), call.route.from) {
+            (Some(up), _) => name(*up),
+            (None, plan::From::Customer) => Some("customers".to_owned()),
+            (None, plan::From::Abroad) => Some("abroad".to_owned()),
+        };
+        let down = match place {
+            0 => Some("subscribers".to_owned()),
+            _ => name(traced[place - 1]),
+        };
+        let diverts = call.route.forwards_to.is_some() && call.route.path.last() == Some(n);
+        let egress = records(net, *n, &called);
+        if diverts {
+            called.clone_from(&call.dialled);
+        }
+        let ingress = match diverts {
+            true => records(net, *n, &called),
+            false => egress.clone(),
+        };
+        let has = |all: &[StoredCall], way, peer: &Option<String>| {
+            all.iter()
+                .any(|c| c.begin.direction == way && c.begin.peer.as_deref() == peer.as_deref())
+        };
+        if !has(&ingress, Direction::Ingress, &up) || !has(&egress, Direction::Egress, &down) {
+            let seen: Vec<_> = ingress
+                .iter()
+                .chain(&egress)
+                .map(|c| format!("{:?} {:?}", c.begin.direction, c.begin.peer))
+                .collect();
+            wrong.push(format!(
+                "{} over {:?}: at C-{n} wanted {up:?} to {down:?}, seen {seen:?}",
+                call.dialled, call.route.path
+            ));
+        }
+    }
+    wrong
+}
+
+#[test]
+#[ignore = "needs root, ip, sipp, kamailio and sippy"]
+fn peer_ten_carriers_trace_a_hundred_calls() {
+    let net = Net::new();
+    let pki = Pki::new(11, clock::now()).unwrap();
+    for (name, content) in &pki.files {
+        let path = net.path("certs").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let clock = [probe::kept_clock(&net)];
+    let mut probes: Vec<Probe> = Vec::new();
+    for n in 0..CARRIERS {
+        probe::configure(&net, n, "");
+        probe::hand_over(&net, n);
+        probes.push(Probe::start(&net, n, &clock));
+    }
+    let mut parts = Vec::new();
+    for n in 0..CARRIERS {
+        parts.extend(switch::start(&net, n));
+    }
+    parts.extend(traffic::phones(&net));
+    for probe in &mut probes {
+        probe.ready(&net);
+    }
+    let looking = Instant::now();
+    let calls = plan::calls(CALLS);
+    rest_until(looking + WINDOW);
+    traffic::place(&net, &calls, &pki.signers);
+    let placed = Instant::now();
+    sleep(Duration::from_secs(3));
+    let mut all = BTreeMap::new();
+    for call in &calls {
+        for w in wrong(&net, call) {
+            all.insert(w, ());
+        }
+    }
+    assert!(all.is_empty(), "{all:#?}");
+    rest_until(placed + WINDOW);
+    for call in calls.iter().take(14) {
+        let mut called = call.rings();
+        let traced = call.traced();
+        let at = records(&net, traced[0], &called)[0].begin.at;
+        for (place, n) in traced.iter().enumerate() {
+            let config = text(&net.folder(*n).join("tracehop.toml"));
+            let mut a = vec!["trace", "--config", &config, "--case", "C-1", "--json", "--precision", "1"];
+            let (called_, calling_, at_) = (format!("+{called}"), format!("+{}", call.calling), at.to_string());
+            let down = place.checked_sub(1).map(|p| plan::id(traced[p]));
+            a.extend(["--called", &called_, "--calling", &calling_, "--time", &at_]);
+            if let Some(d) = &down { a.extend(["--downstream", d]); }
+            let out = tracehop(&a);
+            let v: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+            println!("{} {:?} at {n}: {} up {} auto {} why {} {}", call.dialled, traced, v["answer"]["resolution"], v["answer"]["upstream"]["portal_id"], v["automatic"], v["conditions"], String::from_utf8_lossy(&out.stderr));
+            if place == 0 && call.dialled.ends_with("00") { println!("{}", String::from_utf8_lossy(&out.stdout)); }
+            if call.route.forwards_to.is_some() && call.route.path.last() == Some(n) { called.clone_from(&call.dialled); }
+        }
+    }
+    panic!("see");
+}
