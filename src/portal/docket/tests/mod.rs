@@ -12,13 +12,11 @@ use rusqlite::params;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::portal::settings::{
-    HintPolicy, IntakeSettings, ListenSettings, PortalSettings, WalkSettings,
-};
+use crate::portal::settings::{HintPolicy, IntakeSettings, PortalSettings, WalkSettings};
 use crate::portal::word::{CaseState, Role};
 use crate::proof::Who;
 use crate::proof::sign::{Kind, Signed, new_key};
-use crate::traceback::answer::answer_id;
+use crate::traceback::answer::{Resolution, answer_id};
 
 /// Tuesday, 24 November 2026, 15:00:00 UTC: business hours in New York.
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_532_400);
@@ -37,17 +35,10 @@ pub(super) struct Portal {
 }
 
 pub(super) fn settings(folder: &Path) -> PortalSettings {
-    let listen = ListenSettings {
-        address: "127.0.0.1:0".parse().unwrap(),
-        public_url: None,
-        tls: None,
-    };
     PortalSettings {
         name: "portal.example".into(),
         state: folder.join("state"),
         key_file: folder.join("portal.pem"),
-        api: listen.clone(),
-        console: listen,
         intake: IntakeSettings {
             open_at_once: true,
             per_day: 5,
