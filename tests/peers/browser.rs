@@ -46,7 +46,11 @@ fn log_in(browser: &Browser, site: &Site, name: &str) {
 /// An hour ago, as a form has it in UTC.
 fn an_hour_ago() -> String {
     let at = tracehop::host::clock::now().minus(Duration::from_secs(3600));
-    at.to_string().chars().take(19).collect::<String>().replace('T', " ")
+    at.to_string()
+        .chars()
+        .take(19)
+        .collect::<String>()
+        .replace('T', " ")
 }
 
 /// Hands in a request with the form; gives the case.
@@ -83,8 +87,15 @@ fn is_sound(browser: &Browser, site: &Site) {
     }
     assert!(octets > 0 && octets < MOST_OCTETS, "{at}: {octets} octets");
     let over = browser.script("return document.documentElement.scrollWidth - innerWidth");
-    assert!(over.as_i64().unwrap() <= 0, "{at} is {over} px wider than the window");
-    assert_eq!(browser.script("return window.ran === undefined"), json!(true), "{at}: script of somebody else ran");
+    assert!(
+        over.as_i64().unwrap() <= 0,
+        "{at} is {over} px wider than the window"
+    );
+    assert_eq!(
+        browser.script("return window.ran === undefined"),
+        json!(true),
+        "{at}: script of somebody else ran"
+    );
 }
 
 #[test]
@@ -96,7 +107,13 @@ fn peer_browser_a_case_is_opened_and_walks_live_to_the_caller() {
     assert!(bob.url().ends_with("/inbox"), "{}", bob.url());
     bob.says("No question waits for you");
     log_in(&rita, &site, "rita");
-    let case = hand_in(&rita, &site, "+1 202 555 0123", "Car warranty", "A recorded voice sells car warranties.");
+    let case = hand_in(
+        &rita,
+        &site,
+        "+1 202 555 0123",
+        "Car warranty",
+        "A recorded voice sells car warranties.",
+    );
     rita.says("Alpha Telecom");
     // A mark that a reload would take away.
     rita.script("window.mark = 1");
@@ -113,7 +130,11 @@ fn peer_browser_a_case_is_opened_and_walks_live_to_the_caller() {
     site.draft("bravo", &second, &Says::From("charlie"));
     bob.says("Your machine found");
     bob.says("Charlie Voice");
-    assert_eq!(bob.script("return window.mark"), json!(1), "the inbox came anew without a reload");
+    assert_eq!(
+        bob.script("return window.mark"),
+        json!(1),
+        "the inbox came anew without a reload"
+    );
     for look in LOOKS {
         bob.look(look);
         bob.shot("inbox-draft", look.name);
@@ -130,13 +151,21 @@ fn peer_browser_a_case_is_opened_and_walks_live_to_the_caller() {
     let third = site.question("charlie");
     site.answer("charlie", &third, &Says::Customer("Dialler of Example LLC"));
     rita.until("the case is closed", || rita.has(".b-originator"));
-    assert_eq!(rita.script("return window.mark"), json!(1), "hops came without a reload");
+    assert_eq!(
+        rita.script("return window.mark"),
+        json!(1),
+        "hops came without a reload"
+    );
     is_sound(&rita, &site);
     rita.shot("case-requester", "desktop-light");
     // Bob has answered, and sees no more than his own.
     bob.go(&site.url("/inbox?part=past"));
     bob.says(&second.id);
-    for path in [format!("/cases/{case}"), format!("/inbox/{}", third.id), "/statistics".to_owned()] {
+    for path in [
+        format!("/cases/{case}"),
+        format!("/inbox/{}", third.id),
+        "/statistics".to_owned(),
+    ] {
         bob.go(&site.url(&path));
         bob.says("There is no such");
     }
@@ -167,7 +196,13 @@ fn peer_browser_an_answer_is_disputed_and_one_given_by_hand() {
     let site = Site::start(&PROVIDERS, &PEOPLE);
     let browser = Browser::start();
     log_in(&browser, &site, "ann");
-    let case = hand_in(&browser, &site, "+1 202 555 0123", "Car warranty", "A recorded voice.");
+    let case = hand_in(
+        &browser,
+        &site,
+        "+1 202 555 0123",
+        "Car warranty",
+        "A recorded voice.",
+    );
     let first = site.question("alpha");
     site.answer("alpha", &first, &Says::From("bravo"));
     browser.says("Bravo Networks");
@@ -209,7 +244,11 @@ fn peer_browser_an_answer_is_disputed_and_one_given_by_hand() {
     let third = site.question("delta");
     assert_eq!(third.id, format!("{case}-03"));
     // The page with the wrong answer came as 422, which the browser's log has.
-    let others: Vec<_> = staff.complaints().into_iter().filter(|c| !c.contains("422")).collect();
+    let others: Vec<_> = staff
+        .complaints()
+        .into_iter()
+        .filter(|c| !c.contains("422"))
+        .collect();
     assert!(others.is_empty(), "{others:?}");
 }
 
@@ -251,11 +290,21 @@ fn peer_browser_every_page_fits_every_screen() {
     browser.says("Filter: 1 set");
     is_sound(&browser, &site);
     browser.go(&site.url("/statistics"));
-    let year: u64 = browser.text("#figure-tracebacks").replace(',', "").parse().unwrap();
+    let year: u64 = browser
+        .text("#figure-tracebacks")
+        .replace(',', "")
+        .parse()
+        .unwrap();
     browser.script("document.querySelector('#from').value = document.querySelector('#to').value");
     browser.click(".filter button");
     browser.until("the span is one day", || {
-        browser.has("#figure-tracebacks") && browser.text("#figure-tracebacks").replace(',', "").parse::<u64>().unwrap() < year
+        browser.has("#figure-tracebacks")
+            && browser
+                .text("#figure-tracebacks")
+                .replace(',', "")
+                .parse::<u64>()
+                .unwrap()
+                < year
     });
     // How long until something is seen: the median of nine loads.
     for path in ["/cases", "/statistics"] {
@@ -271,7 +320,13 @@ fn peer_browser_every_page_fits_every_screen() {
             })
             .collect();
         times.sort_by(f64::total_cmp);
-        println!("first paint of {path}: {:.0} ms (median of {}), {:.0} to {:.0}", times[4], times.len(), times[0], times[8]);
+        println!(
+            "first paint of {path}: {:.0} ms (median of {}), {:.0} to {:.0}",
+            times[4],
+            times.len(),
+            times[0],
+            times[8]
+        );
         assert!(times[4] < PAINT_MS, "{path}: {times:?}");
     }
 }
@@ -296,7 +351,11 @@ fn peer_browser_one_logs_in_and_comes_to_a_case_with_the_keyboard_alone() {
         browser.says("Name or password is wrong");
     }
     browser.shot("login-wrong", "desktop-light");
-    let others: Vec<_> = browser.complaints().into_iter().filter(|c| !c.contains("403")).collect();
+    let others: Vec<_> = browser
+        .complaints()
+        .into_iter()
+        .filter(|c| !c.contains("403"))
+        .collect();
     assert!(others.is_empty(), "{others:?}");
 
     browser.go(&site.url("/login"));
@@ -305,20 +364,36 @@ fn peer_browser_one_logs_in_and_comes_to_a_case_with_the_keyboard_alone() {
     browser.press(PASSWORD);
     browser.press(ENTER);
     browser.until("logged in", || browser.url().ends_with("/cases"));
-    let case = hand_in(&browser, &site, "+1 202 555 0123", "Car warranty", "A recorded voice.");
+    let case = hand_in(
+        &browser,
+        &site,
+        "+1 202 555 0123",
+        "Car warranty",
+        "A recorded voice.",
+    );
     browser.go(&site.url("/cases"));
     browser.press(TAB);
-    assert!(browser.focus().contains("Skip to content"), "{}", browser.focus());
+    assert!(
+        browser.focus().contains("Skip to content"),
+        "{}",
+        browser.focus()
+    );
     let mut passed = Vec::new();
     while !browser.focus().contains(&case) {
         passed.push(browser.focus());
         assert!(passed.len() < 60, "never at the case: {passed:#?}");
         browser.press(TAB);
         let outline = browser.script("const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.boxShadow");
-        assert!(outline.as_str() != Some("nonenone"), "the focus is not seen at {}", browser.focus());
+        assert!(
+            outline.as_str() != Some("nonenone"),
+            "the focus is not seen at {}",
+            browser.focus()
+        );
     }
     browser.press(ENTER);
-    browser.until("the case's page", || browser.url().contains(&format!("/cases/{case}")));
+    browser.until("the case's page", || {
+        browser.url().contains(&format!("/cases/{case}"))
+    });
     browser.find("h1");
     is_sound(&browser, &site);
 }

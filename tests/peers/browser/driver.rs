@@ -108,13 +108,26 @@ impl Browser {
     }
 
     fn try_send(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        let body = if method == "POST" { body.to_string() } else { String::new() };
-        let (status, text) = http(self.port, method, path, &[("Content-Type", "application/json")], &body)?;
+        let body = if method == "POST" {
+            body.to_string()
+        } else {
+            String::new()
+        };
+        let (status, text) = http(
+            self.port,
+            method,
+            path,
+            &[("Content-Type", "application/json")],
+            &body,
+        )?;
         let read: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
         if status == 200 {
             Ok(read["value"].clone())
         } else {
-            Err(format!("{} {}", read["value"]["error"], read["value"]["message"]))
+            Err(format!(
+                "{} {}",
+                read["value"]["error"], read["value"]["message"]
+            ))
         }
     }
 
@@ -128,7 +141,11 @@ impl Browser {
 
     /// A command of Chromium's own protocol.
     pub fn chromium(&self, command: &str, params: Value) -> Value {
-        self.ask("POST", "/goog/cdp/execute", json!({ "cmd": command, "params": params }))
+        self.ask(
+            "POST",
+            "/goog/cdp/execute",
+            json!({ "cmd": command, "params": params }),
+        )
     }
 
     pub fn look(&self, look: Look) {
@@ -144,12 +161,19 @@ impl Browser {
     }
 
     pub fn url(&self) -> String {
-        self.ask("GET", "/url", Value::Null).as_str().unwrap().to_owned()
+        self.ask("GET", "/url", Value::Null)
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// What a script gives. Scripts of the driver are not the page's: its policy does not hold them.
     pub fn script(&self, script: &str) -> Value {
-        self.ask("POST", "/execute/sync", json!({ "script": script, "args": [] }))
+        self.ask(
+            "POST",
+            "/execute/sync",
+            json!({ "script": script, "args": [] }),
+        )
     }
 
     pub fn text(&self, css: &str) -> String {
@@ -189,14 +213,22 @@ impl Browser {
     pub fn fill(&self, css: &str, text: &str) {
         let element = self.find(css);
         self.ask("POST", &format!("/element/{element}/clear"), json!({}));
-        self.ask("POST", &format!("/element/{element}/value"), json!({ "text": text }));
+        self.ask(
+            "POST",
+            &format!("/element/{element}/value"),
+            json!({ "text": text }),
+        );
     }
 
     /// Keys to whatever has the focus.
     pub fn press(&self, keys: &str) {
         let active = self.ask("GET", "/element/active", Value::Null);
         let active = active[ELEMENT].as_str().unwrap().to_owned();
-        self.ask("POST", &format!("/element/{active}/value"), json!({ "text": keys }));
+        self.ask(
+            "POST",
+            &format!("/element/{active}/value"),
+            json!({ "text": keys }),
+        );
     }
 
     /// What has the focus, as a selector that a person can read.
@@ -212,7 +244,11 @@ impl Browser {
             if begun.elapsed() > PATIENCE {
                 self.shot("failed", "at-failure");
                 let text = self.script("return document.body.innerText");
-                panic!("never: {what}; {} shows\n{}", self.url(), text.as_str().unwrap_or_default());
+                panic!(
+                    "never: {what}; {} shows\n{}",
+                    self.url(),
+                    text.as_str().unwrap_or_default()
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -222,16 +258,25 @@ impl Browser {
     pub fn says(&self, what: &str) {
         let quoted = json!(what).to_string();
         let script = format!("return document.body.innerText.includes({quoted})");
-        self.until(&format!("the page says {what:?}"), || self.script(&script) == json!(true));
+        self.until(&format!("the page says {what:?}"), || {
+            self.script(&script) == json!(true)
+        });
     }
 
     /// A picture of the whole page, kept among the artefacts of the run.
     pub fn shot(&self, page: &str, look: &str) -> PathBuf {
-        let height = self.script("return Math.min(6000, Math.max(innerHeight, document.documentElement.scrollHeight))");
+        let height = self.script(
+            "return Math.min(6000, Math.max(innerHeight, document.documentElement.scrollHeight))",
+        );
         let width = self.script("return innerWidth");
         let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
-        let taken = self.chromium("Page.captureScreenshot", json!({ "captureBeyondViewport": true, "clip": clip }));
-        let octets = BASE64_STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
+        let taken = self.chromium(
+            "Page.captureScreenshot",
+            json!({ "captureBeyondViewport": true, "clip": clip }),
+        );
+        let octets = BASE64_STANDARD
+            .decode(taken["data"].as_str().unwrap())
+            .unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join(format!("{page}-{look}.png"));
@@ -265,7 +310,11 @@ fn port_of(process: &mut Child) -> u16 {
     let mut octet = [0];
     while out.read(&mut octet).unwrap() == 1 {
         said.push(char::from(octet[0]));
-        if let Some(port) = said.split("on port ").nth(1).and_then(|p| p.split_once('.')) {
+        if let Some(port) = said
+            .split("on port ")
+            .nth(1)
+            .and_then(|p| p.split_once('.'))
+        {
             let port = port.0.parse().unwrap();
             // Whatever else it says goes nowhere, and never fills the pipe.
             std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
@@ -276,19 +325,35 @@ fn port_of(process: &mut Child) -> u16 {
 }
 
 /// One exchange on loopback: status and body.
-pub fn http(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String), String> {
+pub fn http(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(u16, String), String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
-    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    stream
+        .set_read_timeout(Some(Duration::from_secs(120)))
+        .unwrap();
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str("\r\n");
     request.push_str(body);
-    stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
+    stream
+        .write_all(request.as_bytes())
+        .map_err(|e| e.to_string())?;
     let mut octets = Vec::new();
     stream.read_to_end(&mut octets).map_err(|e| e.to_string())?;
-    let head = octets.windows(4).position(|w| w == b"\r\n\r\n").ok_or("no head")?;
+    let head = octets
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .ok_or("no head")?;
     let (head, rest) = octets.split_at(head);
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
     let rest = &rest[4..];
@@ -297,7 +362,11 @@ pub fn http(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body:
     } else {
         rest.to_vec()
     };
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("no status")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .ok_or("no status")?;
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 

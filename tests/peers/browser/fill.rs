@@ -9,7 +9,9 @@ use tracehop::host::clock;
 pub fn year(folder: &Path) {
     let database = Connection::open(folder.join("portal/state/portal.db"));
     let database = database.unwrap();
-    database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    database
+        .busy_timeout(std::time::Duration::from_secs(10))
+        .unwrap();
     let now = clock::now().nanos();
     let sql = "
 BEGIN IMMEDIATE;

@@ -59,7 +59,20 @@ impl Site {
         let dir = folder.path().join("portal");
         let (api_at, console_at) = (format!("127.0.0.1:{api}"), format!("127.0.0.1:{console}"));
         let dir = dir.to_str().unwrap();
-        command(&["init", dir, "--name", "consortium", "--api", &api_at, "--console", &console_at, "--json"], "");
+        command(
+            &[
+                "init",
+                dir,
+                "--name",
+                "consortium",
+                "--api",
+                &api_at,
+                "--console",
+                &console_at,
+                "--json",
+            ],
+            "",
+        );
         let mut site = Self {
             process: Command::new("true").spawn().unwrap(),
             folder,
@@ -97,9 +110,24 @@ impl Site {
         let signer = new_key(&key).unwrap();
         let jwks = self.folder.path().join(format!("{id}.jwks"));
         fs::write(&jwks, signer.jwks().to_string()).unwrap();
-        self.act(&["provider", "add", id, name, "--deadline", "plain-24h", "--keys", jwks.to_str().unwrap()], "");
+        self.act(
+            &[
+                "provider",
+                "add",
+                id,
+                name,
+                "--deadline",
+                "plain-24h",
+                "--keys",
+                jwks.to_str().unwrap(),
+            ],
+            "",
+        );
         let token = self.folder.path().join(format!("{id}.token"));
-        self.act(&["provider", "token", id, "--out", token.to_str().unwrap()], "");
+        self.act(
+            &["provider", "token", id, "--out", token.to_str().unwrap()],
+            "",
+        );
         let machine = Machine {
             signer,
             token: fs::read_to_string(token).unwrap().trim().to_owned(),
@@ -109,7 +137,16 @@ impl Site {
     }
 
     fn person(&self, name: &str, role: &str, provider: Option<&str>) {
-        let mut arguments = vec!["user", "add", name, "--role", role, "--organisation", "Example Bureau", "--password-stdin"];
+        let mut arguments = vec![
+            "user",
+            "add",
+            name,
+            "--role",
+            role,
+            "--organisation",
+            "Example Bureau",
+            "--password-stdin",
+        ];
         if let Some(provider) = provider {
             arguments.extend(["--provider", provider]);
         }
@@ -127,7 +164,12 @@ impl Site {
             .unwrap();
         let begun = Instant::now();
         while !matches!(http(self.console, "GET", "/login", &[], ""), Ok((200, _))) {
-            assert!(self.process.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(30), "{}", self.log());
+            assert!(
+                self.process.try_wait().unwrap().is_none()
+                    && begun.elapsed() < Duration::from_secs(30),
+                "{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -144,7 +186,10 @@ impl Site {
 
     fn ask(&self, provider: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         let token = format!("Bearer {}", self.machines[provider].token);
-        let headers = [("Authorization", &*token), ("Content-Type", "application/json")];
+        let headers = [
+            ("Authorization", &*token),
+            ("Content-Type", "application/json"),
+        ];
         http(self.api, method, path, &headers, body).unwrap()
     }
 
@@ -156,13 +201,19 @@ impl Site {
         }
         let begun = Instant::now();
         loop {
-            let (status, text) = self.ask(provider, "GET", &format!("/v1/providers/{provider}/hop-requests?state=open&wait=1"), "");
+            let (status, text) = self.ask(
+                provider,
+                "GET",
+                &format!("/v1/providers/{provider}/hop-requests?state=open&wait=1"),
+                "",
+            );
             assert_eq!(status, 200, "{text}");
             let page: Page = serde_json::from_str(&text).unwrap();
             if let Some(request) = page.requests.first() {
                 let said: Value = serde_json::from_str(request.get()).unwrap();
                 let id = said["id"].as_str().unwrap().to_owned();
-                let (status, text) = self.ask(provider, "POST", &format!("/v1/hop-requests/{id}/ack"), "");
+                let (status, text) =
+                    self.ask(provider, "POST", &format!("/v1/hop-requests/{id}/ack"), "");
                 assert_eq!(status, 204, "{text}");
                 return Question {
                     id,
@@ -170,7 +221,11 @@ impl Site {
                     said,
                 };
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{provider} is asked nothing: {}", self.log());
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{provider} is asked nothing: {}",
+                self.log()
+            );
         }
     }
 
@@ -225,9 +280,21 @@ impl Site {
 
     fn hand_in(&self, provider: &str, question: &Question, says: &Says<'_>, kind: Kind, to: &str) {
         let said = self.said(provider, question, says);
-        let signed = self.machines[provider].signer.sign_value(kind, &said).unwrap();
-        let path = format!("/v1/hop-requests/{}/{to}/{}", question.id, answer_id(&question.id, 1));
-        let (status, text) = self.ask(provider, "PUT", &path, &String::from_utf8(signed.json).unwrap());
+        let signed = self.machines[provider]
+            .signer
+            .sign_value(kind, &said)
+            .unwrap();
+        let path = format!(
+            "/v1/hop-requests/{}/{to}/{}",
+            question.id,
+            answer_id(&question.id, 1)
+        );
+        let (status, text) = self.ask(
+            provider,
+            "PUT",
+            &path,
+            &String::from_utf8(signed.json).unwrap(),
+        );
         assert!((200..300).contains(&status), "{status}: {text}");
     }
 
@@ -235,15 +302,25 @@ impl Site {
     pub fn event(&self, provider: &str, kind: &str, question: &Question) -> Value {
         let begun = Instant::now();
         loop {
-            let (status, text) = self.ask(provider, "GET", &format!("/v1/providers/{provider}/events"), "");
+            let (status, text) = self.ask(
+                provider,
+                "GET",
+                &format!("/v1/providers/{provider}/events"),
+                "",
+            );
             assert_eq!(status, 200, "{text}");
             let page: Value = serde_json::from_str(&text).unwrap();
             let events = page["events"].as_array().unwrap().iter();
-            let found = events.clone().find(|e| e["type"] == kind && e.to_string().contains(&question.id));
+            let found = events
+                .clone()
+                .find(|e| e["type"] == kind && e.to_string().contains(&question.id));
             if let Some(found) = found {
                 return found.clone();
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "no {kind}: {text}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "no {kind}: {text}"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -271,8 +348,18 @@ fn command(arguments: &[&str], input: &str) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let out = child.wait_with_output().unwrap();
-    assert!(out.status.success(), "portal {arguments:?}: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "portal {arguments:?}: {}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8(out.stdout).unwrap()
 }
