@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use super::case::{MOST_UPLOAD, file_of};
 use super::evidence::{facts, says};
-use super::page::problems;
+use super::page::{moment, problems};
 use super::posted::Fields;
 use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::base::Timestamp;
@@ -219,6 +219,7 @@ fn question(request: &Json) -> Vec<(&'static str, String)> {
     let number = |of: &Json, name: &str| of.get(name).and_then(Json::as_f64);
     let yes = |of: &Json, name: &str| of.get(name).and_then(Json::as_bool);
     let at = text(time, "rfc3339").or_else(|| text(time, "value"));
+    let at = at.map(|at| moment(&at));
     let at = at.map(|at| match number(time, "precision_s") {
         Some(p) => format!("{at}, ± {p} s"),
         None => at,
