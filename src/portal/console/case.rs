@@ -26,6 +26,7 @@ use super::evidence;
 use super::{Answer, Console, Trouble, Visitor};
 use crate::base::digest::Digest128;
 use crate::portal::docket::read::case::{AnswerView, CaseView, HopView};
+use crate::proof::audit::Line;
 use crate::portal::word::{CaseState, HopState, Outcome, Role};
 use picture::{Picture, Turn};
 
@@ -76,6 +77,37 @@ struct AnswerPage<'a> {
     facts: Vec<(&'static str, String)>,
 }
 
+/// A line of the log, in words.
+#[derive(Debug, Serialize)]
+struct LogLine<'a> {
+    at: &'a str,
+    who: &'a str,
+    act: &'a str,
+    request: Option<&'a str>,
+    detail: String,
+    index: u64,
+}
+
+impl<'a> LogLine<'a> {
+    fn of(line: &'a Line) -> Self {
+        let detail: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&line.detail).unwrap_or_default();
+        let said = detail.iter().filter(|(_, v)| !v.is_null());
+        let said = said.map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{}: {text}", name.replace('_', " ")),
+            None => format!("{}: {value}", name.replace('_', " ")),
+        });
+        Self {
+            at: &line.at,
+            who: &line.who,
+            act: &line.act,
+            request: line.request.as_deref(),
+            detail: said.collect::<Vec<_>>().join(" · "),
+            index: line.index,
+        }
+    }
+}
+
 /// What templates of a case get.
 async fn data(console: &Console, visitor: &Visitor, case: &str) -> Result<Value, Trouble> {
     let (actor, case) = (visitor.actor(), case.to_owned());
@@ -124,6 +156,7 @@ fn shown(console: &Console, visitor: &Visitor, case: &CaseView) -> Value {
             note => visitor.user().role != Role::Auditor,
         },
         at => now.to_string(),
+        log => Serde(case.log.iter().map(LogLine::of).collect::<Vec<_>>()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What people do to a case: each a form that comes here, one act of the docket, and the page anew.
 
 use axum::body::Bytes;
-use axum::extract::multipart::Multipart;
+use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -184,6 +184,17 @@ pub(super) fn upload() -> MethodRouter<Console> {
     post(take).layer(DefaultBodyLimit::max(MOST_UPLOAD))
 }
 
+/// A form that ends too early, or is larger than it may be.
+fn broken(e: &MultipartError) -> Trouble {
+    match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let says = format!("A file has {MAX_ATTACHMENT} octets at most.");
+            Trouble::said(StatusCode::PAYLOAD_TOO_LARGE, says)
+        }
+        status => Trouble::said(status, "This form can't be read."),
+    }
+}
+
 async fn take(
     State(console): State<Console>,
     Path(case): Path<String>,
@@ -229,28 +240,23 @@ async fn read_file(
     let Ok(_turn) = console.uploads().acquire().await else {
         return Err(Trouble::absent("page"));
     };
-    let unreadable = || Trouble::said(StatusCode::BAD_REQUEST, "This form can't be read.");
     let form = Multipart::from_request(request, &()).await;
-    let mut form = form.map_err(|_| unreadable())?;
+    let mut form = form.map_err(|e| Trouble::said(e.status(), "This form can't be read."))?;
     let mut file = None;
     let mut ours = false;
     // Token and file; a form of ours has no more.
     for _ in 0..2 {
-        let Some(field) = form.next_field().await.map_err(|_| unreadable())? else {
+        let Some(field) = form.next_field().await.map_err(|e| broken(&e))? else {
             break;
         };
         match field.name() {
             Some("csrf") => {
-                let token = field.text().await.map_err(|_| unreadable())?;
+                let token = field.text().await.map_err(|e| broken(&e))?;
                 ours = same(&token, &visitor.session.csrf);
             }
             Some("file") if ours => {
                 let name = field.file_name().unwrap_or_default().to_owned();
-                let large = |_| {
-                    let says = format!("A file has {MAX_ATTACHMENT} octets at most.");
-                    Trouble::said(StatusCode::PAYLOAD_TOO_LARGE, says)
-                };
-                file = Some((name, field.bytes().await.map_err(large)?));
+                file = Some((name, field.bytes().await.map_err(|e| broken(&e))?));
             }
             _ => break,
         }
