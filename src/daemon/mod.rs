@@ -12,6 +12,7 @@
 //! - [`trust`]: credentials over reloads · `open_calls`, `flag_memory`: what is carried over a restart, in a `state_file`
 //! - [`run`]: the daemon's life · `source`: a thread that reads an interface
 //! - [`status`]: what is shown over HTTP
+//! - [`page`]: the same and today's calls for people, as a page
 //! - [`metrics`]: what a run counted, as Prometheus reads it
 
 mod flag_memory;
@@ -20,6 +21,7 @@ pub mod keeper;
 pub mod metrics;
 pub mod neighbours;
 mod open_calls;
+pub mod page;
 pub mod pipeline;
 pub mod run;
 pub mod source;

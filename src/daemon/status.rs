@@ -11,6 +11,9 @@ use super::metrics;
 use super::metrics::snapshot::{
     Configured, Counts, Interface, Queue, Responder, Snapshot, Stage, Stored, Trust,
 };
+use super::page::day::Day;
+use super::page::strip::Ledger;
+use super::page::{self, Shown};
 use super::pipeline::{Board, QUEUE};
 use super::source::Reading;
 use crate::call::record::ClockState;
@@ -46,6 +49,10 @@ pub struct Known {
     pub store_bytes: Option<u64>,
     /// Ids of the neighbours of the configuration, without ourselves.
     pub neighbours: Arc<[Arc<str>]>,
+    /// Today.
+    pub day: Arc<Day>,
+    /// The last day of the ledger.
+    pub ledger: Arc<Ledger>,
 }
 
 /// What the daemon's threads show.
@@ -192,6 +199,24 @@ fn stage(name: &'static str, rebuilt: u64, beat: Option<Duration>) -> Stage {
 impl Status for Views {
     fn metrics(&self) -> String {
         metrics::render_snapshot(&self.snapshot())
+    }
+
+    fn page(&self, again: bool) -> String {
+        let known = self.known.load();
+        let mut checks = self.readiness();
+        checks.extend(self.health());
+        page::render(&Shown {
+            snapshot: &self.snapshot(),
+            day: &known.day,
+            ledger: &known.ledger,
+            checks,
+            now: clock::now(),
+            again,
+        })
+    }
+
+    fn style(&self) -> &'static str {
+        page::STYLE
     }
 
     fn health(&self) -> Vec<Check> {

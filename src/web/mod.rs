@@ -2,6 +2,8 @@
 //!
 //! | path | says | codes |
 //! |---|---|---|
+//! | `/` | the probe's own page, as HTML without scripts; `?refresh=0` holds it still | 200 |
+//! | `/style.css` | its style | 200 |
 //! | `/metrics` | Prometheus' text format 0.0.4 | 200 |
 //! | `/healthz` | whether the process and its stages turn | 200, 503 |
 //! | `/readyz` | whether it does its work: trust loaded, capture open, store writable | 200, 503 |
@@ -51,10 +53,24 @@ impl WebSettings {
     }
 }
 
+/// The paths that everybody has who is watched.
+const INDEX: &str = "<!doctype html><html lang=\"en\"><title>tracehop</title><ul><li><a href=\"/metrics\">/metrics</a><li><a href=\"/healthz\">/healthz</a><li><a href=\"/readyz\">/readyz</a></ul></html>\n";
+
 /// What is shown. Each call is for one request, and must not wait for anything slow: it reads what the stages have published.
 pub trait Status: Send + Sync + 'static {
     /// The metrics, rendered.
     fn metrics(&self) -> String;
+
+    /// A page for people; `again`: whether it is to ask for itself again. Who has none shows what else there is.
+    fn page(&self, again: bool) -> String {
+        let _ = again;
+        INDEX.to_owned()
+    }
+
+    /// The page's style.
+    fn style(&self) -> &'static str {
+        ""
+    }
 
     /// Whether process and stages turn.
     fn health(&self) -> Vec<Check>;

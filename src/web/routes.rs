@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,28 +19,45 @@ use super::{Check, Status};
 /// Prometheus' text format, as its documentation names it.
 pub(crate) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Styles of our own, and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// What can be asked for beside the path.
 #[derive(Debug, Default, serde::Deserialize)]
 struct Wish {
     format: Option<String>,
+    refresh: Option<String>,
 }
 
 /// All paths.
 pub(super) fn router(status: Arc<dyn Status>) -> Router {
     Router::new()
-        .route("/", get(index))
+        .route("/", get(page))
+        .route("/style.css", get(style))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .with_state(status)
 }
 
-async fn index() -> &'static str {
-    concat!(
-        "tracehop ",
-        env!("CARGO_PKG_VERSION"),
-        "\n/metrics\n/healthz\n/readyz\n"
-    )
+async fn page(State(status): State<Arc<dyn Status>>, Query(wish): Query<Wish>) -> Response {
+    let again = wish.refresh.as_deref() != Some("0");
+    (guarded("text/html; charset=utf-8"), status.page(again)).into_response()
+}
+
+async fn style(State(status): State<Arc<dyn Status>>) -> Response {
+    (guarded("text/css; charset=utf-8"), status.style()).into_response()
+}
+
+/// Headers of what a browser shows: nothing may run there, nothing is loaded from elsewhere, nobody frames it or keeps it.
+fn guarded(kind: &'static str) -> [(HeaderName, &'static str); 5] {
+    [
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ]
 }
 
 async fn metrics(State(status): State<Arc<dyn Status>>) -> Response {

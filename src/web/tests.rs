@@ -23,6 +23,14 @@ impl Status for Shown {
         }
     }
 
+    fn page(&self, again: bool) -> String {
+        format!("<!doctype html><p>{again}")
+    }
+
+    fn style(&self) -> &'static str {
+        "p { }"
+    }
+
     fn health(&self) -> Vec<Check> {
         vec![Check::good("judge", "turns")]
     }
@@ -124,6 +132,32 @@ fn what_is_missing_is_a_list_that_people_and_machines_read() {
     }
     let (code, _, body) = ask(web.address(), "/healthz?format=text", "application/json");
     assert_eq!((code, body.as_str()), (200, "ok\njudge: ok: turns\n"));
+    web.stop().unwrap();
+}
+
+#[test]
+fn the_page_is_html_that_may_run_and_load_nothing() {
+    let (web, _) = start(Shown::default(), 4);
+    for (path, body, kind) in [
+        ("/", "<!doctype html><p>true", "text/html; charset=utf-8"),
+        (
+            "/?refresh=0",
+            "<!doctype html><p>false",
+            "text/html; charset=utf-8",
+        ),
+        ("/style.css", "p { }", "text/css; charset=utf-8"),
+    ] {
+        let (code, head, answer) = ask(web.address(), path, "text/html");
+        assert_eq!((code, answer.as_str()), (200, body));
+        for line in [
+            format!("content-type: {kind}"),
+            "content-security-policy: default-src 'none'; style-src 'self';".to_owned(),
+            "x-content-type-options: nosniff".to_owned(),
+            "cache-control: no-store".to_owned(),
+        ] {
+            assert!(head.contains(&line), "{head}");
+        }
+    }
     web.stop().unwrap();
 }
 

@@ -37,4 +37,4 @@ pub fn render_snapshot(snapshot: &Snapshot) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -28,6 +28,8 @@ use signal_hook::iterator::Signals;
 
 use super::intake::Note;
 use super::metrics::snapshot;
+use super::page::day::Day;
+use super::page::strip::{self, Ledger};
 use super::pipeline::{Live, Order, PipelineError, Report};
 use super::status::Known;
 use super::trust::{Trust, TrustError};
@@ -48,8 +50,9 @@ use crate::host::supervisor;
 use crate::host::trouble::Trouble;
 use crate::responder::api::{ApiError, RunningApi};
 use crate::responder::service::{self, ServiceError};
+use crate::store::Store as _;
 use crate::store::StoreError;
-use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::{CurrentReader, EmbeddedStore};
 use crate::web::{RunningWeb, WebError};
 use open::Opened;
 use pulse::Pulse;
@@ -66,6 +69,9 @@ const SIZE: Duration = Duration::from_secs(600);
 
 /// How often what is known of neighbours goes to disk: whoever adds a rule can wait for a minute.
 const NEIGHBOURS: Duration = Duration::from_secs(60);
+
+/// How often the ledger of the last day is read for the page: it grows by a row a minute.
+const LEDGER: Duration = Duration::from_secs(60);
 
 /// How long the end may take: systemd waits 90 s by default, an operator less.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -182,6 +188,8 @@ struct Daemon {
     web: Option<RunningWeb>,
     log: Option<LogHandle>,
     known: Known,
+    /// Reads the ledger for the page.
+    reader: CurrentReader,
     shown: Arc<ArcSwap<Known>>,
     asking: Trouble,
     keeping: Trouble,
@@ -220,6 +228,7 @@ impl Daemon {
         let mut clock_due = Instant::now();
         let mut size_due = Instant::now();
         let mut neighbours_due = Instant::now();
+        let mut ledger_due = Instant::now();
         let mut pulse = Pulse::new(supervisor::watchdog());
         loop {
             for signal in signals.pending() {
@@ -239,7 +248,11 @@ impl Daemon {
                 let _ = self.notes.send(Note::Step(step));
                 let _ = self.orders.send(Order::Step);
                 self.known.steps += 1;
+                let counted = self.steering.board.report().tallies.clone();
+                let day = self.known.day.step(clock::now(), counted);
+                self.begin_day(day);
             }
+            self.look_at_the_day();
             if clock_due <= Instant::now() {
                 clock_due = Instant::now() + CLOCK;
                 self.ask_clock();
@@ -252,6 +265,10 @@ impl Daemon {
                 size_due = Instant::now() + SIZE;
                 self.known.store_bytes = EmbeddedStore::size_on_disk(&self.config.store).ok();
                 self.shown.store(Arc::new(self.known.clone()));
+            }
+            if ledger_due <= Instant::now() {
+                ledger_due = Instant::now() + LEDGER;
+                self.read_ledger();
             }
             pulse.turn(self.steering.board.beats());
             if self.stages.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -320,6 +337,34 @@ impl Daemon {
             }
             self.keeping.handle(&written);
         }
+    }
+
+    /// After midnight, and when counts began anew, today is another day.
+    fn look_at_the_day(&mut self) {
+        let board = &self.steering.board;
+        let counted = || board.report().tallies.clone();
+        if let Some(day) = self.known.day.next(clock::now(), board.rebuilt(), counted) {
+            self.begin_day(day);
+        }
+    }
+
+    fn begin_day(&mut self, day: Day) {
+        self.known.day = Arc::new(day);
+        self.shown.store(Arc::new(self.known.clone()));
+    }
+
+    /// Reads the last day of the ledger, for the page: some thousand rows.
+    fn read_ledger(&mut self) {
+        let now = clock::now();
+        let (from, until) = strip::span(now);
+        let expected = self.config.sensors();
+        let ledger = match self.reader.load().as_ref().map(|r| r.coverage(from, until)) {
+            Some(Ok(rows)) => Ledger::of(rows, &expected, now),
+            Some(Err(e)) => Ledger::unread(e.to_string()),
+            None => Ledger::unread("the store is not open".to_owned()),
+        };
+        self.known.ledger = Arc::new(ledger);
+        self.shown.store(Arc::new(self.known.clone()));
     }
 
     fn ask_clock(&mut self) {

@@ -18,6 +18,7 @@ use crate::capture::live::LiveSource;
 use crate::config::Config;
 use crate::daemon::intake::{LiveIntake, Note};
 use crate::daemon::keeper::Keeper;
+use crate::daemon::page::day::Day;
 use crate::daemon::pipeline::{Carried, Live, PipelineError, PipelineSettings, Report, run_intake};
 use crate::daemon::source::{Reader, Reading};
 use crate::daemon::status::{Known, Views};
@@ -55,6 +56,7 @@ impl Daemon {
     ) -> Result<Self, RunError> {
         let now = clock::now();
         let keeper = Keeper::open(config.store.clone(), config.store_settings(), clock::now)?;
+        let reader = keeper.reader();
         let trust = Trust::open(&config, Some(config.history.clone()), now)?;
         for note in trust.notes() {
             tracing::warn!("{note}");
@@ -166,7 +168,11 @@ impl Daemon {
             idle,
             web,
             log,
-            known: Known::default(),
+            known: Known {
+                day: Arc::new(Day::start(clock::now())),
+                ..Known::default()
+            },
+            reader,
             shown: known,
             asking: Trouble::new("asking how good the clock is (adjtimex)"),
             keeping: Trouble::new("keeping what is known of neighbours in the store's folder"),

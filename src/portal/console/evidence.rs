@@ -32,11 +32,6 @@ pub(super) const fn says(resolution: Resolution) -> &'static str {
     }
 }
 
-/// The same by the label of it.
-pub(super) fn says_of(label: &str) -> String {
-    Resolution::from_label(label).map_or_else(|| label.to_owned(), |r| says(r).to_owned())
-}
-
 /// Facts of an answer, each with its name.
 pub(super) fn facts(answer: &RawAnswer) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::portal::settings::{HintPolicy, IntakeSettings, PortalSettings, WalkSettings};
-use crate::portal::word::{CaseState, Role};
+use crate::portal::word::{CaseState, Outcome, Role};
 use crate::proof::Who;
 use crate::proof::sign::{Kind, Signed, new_key};
-use crate::traceback::answer::answer_id;
+use crate::traceback::answer::{Resolution, answer_id};
 
 /// Tuesday, 24 November 2026, 15:00:00 UTC: business hours in New York.
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_795_532_400);
