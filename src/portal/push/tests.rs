@@ -297,7 +297,7 @@ fn nothing_is_pushed_inside_unless_the_operator_allows_it() {
         assert_eq!(state, "due");
         assert!(
             said.unwrap()
-                .contains(if id == "PLAIN" { "TLS" } else { "private" }),
+                .contains(if id == "PLAIN" { "TLS" } else { "forbidden_address" }),
             "{id}"
         );
     }
