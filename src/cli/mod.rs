@@ -20,6 +20,7 @@ mod manual;
 mod metrics;
 mod output;
 mod peers;
+mod portal;
 mod rejudge;
 mod replay;
 mod replayed;
@@ -75,6 +76,7 @@ enum Command {
     Rules(rules::Rules),
     Flags(flags::Flags),
     Lab(lab::Lab),
+    Portal(portal::Portal),
     Completions(manual::Completions),
     #[command(hide = true)]
     Man(manual::Man),
@@ -160,6 +162,7 @@ pub fn run() -> ExitCode {
         Command::Rules(c) => c.run(),
         Command::Flags(c) => c.run(),
         Command::Lab(c) => c.run(),
+        Command::Portal(c) => c.run(),
         Command::Completions(c) => c.run(),
         Command::Man(c) => c.run(),
         Command::Metrics(c) => c.run(),

@@ -25,7 +25,7 @@ inside() {
   is "enabled" enabled "$(systemctl is-enabled tracehop)"
   is "the unit is the package's" /lib/systemd/system/tracehop.service "$(show FragmentPath | sed 's|^/usr||')"
   is "the portal's is switched off" "disabled inactive" "$(systemctl is-enabled tracehop-portal) $(systemctl show tracehop-portal -P ActiveState)"
-  is "the units" "" "$(systemd-analyze verify --man=no tracehop.service tracehop-portal.service 2>&1)"
+  is "the units, and their manual" "" "$(systemd-analyze verify tracehop.service tracehop-portal.service 2>&1)"
   is "user" tracehop "$(stat -c %U "/proc/$(show MainPID)")"
   is "StatusText" "nothing to watch yet: /etc/tracehop/tracehop.toml says how" "$(show StatusText)"
   within 10 "/healthz" page_says /healthz "200 OK"

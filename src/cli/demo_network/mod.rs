@@ -10,9 +10,11 @@
 //! - [`stage`]: keys, configurations, records, directory
 //! - [`relay`]: the slow way to the portal, so that one sees the hops come
 //! - [`desk`]: hands requests in, and asks what became of them
+//! - [`live`]: calls while one watches
 //! - [`watch`]: what is shown meanwhile, and the table at the end
 
 mod desk;
+mod live;
 mod relay;
 mod stage;
 mod watch;
@@ -30,6 +32,7 @@ use super::{Failure, Outcome};
 use crate::host::privilege::{self, Identity};
 use crate::lab::carriers::plan::ALL;
 use crate::sys::kin;
+use live::Live;
 use stage::Stage;
 use watch::Watch;
 
@@ -93,8 +96,11 @@ pub fn run(options: &Options) -> Outcome {
     company.wait_for(&stage)?;
     bar.finish_and_clear();
     print_doors(&stage);
+    let live = Live::start(&stage.mirrors, stage.made.signers.clone()).map_err(Failure::io)?;
     let mut watch = Watch::new(&stage, &plan, options)?;
     let outcome = watch.run(&mut company);
+    say!("{} more calls were made meanwhile.", live.placed());
+    drop(live);
     company.end();
     outcome
 }
@@ -136,7 +142,7 @@ impl Company {
     fn wait_for(&mut self, stage: &Stage) -> Result<(), Failure> {
         let begin = Instant::now();
         let doors = [stage.api, stage.console];
-        for port in doors.iter().chain(&stage.pages) {
+        for port in doors.iter().chain(&stage.pages).chain(&stage.mirrors) {
             while TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err() {
                 self.check()?;
                 if begin.elapsed() > START {
@@ -228,3 +234,6 @@ fn print_doors(stage: &Stage) {
     }
     say!("  folder              {}\n", stage.dir.display());
 }
+
+#[cfg(test)]
+mod tests;

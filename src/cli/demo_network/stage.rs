@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Plan;
+use super::live::AGENT;
 use crate::base::Timestamp;
 use crate::cli::{Failure, load, replay};
 use crate::host::clock;
@@ -43,8 +44,9 @@ pub struct Stage {
     pub api: u16,
     pub console: u16,
     pub relay: u16,
-    /// Each carrier's page of its own.
+    /// Each carrier's page of its own, and where its switch mirrors to.
     pub pages: Vec<u16>,
+    pub mirrors: Vec<u16>,
     /// By which the agency's machine is known.
     pub token: String,
     /// People of the console.
@@ -64,11 +66,12 @@ fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
 /// Sets everything up in `dir`. `tell` hears what is being done.
 pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failure> {
     let now = clock::now();
-    let ports = free_ports(3 + 2 * CARRIERS).map_err(Failure::io)?;
+    let ports = free_ports(3 + 3 * CARRIERS).map_err(Failure::io)?;
     let port = |n: usize| ports.get(n).copied().unwrap_or_default();
     let [api, console, relay] = [0, 1, 2].map(port);
     let listens: Vec<u16> = (0..CARRIERS).map(|n| port(3 + n)).collect();
     let pages: Vec<u16> = (0..CARRIERS).map(|n| port(3 + CARRIERS + n)).collect();
+    let mirrors: Vec<u16> = (0..CARRIERS).map(|n| port(3 + 2 * CARRIERS + n)).collect();
 
     tell("the portal: its key, its directory, its people");
     let portal = dir.join("portal");
@@ -85,7 +88,7 @@ pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failur
     put(&portal.join("portal.toml"), &config)?;
 
     tell("calls between ten carriers, signed with real keys, as their probes saw them");
-    let sections = |n: usize| responder(n, relay, listens[n], pages[n]);
+    let sections = |n: usize| sections(n, relay, [listens[n], pages[n], mirrors[n]]);
     let made = carriers::write(dir, now, plan.each, &sections).map_err(Failure::io)?;
     for (n, carrier) in ALL.iter().enumerate() {
         tell(&format!(
@@ -103,6 +106,7 @@ pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failur
         console,
         relay,
         pages,
+        mirrors,
         token,
         logins,
         made,
@@ -204,8 +208,12 @@ fn portal_toml(api: u16, console: u16, plan: &Plan) -> String {
     )
 }
 
-fn responder(n: usize, relay: u16, listen: u16, page: u16) -> String {
-    let http = format!("[http]\nlisten = \"127.0.0.1:{page}\"\n[log]\nlevel = \"warn\"\n");
+/// What a carrier's configuration says of sockets and the portal.
+fn sections(n: usize, relay: u16, [listen, page, mirror]: [u16; 3]) -> String {
+    let http = format!(
+        "[http]\nlisten = \"127.0.0.1:{page}\"\n[log]\nlevel = \"warn\"\n\
+         [hep]\ntcp = [\"127.0.0.1:{mirror}\"]\n[[hep.agent]]\nname = \"edge\"\nnetworks = [\"127.0.0.1/32\"]\nid = {AGENT}\n"
+    );
     if n == SILENT {
         return format!(
             "{http}# It looks and records, and answers nobody.\n[responder]\nenabled = false\n"

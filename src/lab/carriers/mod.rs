@@ -24,7 +24,7 @@ use super::LabError;
 use super::network::Path as Lane;
 use super::pcap::frame::{Frames, Way};
 use super::pcap::{Frame, file};
-use super::pki::Pki;
+use super::pki::{Pki, Signer};
 use super::random::Random;
 use crate::base::Timestamp;
 use crate::wire::Transport;
@@ -50,9 +50,11 @@ pub struct Made {
     pub calls: usize,
     /// SIP messages, each counted for every probe that saw it.
     pub messages: usize,
+    /// Who signs.
+    pub signers: Vec<Signer>,
 }
 
-/// Writes everything. `each` calls of every route are to be traced; `responder` gives a carrier's section of that name.
+/// Writes everything. `each` calls of every route are to be traced; `more` gives what else a carrier's configuration says.
 ///
 /// # Errors
 ///
@@ -61,7 +63,7 @@ pub fn write(
     dir: &Path,
     now: Timestamp,
     each: usize,
-    responder: &dyn Fn(usize) -> String,
+    more: &dyn Fn(usize) -> String,
 ) -> Result<Made, LabError> {
     let pki = Pki::new(now.secs().unsigned_abs(), now)?;
     for (name, content) in &pki.files {
@@ -87,13 +89,14 @@ pub fn write(
         let folder = dir.join(ALL[n].id);
         put(&folder.join("calls.pcap"), &capture(&seen))?;
         put(&folder.join("peers.toml"), peers(n).as_bytes())?;
-        let config = config(n, &responder(n));
+        let config = config(n, &more(n));
         put(&folder.join("tracehop.toml"), config.as_bytes())?;
     }
     Ok(Made {
         calls: traced.len() + others.len(),
         traced,
         messages,
+        signers: pki.signers,
     })
 }
 
@@ -101,16 +104,16 @@ pub fn write(
 fn calls(rng: &mut Random, now: Timestamp, each: usize) -> (Vec<Call>, Vec<Call>) {
     let youngest = now.minus(YOUNGEST).nanos();
     let (mut traced, mut others) = (Vec::new(), Vec::new());
-    for (place, route) in ROUTES.iter().enumerate() {
+    for place in 0..ROUTES.len() {
         for n in 0..each {
             // Minutes apart, so that no call to the same number is near another.
             let before = 60 * (place + n * ROUTES.len()) as i64 * SECOND;
             let at = youngest - before - rng.between(0, 40_000) * SECOND / 1000;
-            traced.push(Call::new(route, n, at));
+            traced.extend(Call::new(place, n, at));
         }
         for n in 0..OTHERS {
             let at = youngest - rng.between(3_600, 9_000) * SECOND;
-            others.push(Call::new(route, n, at));
+            others.extend(Call::new(place, n, at));
         }
     }
     traced.sort_by_key(|c| c.at);
@@ -168,13 +171,13 @@ fn capture(seen: &[Passing]) -> Vec<u8> {
     file::render(&out, file::Resolution::Nanoseconds)
 }
 
-fn config(n: usize, responder: &str) -> String {
+fn config(n: usize, more: &str) -> String {
     format!(
         "# {}, one of the ten carriers of `tracehop demo --network`.\n[provider]\nname = \"{}\"\nportal_id = \"{}\"\n{}\
          [run]\njudges = 1\n[sensor]\nname = \"edge\"\n[peers]\nfile = \"peers.toml\"\n\
          [credentials]\ndirectory = \"../certs/x5u\"\nca_list = \"../certs/ca-list.jws\"\nsti_pa_root = \"../certs/sti-pa-root.pem\"\n\
          ca_list_signer = \"../certs/ca-list-signer.pem\"\ncrl = \"../certs/crl.der\"\ncrl_signer = \"../certs/crl-signer.pem\"\n\
-         [store]\npath = \"state/store\"\n{responder}",
+         [store]\npath = \"state/store\"\n{more}",
         ALL[n].name,
         ALL[n].name,
         ALL[n].id,

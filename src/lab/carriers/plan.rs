@@ -145,7 +145,7 @@ const fn route(campaign: &'static str, path: &'static [usize], areas: (u16, u16)
 }
 
 /// All routes.
-pub const ROUTES: [Route; 10] = [
+pub static ROUTES: [Route; 10] = [
     // Four hops, signed, and a number that the caller may use.
     Route {
         attested: Some(true),
@@ -219,16 +219,16 @@ pub struct Call {
 }
 
 impl Call {
-    /// The n-th call on a route.
-    pub fn new(route: &'static Route, n: usize, at: i64) -> Self {
+    /// The n-th call on the route at a place of [`ROUTES`]; `None` where there is none.
+    pub fn new(place: usize, n: usize, at: i64) -> Option<Self> {
+        let route = ROUTES.get(place)?;
         let (called, calling) = route.areas;
         let number = |area: u16, line: usize| {
             10_000_000_000 + u64::from(area) * 10_000_000 + 5_550_100 + line as u64 % 100
         };
-        let place = ROUTES.iter().position(|r| std::ptr::eq(r, route));
-        let line = place.unwrap_or(0) * 10 + n % 10;
+        let line = place * 10 + n % 10;
         let called = number(called, line);
-        Self {
+        Some(Self {
             route,
             called,
             dialled: match route.forwarded_at {
@@ -238,7 +238,7 @@ impl Call {
             calling: number(calling, (line * 7 + 3) % 100),
             at,
             lasts: (8 + (line as i64 * 13) % 40) * 1_000_000_000,
-        }
+        })
     }
 }
 

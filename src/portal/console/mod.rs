@@ -24,18 +24,22 @@
 //! - [`headers`]: what every answer forbids the browser
 //! - [`login`]: in, out, another password
 //! - [`patience`]: wrong passwords of one address
+//! - [`cases`], [`case`], [`intake`]: the list of cases, one of them with its picture, a new request
 //! - [`inbox`]: a provider's own questions; [`evidence`]: answers in words
 //! - [`campaigns`], [`providers`], [`statistics`], [`audit`]: what analysts and auditors look at; [`chart`], [`sheet`]: as pictures, as CSV
 //!
-//! Bounds: a form has [`posted::MOST_OCTETS`]; hashes at once: [`HASHES`].
+//! Bounds: a form has [`posted::MOST_OCTETS`]; hashes at once: [`HASHES`]; files: [`UPLOADS`]; streams of events: [`case`].
 
 mod asset;
 mod audit;
 mod campaigns;
+mod case;
+mod cases;
 mod chart;
 mod evidence;
 mod headers;
 mod inbox;
+mod intake;
 mod login;
 mod page;
 mod patience;
@@ -63,10 +67,14 @@ pub use visitor::Visitor;
 
 use super::docket::{self, Docket};
 use crate::base::Timestamp;
+use case::Watchers;
 use patience::Patience;
 
 /// Passwords hashed at once: 19 MiB and 20 ms each; who comes then waits.
 const HASHES: usize = 2;
+
+/// Files that are taken at once: each is held whole.
+const UPLOADS: usize = 4;
 
 /// What every page has at hand.
 #[derive(Clone, Debug)]
@@ -78,6 +86,8 @@ struct Inner {
     now: fn() -> Timestamp,
     hashes: Semaphore,
     patience: Patience,
+    watchers: Watchers,
+    uploads: Semaphore,
 }
 
 /// All pages. `now` is the clock.
@@ -87,10 +97,15 @@ pub fn router(docket: Arc<Docket>, now: fn() -> Timestamp) -> Router {
         now,
         hashes: Semaphore::new(HASHES),
         patience: Patience::default(),
+        watchers: Watchers::default(),
+        uploads: Semaphore::new(UPLOADS),
     }));
     Router::new()
         .merge(asset::routes())
         .merge(login::routes())
+        .merge(cases::routes())
+        .merge(case::routes())
+        .merge(intake::routes())
         .merge(inbox::routes())
         .merge(campaigns::routes())
         .merge(providers::routes())
@@ -126,6 +141,14 @@ impl Console {
     /// The time.
     pub fn now(&self) -> Timestamp {
         (self.0.now)()
+    }
+
+    fn watchers(&self) -> &Watchers {
+        &self.0.watchers
+    }
+
+    fn uploads(&self) -> &Semaphore {
+        &self.0.uploads
     }
 
     /// The docket, for what does not wait.

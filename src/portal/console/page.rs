@@ -43,6 +43,15 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("audit.html", include_str!("pages/audit.html")),
     ("campaign.html", include_str!("pages/campaign.html")),
     ("campaigns.html", include_str!("pages/campaigns.html")),
+    ("case.html", include_str!("pages/case.html")),
+    ("case_call.html", include_str!("pages/case_call.html")),
+    ("case_head.html", include_str!("pages/case_head.html")),
+    ("case_hop.html", include_str!("pages/case_hop.html")),
+    ("case_log.html", include_str!("pages/case_log.html")),
+    ("case_path.html", include_str!("pages/case_path.html")),
+    ("case_report.html", include_str!("pages/case_report.html")),
+    ("cases.html", include_str!("pages/cases.html")),
+    ("intake.html", include_str!("pages/intake.html")),
     ("inbox.html", include_str!("pages/inbox.html")),
     ("inboxlines.html", include_str!("pages/inboxlines.html")),
     ("parts.html", include_str!("pages/parts.html")),
@@ -62,6 +71,30 @@ pub const SAID: &[(&str, &str)] = &[
         "Your password is changed, and your other sessions have ended.",
     ),
     ("answered", "Your answer is in."),
+    ("handed-in", "Handed in."),
+    ("case-opened", "The case is open: the walk has begun."),
+    ("case-declined", "The case is declined."),
+    (
+        "case-withdrawn",
+        "The case is taken back; providers are told.",
+    ),
+    (
+        "case-reopened",
+        "The case is open again: the walk goes on from what is there.",
+    ),
+    ("case-closed", "The case is closed."),
+    ("case-campaign", "The campaign of the case is changed."),
+    ("note-added", "The note is added."),
+    ("file-added", "The file is added."),
+    (
+        "asked-again",
+        "The provider is asked again, as a new question.",
+    ),
+    ("stands-by", "The answer counts again."),
+    (
+        "clarified",
+        "The question is on its way anew, with what you added.",
+    ),
     (
         "draft-approved",
         "Approved: your machine signs the answer and sends it.",
@@ -127,7 +160,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     e.add_filter("day", day);
     e.add_filter("span", span);
     e.add_filter("word", |label: &str| label.replace(['-', '_'], " "));
-    e.add_filter("tel", tel);
+    e.add_filter("tel", |number: &str| tel(number));
     e.add_filter("size", size);
     e.add_filter("grouped", grouped);
     e.add_filter("path", |text: &str| escaped(text));
@@ -227,7 +260,7 @@ fn date(t: OffsetDateTime) -> String {
 }
 
 /// Two units, which is as exactly as anybody reads.
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     let whole = seconds.abs();
     let sign = if seconds < 0.0 { "−" } else { "" };
     let parts: [(f64, &str); 4] = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")];
@@ -251,16 +284,18 @@ fn span(seconds: f64) -> String {
     format!("{sign}{}", said.join(" "))
 }
 
-/// North American numbers in their groups; any other as it is.
-fn tel(number: &str) -> String {
-    let digits = number.strip_prefix("+1").unwrap_or_default();
-    match (digits.get(..3), digits.get(3..6), digits.get(6..)) {
-        (Some(a), Some(b), Some(c))
-            if c.len() == 4 && digits.bytes().all(|d| d.is_ascii_digit()) =>
-        {
-            format!("+1 {a}-{b}-{c}")
+/// North American numbers in their groups, other canonical ones with their `+`; anything else as it is.
+pub(super) fn tel(number: &str) -> String {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    if digits.len() < 7 || !digits.bytes().all(|d| d.is_ascii_digit()) {
+        return number.to_owned();
+    }
+    let of = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    match digits.strip_prefix('1') {
+        Some(national) if national.len() == 10 => {
+            format!("+1 {}-{}-{}", of(1, 4), of(4, 7), of(7, 11))
         }
-        _ => number.to_owned(),
+        _ => format!("+{digits}"),
     }
 }
 
@@ -329,6 +364,9 @@ mod tests {
             assert_eq!(span(seconds), says);
         }
         assert_eq!(tel("+12025550101"), "+1 202-555-0101");
+        assert_eq!(tel("12025550101"), "+1 202-555-0101");
+        assert_eq!(tel("442079460123"), "+442079460123");
+        assert_eq!((&*tel("911"), &*tel("anonymous")), ("911", "anonymous"));
         assert_eq!(tel("+442079460123"), "+442079460123");
         assert_eq!(tel("+1é025550101"), "+1é025550101");
         assert_eq!(size(12_345.0), "12.3 kB");

@@ -3,3 +3,4 @@
 pub(super) mod browser;
 mod door;
 mod look;
+mod pages;

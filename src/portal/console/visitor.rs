@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::page::said;
 use super::{Console, Trouble};
-use crate::portal::docket::{Session, User};
+use crate::portal::docket::{Actor, Session, User};
 use crate::portal::word::Role;
 use crate::web::client::escaped;
 use crate::web::listen::Guest;
@@ -33,6 +33,11 @@ impl Visitor {
     /// Who it is.
     pub fn user(&self) -> &User {
         &self.session.user
+    }
+
+    /// As acts of the docket know him.
+    pub fn actor(&self) -> Actor {
+        self.user().actor()
     }
 
     /// Lets go on who has one of these roles; for others there is no such page.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use rusqlite::OptionalExtension;
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use super::answer::{Taken, shape};
 use super::intake::problem;
@@ -15,7 +15,9 @@ use crate::base::Timestamp;
 use crate::number::NumberPlan;
 use crate::portal::word::AnswerWay;
 use crate::proof::sign::Kind;
-use crate::traceback::answer::{Party, ProducedBy, Provider, RawAnswer, Resolution, answer_id};
+use crate::traceback::answer::{
+    Forwarded, Party, ProducedBy, Provider, RawAnswer, Resolution, answer_id,
+};
 
 /// Longest comment, in characters. Ours: a paragraph or two; an answer takes 4,096 octets.
 const MAX_COMMENT: usize = 1024;
@@ -146,12 +148,14 @@ impl Work<'_> {
                 }
             },
         };
-        let mut further = Map::new();
+        let mut forwarded = None;
         let number = answer.forwarded.trim();
         if resolution == Resolution::DivertedByOurSubscriber && !number.is_empty() {
             match NumberPlan::default().canonical(number.as_bytes()).tn() {
                 Some(tn) => {
-                    further.insert("forwarded".to_owned(), json!({ "called": tn.as_str() }));
+                    forwarded = Some(Forwarded {
+                        called: tn.as_str().into(),
+                    });
                 }
                 None => wrong.push(problem("forwarded", "is no telephone number")),
             }
@@ -186,7 +190,7 @@ impl Work<'_> {
             resolution,
             upstream: party.clone().filter(|_| !origin),
             originator: party.filter(|_| origin),
-            forwarded: None,
+            forwarded,
             evidence: None,
             undecided: Vec::new(),
             problems: Vec::new(),
@@ -199,7 +203,7 @@ impl Work<'_> {
             config_version: None,
             audit: None,
             answered_at: Some(self.now),
-            further,
+            further: Map::new(),
         })
     }
 }

@@ -45,6 +45,8 @@ pub mod session;
 mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod user;
 mod walk;
 pub mod wire;

@@ -107,6 +107,9 @@ CREATE TABLE trace (
 CREATE INDEX trace_state ON trace (state, priority DESC, created);
 -- Holds all that statistics read of a case, but for the caller's country.
 CREATE INDEX trace_figures ON trace (created, state, outcome, hops, campaign, ended_at, closed);
+CREATE INDEX trace_changed ON trace (changed, id);
+CREATE INDEX trace_urgent ON trace (priority, created, id);
+CREATE INDEX trace_calling ON trace (calling);
 CREATE INDEX trace_campaign ON trace (campaign, created);
 CREATE INDEX trace_called ON trace (called);
 CREATE INDEX trace_requester ON trace (requester, created);

@@ -1,5 +1,6 @@
 //! A docket for tests.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -29,8 +30,16 @@ pub(crate) fn signer(n: u8) -> Signer {
 
 /// An empty one in a folder of its own.
 pub(crate) fn docket() -> (TempDir, Arc<Docket>) {
+    docket_with(|_, _| {})
+}
+
+/// The same, with other settings.
+pub(crate) fn docket_with(
+    change: impl FnOnce(&Path, &mut PortalSettings),
+) -> (TempDir, Arc<Docket>) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = PortalSettings::sample(folder.path());
+    let mut settings = PortalSettings::sample(folder.path());
+    change(folder.path(), &mut settings);
     let docket = Docket::open(settings, Arc::new(signer(200))).unwrap();
     (folder, Arc::new(docket))
 }

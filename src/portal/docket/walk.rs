@@ -451,10 +451,11 @@ pub(super) fn call_of(octets: &[u8]) -> RawCall {
 
 /// Of an answer about a forwarded call: the number that was called before the forwarding.
 pub(super) fn forwarded(raw: &RawAnswer) -> Option<&str> {
-    if raw.resolution != Resolution::DivertedByOurSubscriber {
-        return None;
-    }
-    raw.further.get("forwarded")?.get("called")?.as_str()
+    let diverted = raw.resolution == Resolution::DivertedByOurSubscriber;
+    raw.forwarded
+        .as_ref()
+        .filter(|_| diverted)
+        .map(|f| &*f.called)
 }
 
 /// When something is, in nanoseconds.

@@ -139,16 +139,44 @@ fn peer_ten_carriers_trace_a_hundred_calls() {
         let at = records(&net, traced[0], &called)[0].begin.at;
         for (place, n) in traced.iter().enumerate() {
             let config = text(&net.folder(*n).join("tracehop.toml"));
-            let mut a = vec!["trace", "--config", &config, "--case", "C-1", "--json", "--precision", "1"];
-            let (called_, calling_, at_) = (format!("+{called}"), format!("+{}", call.calling), at.to_string());
+            let mut a = vec![
+                "trace",
+                "--config",
+                &config,
+                "--case",
+                "C-1",
+                "--json",
+                "--precision",
+                "1",
+            ];
+            let (called_, calling_, at_) = (
+                format!("+{called}"),
+                format!("+{}", call.calling),
+                at.to_string(),
+            );
             let down = place.checked_sub(1).map(|p| plan::id(traced[p]));
             a.extend(["--called", &called_, "--calling", &calling_, "--time", &at_]);
-            if let Some(d) = &down { a.extend(["--downstream", d]); }
+            if let Some(d) = &down {
+                a.extend(["--downstream", d]);
+            }
             let out = tracehop(&a);
             let v: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
-            println!("{} {:?} at {n}: {} up {} auto {} why {} {}", call.dialled, traced, v["answer"]["resolution"], v["answer"]["upstream"]["portal_id"], v["automatic"], v["conditions"], String::from_utf8_lossy(&out.stderr));
-            if place == 0 && call.dialled.ends_with("00") { println!("{}", String::from_utf8_lossy(&out.stdout)); }
-            if call.route.forwards_to.is_some() && call.route.path.last() == Some(n) { called.clone_from(&call.dialled); }
+            println!(
+                "{} {:?} at {n}: {} up {} auto {} why {} {}",
+                call.dialled,
+                traced,
+                v["answer"]["resolution"],
+                v["answer"]["upstream"]["portal_id"],
+                v["automatic"],
+                v["conditions"],
+                String::from_utf8_lossy(&out.stderr)
+            );
+            if place == 0 && call.dialled.ends_with("00") {
+                println!("{}", String::from_utf8_lossy(&out.stdout));
+            }
+            if call.route.forwards_to.is_some() && call.route.path.last() == Some(n) {
+                called.clone_from(&call.dialled);
+            }
         }
     }
     panic!("see");

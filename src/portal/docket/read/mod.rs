@@ -1,5 +1,6 @@
 //! What pages, exports and machines look at. Each look is one transaction that changes nothing, bounded in rows.
 //!
+//! - [`cases`], [`case`]: the list of cases, and one of them
 //! - [`inbox`]: a provider's own questions
 //! - [`statistics`]: figures of a span
 //! - [`campaign`]: campaigns, and reports that came unasked
@@ -8,7 +9,11 @@
 
 pub mod audit;
 pub mod campaign;
+pub mod case;
+pub mod cases;
 pub mod directory;
+#[cfg(test)]
+pub(crate) mod filler;
 pub mod inbox;
 mod spread;
 pub mod statistics;

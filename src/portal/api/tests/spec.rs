@@ -1,0 +1,275 @@
+//! The description in docs/api and the API are held against each other: every route is in it, and every request that was understood and every reply of the
+//! tests here is what it says. Replies are held strictly: a member that it does not name is an error.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{LazyLock, Mutex};
+
+use axum::routing::MethodFilter;
+use jsonschema::Validator;
+
+use super::*;
+use crate::portal::api::routes::{For, ROUTES};
+use crate::portal::word;
+
+static SPEC: LazyLock<Value> = LazyLock::new(|| {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api/portal.yaml");
+    let mut spec: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    // What it takes from the other side's description is put beside its own, under the same names.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api/hop-answer.yaml");
+    let other: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (name, schema) in other["components"]["schemas"].as_object().unwrap() {
+        let ours = &mut spec["components"]["schemas"];
+        if ours.get(name).is_none() {
+            ours[name] = schema.clone();
+        }
+    }
+    here(&mut spec);
+    spec
+});
+
+/// References to the other description, as ones to our own.
+fn here(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(text) if name == "$ref" => {
+                        *text = text.replace("hop-answer.yaml#", "#");
+                    }
+                    value => here(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(here),
+        _ => {}
+    }
+}
+
+/// Its schemas, which allow what they name alone.
+static STRICT: LazyLock<Value> = LazyLock::new(|| {
+    let mut components = SPEC["components"].clone();
+    close(&mut components);
+    components
+});
+
+fn close(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if members.contains_key("properties") && !members.contains_key("additionalProperties") {
+                members.insert("additionalProperties".into(), false.into());
+            }
+            members.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+/// Schemas by their text, and whether what they don't name is refused.
+type Compiled = HashMap<(String, bool), Arc<Validator>>;
+
+fn check(schema: &Value, strict: bool, what: &Value) {
+    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+    let validator = {
+        let mut all = COMPILED.lock().unwrap_or_else(|e| e.into_inner());
+        let compile = || {
+            let components = if strict {
+                &*STRICT
+            } else {
+                &SPEC["components"]
+            };
+            let whole = json!({
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "allOf": [schema],
+                "components": components,
+            });
+            let options = jsonschema::options().should_validate_formats(true);
+            Arc::new(options.build(&whole).unwrap())
+        };
+        all.entry((schema.to_string(), strict))
+            .or_insert_with(compile)
+            .clone()
+    };
+    let errors: Vec<String> = validator
+        .iter_errors(what)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}\nby {schema}\nin {what:#}");
+}
+
+/// The description of a path, and its template.
+fn described(path: &str) -> Option<&'static Value> {
+    let path = path.split('?').next().unwrap();
+    let fits = |template: &str| {
+        let (mut a, mut b) = (template.split('/'), path.split('/'));
+        loop {
+            match (a.next(), b.next()) {
+                (None, None) => return true,
+                (Some(t), Some(p)) if t == p || t.starts_with('{') => {}
+                _ => return false,
+            }
+        }
+    };
+    let paths = SPEC["paths"].as_object().unwrap();
+    paths.iter().find(|(t, _)| fits(t)).map(|(_, d)| d)
+}
+
+fn resolved(value: &'static Value) -> &'static Value {
+    match value["$ref"].as_str() {
+        Some(at) => SPEC.pointer(at.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
+pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
+    let operation = described(path).map(|d| &d[method.to_lowercase()]);
+    let Some(operation) = operation.filter(|o| o.is_object()) else {
+        let absent = &SPEC["components"]["schemas"]["Problem"];
+        return check(absent, true, &reply.json());
+    };
+    let response = &operation["responses"][reply.code.to_string()];
+    assert!(
+        response.is_object(),
+        "{method} {path} gives {}: {reply:?}",
+        reply.code
+    );
+    let response = resolved(response);
+    for name in response["headers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(n, _)| n)
+    {
+        assert!(
+            reply.header(&name.to_lowercase()).is_some(),
+            "{name} in {reply:?}"
+        );
+    }
+    match response["content"].as_object() {
+        None => assert_eq!(reply.body, "", "{reply:?}"),
+        Some(content) => {
+            let (kind, content) = content.iter().next().unwrap();
+            let shown = reply.header("content-type").unwrap();
+            assert_eq!(shown.split(';').next().unwrap(), &**kind);
+            if kind == "text/plain" {
+                return;
+            }
+            check(&content["schema"], true, &reply.json());
+        }
+    }
+    let understood = (200..300).contains(&reply.code);
+    let wanted = &operation["requestBody"]["content"]["application/json"]["schema"];
+    if understood && wanted.is_object() {
+        let body: Value = serde_json::from_str(body).unwrap();
+        check(wanted, false, &body);
+    }
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    let methods = [
+        ("get", MethodFilter::GET),
+        ("post", MethodFilter::POST),
+        ("put", MethodFilter::PUT),
+    ];
+    let name = |filter| methods.iter().find(|(_, f)| *f == filter).unwrap().0;
+    let served: BTreeSet<(&str, &str)> = ROUTES.iter().map(|r| (r.path, name(r.method))).collect();
+    assert_eq!(served.len(), ROUTES.len());
+    let mut said = BTreeSet::new();
+    for (path, of) in SPEC["paths"].as_object().unwrap() {
+        let methods = of.as_object().unwrap().keys();
+        said.extend(
+            methods
+                .filter(|k| *k != "parameters")
+                .map(|m| (&**path, &**m)),
+        );
+    }
+    assert_eq!(served, said);
+}
+
+#[test]
+fn every_operation_says_for_whom_it_is_and_what_others_get() {
+    for route in ROUTES {
+        let method = if route.method == MethodFilter::GET {
+            "get"
+        } else if route.method == MethodFilter::POST {
+            "post"
+        } else {
+            "put"
+        };
+        let operation = &SPEC["paths"][route.path][method];
+        let tag = match route.whose {
+            For::Providers => "providers",
+            For::Requesters => "requesters",
+            For::Everybody => "everybody",
+            For::Watchers => "watchers",
+        };
+        assert_eq!(operation["tags"], json!([tag]), "{}", route.path);
+        let known = matches!(route.whose, For::Providers | For::Requesters);
+        let refused = &operation["responses"]["401"]["$ref"];
+        assert_eq!(
+            refused == "#/components/responses/Unknown",
+            known,
+            "{}",
+            route.path
+        );
+    }
+}
+
+#[test]
+fn every_problem_is_described() {
+    let text = SPEC["components"]["schemas"]["Problem"]["description"]
+        .as_str()
+        .unwrap();
+    for kind in super::super::problem::ALL {
+        assert!(text.contains(&format!("`{}`", kind.name)), "{}", kind.name);
+    }
+}
+
+#[test]
+fn every_word_of_the_portal_is_described() {
+    let of = |words: Vec<&str>, at: &str| {
+        let said = SPEC
+            .pointer(&format!("/components/schemas/{at}/enum"))
+            .unwrap();
+        assert_eq!(*said, json!(words), "{at}");
+    };
+    let states: Vec<_> = word::CaseState::ALL.iter().map(|w| w.label()).collect();
+    of(states.clone(), "Submitted/properties/state");
+    of(states, "Traceback/properties/state");
+    let step = "Traceback/properties/path/items/properties";
+    of(
+        word::Branch::ALL.iter().map(|w| w.label()).collect(),
+        &format!("{step}/branch"),
+    );
+    of(
+        word::HopState::ALL.iter().map(|w| w.label()).collect(),
+        &format!("{step}/state"),
+    );
+    let outcome =
+        &SPEC["components"]["schemas"]["Traceback"]["properties"]["outcome"]["description"];
+    for word in word::Outcome::ALL {
+        assert!(outcome.as_str().unwrap().contains(word.label()), "{word}");
+    }
+}
+
+#[test]
+fn the_examples_are_what_they_show() {
+    for (_, of) in SPEC["paths"].as_object().unwrap() {
+        for (_, operation) in of.as_object().unwrap() {
+            let content = &operation["requestBody"]["content"]["application/json"];
+            for (_, example) in content["examples"].as_object().into_iter().flatten() {
+                check(&content["schema"], false, &example["value"]);
+            }
+        }
+    }
+}
+
+/// The checks above can fail.
+#[test]
+#[should_panic(expected = "Additional properties")]
+fn a_member_that_is_not_described_is_seen() {
+    let problem = json!({ "$ref": "#/components/schemas/Problem" });
+    check(&problem, true, &json!({ "status": 404, "peer": "north" }));
+}
