@@ -46,7 +46,10 @@ fn live_calls(dir: &Path, carrier: &str, since: Timestamp) -> usize {
         .map(|line| {
             let number = format!("120255501{line:02}");
             let number = Tn::from_canonical(number.as_bytes()).unwrap();
-            store.by_called(number, since, Timestamp::MAX).unwrap().len()
+            store
+                .by_called(number, since, Timestamp::MAX)
+                .unwrap()
+                .len()
         })
         .sum()
 }
@@ -60,7 +63,10 @@ fn every_trace_of_the_demonstration_ends_where_the_call_began() {
     let out = demo(&dir, &["--seconds", "40"]).output().unwrap();
     let said = String::from_utf8_lossy(&[&*out.stdout, &*out.stderr].concat()).into_owned();
     assert_eq!(out.status.code(), Some(0), "{said}");
-    assert!(said.contains("10 of 10 traces found what is true."), "{said}");
+    assert!(
+        said.contains("10 of 10 traces found what is true."),
+        "{said}"
+    );
     for found in [
         "originator, Juniper",
         "originator, Driftwood",
@@ -85,7 +91,10 @@ fn portal_and_daemons_end_with_a_demonstration_that_is_killed() {
     let mut child = demo(&dir, &["--pace", "0"]).stdout(log).spawn().unwrap();
     let begin = Instant::now();
     while processes(&dir) < 12 {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it does not start");
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "it does not start"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     child.kill().unwrap();

@@ -1,8 +1,8 @@
 //! Dockets with something in them, for tests and benches.
 
 use std::path::Path;
-use std::time::Duration;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 use serde_json::json;
