@@ -7,6 +7,7 @@ mod support;
 #[path = "../support/watch.rs"]
 mod watch;
 
+mod browser;
 mod capture;
 mod carriers;
 mod chain;

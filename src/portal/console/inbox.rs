@@ -1,5 +1,7 @@
 //! The inbox of a provider's staff: its own questions, what its machine found, answers by hand. Nothing of any other hop.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -16,7 +18,7 @@ use super::posted::Fields;
 use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::base::Timestamp;
 use crate::portal::docket::read::inbox::{InboxHop, InboxLine, InboxPart};
-use crate::portal::docket::{Actor, ByHand, Decision, Named};
+use crate::portal::docket::{Actor, ByHand, Decision, Named, Problem};
 use crate::portal::word::Role;
 use crate::traceback::answer::resolution::Names;
 use crate::traceback::answer::{Party, Resolution};
@@ -309,7 +311,10 @@ async fn answer(State(console): State<Console>, Path(hop): Path<String>, posted:
     let Posted { visitor, fields } = posted;
     let (provider, actor) = staff(&visitor)?;
     let wrong = match by_hand(&fields) {
-        Err((field, wanted)) => Value::from_iter([(field, wanted)]),
+        Err((field, wanted)) => problems(&[Problem {
+            field,
+            wanted: wanted.to_owned(),
+        }]),
         Ok(answer) => {
             let of = hop.clone();
             let given = console
@@ -330,7 +335,8 @@ async fn answer(State(console): State<Console>, Path(hop): Path<String>, posted:
             }
         }
     };
-    let typed = Value::from_iter(fields.all().map(|(n, v)| (n.to_owned(), v.to_owned())));
+    let typed: BTreeMap<&str, &str> = fields.all().collect();
+    let typed = Value::from(Serde(typed));
     let page = shown(&console, &visitor, provider, hop, typed, wrong).await?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::portal::settings::{HintPolicy, IntakeSettings, PortalSettings, WalkSettings};
-use crate::portal::word::{CaseState, Role};
+use crate::portal::word::{CaseState, Outcome, Role};
 use crate::proof::Who;
 use crate::proof::sign::{Kind, Signed, new_key};
 use crate::traceback::answer::{Resolution, answer_id};
