@@ -14,7 +14,7 @@ use crate::traceback::answer::Resolution;
 use crate::traceback::answer::resolution::FourWay;
 
 /// Letters of a name on one line: what fits a box at the widest letters of usual names.
-const LETTERS: usize = 19;
+const LETTERS: usize = 17;
 /// Height of a box.
 const TALL: i64 = 84;
 /// Height of what stands at an end.
@@ -410,7 +410,7 @@ mod tests {
             lines("One Two Three Four Five Six Seven Eight Nine").len(),
             2
         );
-        assert_eq!(lines(&"x".repeat(100)), [format!("{}…", "x".repeat(18))]);
+        assert_eq!(lines(&"x".repeat(100)), [format!("{}…", "x".repeat(16))]);
         assert_eq!(lines(""), [""]);
     }
 }
