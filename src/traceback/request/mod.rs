@@ -211,7 +211,7 @@ impl HopRequest {
 }
 
 /// SHA-256 as 64 hexadecimal digits.
-pub(crate) fn sha256_hex(octets: &[u8]) -> Box<str> {
+pub fn sha256_hex(octets: &[u8]) -> Box<str> {
     use std::fmt::Write;
     let mut text = String::with_capacity(64);
     for b in digest(&SHA256, octets).as_ref() {
