@@ -42,8 +42,12 @@ fn main() {
         .map(|n| {
             let key = new_key(&dir.path().join(format!("{n}.key"))).unwrap();
             let (who, now) = (Who::Automatic, clock::now());
-            docket.add_provider(&who, &Card::new(&name(n), &format!("Provider {n}")), now).unwrap();
-            docket.add_keys(&who, &name(n), key.jwks().to_string().as_bytes(), now).unwrap();
+            docket
+                .add_provider(&who, &Card::new(&name(n), &format!("Provider {n}")), now)
+                .unwrap();
+            docket
+                .add_keys(&who, &name(n), key.jwks().to_string().as_bytes(), now)
+                .unwrap();
             key
         })
         .collect();
@@ -75,7 +79,11 @@ fn main() {
             break;
         }
     }
-    said("answers verified, kept and walked on", taken, begun.elapsed());
+    said(
+        "answers verified, kept and walked on",
+        taken,
+        begun.elapsed(),
+    );
     spread("an answer", times);
 
     let mut times = Vec::new();
@@ -101,7 +109,10 @@ fn main() {
     spread("figures for metrics", times);
 
     let secret = Secret::of("a long password of this bench", &[]).unwrap();
-    for (who, role, provider) in [("ana", Role::Analyst, None), ("pat", Role::Provider, Some(name(0)))] {
+    for (who, role, provider) in [
+        ("ana", Role::Analyst, None),
+        ("pat", Role::Provider, Some(name(0))),
+    ] {
         let user = User {
             name: who.into(),
             full_name: who.into(),
@@ -110,11 +121,23 @@ fn main() {
             provider: provider.map(Into::into),
             disabled: false,
         };
-        docket.add_user(&Who::Automatic, &user, &secret, clock::now()).unwrap();
-        let cookie = docket.begin_session(who, "127.0.0.1", clock::now()).unwrap();
+        docket
+            .add_user(&Who::Automatic, &user, &secret, clock::now())
+            .unwrap();
+        let cookie = docket
+            .begin_session(who, "127.0.0.1", clock::now())
+            .unwrap();
         let pages: &[&str] = match role {
             Role::Provider => &["/inbox"],
-            _ => &["/cases", "/cases/TB-2026-000001", "/campaigns", "/providers", "/statistics", "/audit", "/reports"],
+            _ => &[
+                "/cases",
+                "/cases/TB-2026-000001",
+                "/campaigns",
+                "/providers",
+                "/statistics",
+                "/audit",
+                "/reports",
+            ],
         };
         for page in pages {
             page_times(portal.console(), page, cookie.text());
@@ -131,7 +154,9 @@ fn submit(docket: &Docket, n: usize) {
     let handed = Handed {
         called: format!("+1{}555{:04}", 202 + n % 700, 100 + n / 700 % 100),
         calling: "+13035550147".into(),
-        time: clock::now().minus(Duration::from_secs(600 + 60 * n as u64 % 500_000)).to_string(),
+        time: clock::now()
+            .minus(Duration::from_secs(600 + 60 * n as u64 % 500_000))
+            .to_string(),
         provider: name(n % PROVIDERS),
         campaign: format!("Campaign {}", n % 40),
         evidence: "A voice.".into(),
@@ -169,7 +194,9 @@ fn answer(docket: &Docket, n: usize, key: &Signer, question: &[u8]) {
         answer["upstream"] = party(name((n + 7) % PROVIDERS));
     }
     let signed = key.sign_value(Kind::Answer, &answer).unwrap();
-    let done = docket.answer(&name(n), hop, &id, &signed.json, clock::now()).unwrap();
+    let done = docket
+        .answer(&name(n), hop, &id, &signed.json, clock::now())
+        .unwrap();
     assert_eq!(done, tracehop::portal::docket::Received::New);
 }
 
@@ -197,15 +224,27 @@ fn get(to: SocketAddr, path: &str, cookie: &str) -> (u16, String) {
     stream.read_to_end(&mut octets).unwrap();
     let text = String::from_utf8_lossy(&octets);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.to_owned(),
+    )
 }
 
 fn said(what: &str, n: usize, took: Duration) {
-    println!("{n} {what} in {:.1} s: {:.0} a second", took.as_secs_f64(), n as f64 / took.as_secs_f64());
+    println!(
+        "{n} {what} in {:.1} s: {:.0} a second",
+        took.as_secs_f64(),
+        n as f64 / took.as_secs_f64()
+    );
 }
 
 fn spread(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!("{what}: {:.2} ms at the median, {:.2} at 95 in a hundred, {:.2} at most", at(0.5), at(0.95), at(1.0));
+    println!(
+        "{what}: {:.2} ms at the median, {:.2} at 95 in a hundred, {:.2} at most",
+        at(0.5),
+        at(0.95),
+        at(1.0)
+    );
 }

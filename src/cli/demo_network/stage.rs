@@ -1,7 +1,7 @@
 //! The stage: keys, configurations, records of what was called, and the portal's database with its directory and people.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,18 +55,35 @@ pub struct Stage {
     pub made: Made,
 }
 
-/// Ports of loopback that nobody has now. They are held until all are chosen, so that no two are the same.
-fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
-    let sockets: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
-    sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect()
+/// Where ports are looked for: below those that systems give to connections (`ip_local_port_range`, from 32,768 on), which come and go.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Ports of loopback that nobody has now. They are held until all are chosen, so that no two are the same; where the look begins is left to chance, so that two
+/// demonstrations don't meet.
+fn free_ports(count: usize) -> Result<Vec<u16>, Failure> {
+    let chance = secret_text()?.bytes().map(usize::from).sum::<usize>();
+    let first = usize::try_from(std::process::id()).unwrap_or(0) * 97 + chance * 31;
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).ok();
+    let all: Vec<u16> = PORTS.collect();
+    let from = first % all.len();
+    let held: Vec<_> = all
+        .iter()
+        .cycle()
+        .skip(from)
+        .take(all.len())
+        .filter_map(|port| Some((*port, free(port)?)))
+        .take(count)
+        .collect();
+    match held.len() == count {
+        true => Ok(held.into_iter().map(|(port, _)| port).collect()),
+        false => Err(Failure::io("too few ports of this host are free")),
+    }
 }
 
 /// Sets everything up in `dir`. `tell` hears what is being done.
 pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failure> {
     let now = clock::now();
-    let ports = free_ports(3 + 3 * CARRIERS).map_err(Failure::io)?;
+    let ports = free_ports(3 + 3 * CARRIERS)?;
     let port = |n: usize| ports.get(n).copied().unwrap_or_default();
     let [api, console, relay] = [0, 1, 2].map(port);
     let listens: Vec<u16> = (0..CARRIERS).map(|n| port(3 + n)).collect();

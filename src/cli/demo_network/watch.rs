@@ -49,6 +49,14 @@ impl Trace {
             .is_some_and(|c| c.state == "closed" || c.state == "stuck")
     }
 
+    /// Whether it ended at the carrier whose staff must click, and nobody did.
+    fn waited_in_vain(&self) -> bool {
+        self.last.as_ref().is_some_and(|c| {
+            c.outcome.as_deref() == Some("non-responsive")
+                && c.ended_at.as_deref() == Some(ALL[ASSISTED].name)
+        })
+    }
+
     /// Whether the portal found what is true.
     fn is_right(&self) -> bool {
         let (outcome, who) = match self.call.route.finding() {
@@ -180,7 +188,10 @@ impl Watch {
         let good = match self.until {
             Some(_) => right == all,
             // Whoever stops it in the middle has seen no failure.
-            None => !self.traces.iter().any(|t| t.is_over() && !t.is_right()),
+            None => !self
+                .traces
+                .iter()
+                .any(|t| t.is_over() && !t.is_right() && !t.waited_in_vain()),
         };
         ExitCode::from(u8::from(!good))
     }
@@ -219,6 +230,7 @@ fn row(trace: &Trace) -> Vec<String> {
     };
     let right = match (trace.is_right(), trace.is_over()) {
         (true, _) => "yes",
+        (false, true) if trace.waited_in_vain() => "nobody clicked",
         (false, true) => "NO",
         (false, false) => "open",
     };

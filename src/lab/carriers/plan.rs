@@ -51,7 +51,7 @@ pub const ALL: [Carrier; CARRIERS] = {
         }
     }
     [
-        carrier("ASHGROVE", "Ashgrove Telephone Cooperative"),
+        carrier("ASHGROVE", "Ashgrove Telephone Co."),
         carrier("BIRCHFIELD", "Birchfield Mobile Inc."),
         carrier("CEDAR-RIDGE", "Cedar Ridge Telecom LLC"),
         Carrier {

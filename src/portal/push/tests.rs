@@ -296,8 +296,11 @@ fn nothing_is_pushed_inside_unless_the_operator_allows_it() {
     for (id, state, said) in standing(&docket) {
         assert_eq!(state, "due");
         assert!(
-            said.unwrap()
-                .contains(if id == "PLAIN" { "TLS" } else { "forbidden_address" }),
+            said.unwrap().contains(if id == "PLAIN" {
+                "TLS"
+            } else {
+                "forbidden_address"
+            }),
             "{id}"
         );
     }

@@ -303,7 +303,10 @@ fn unneeded(
         } else if hop.branch == Branch::Hint || needed.contains(&hop.n) {
         } else if hop.is_open() {
             gone.push((hop.n, "it is no longer needed"));
-        } else if hop.parent.is_some_and(|p| !needed.contains(&p) || !led(p, hop)) {
+        } else if hop
+            .parent
+            .is_some_and(|p| !needed.contains(&p) || !led(p, hop))
+        {
             gone.push((hop.n, "the answer that led here no longer stands"));
         }
     }

@@ -281,7 +281,9 @@ fn a_case_that_waited_for_a_provider_goes_on_when_it_is_listed() {
     use crate::portal::word::Role;
     use crate::traceback::answer::answer_id;
     let (_dir, docket) = docket();
-    docket.add_provider(&who(), &Card::new("A", "Alpha"), now()).unwrap();
+    docket
+        .add_provider(&who(), &Card::new("A", "Alpha"), now())
+        .unwrap();
     docket
         .add_keys(&who(), "A", signer(1).jwk().to_string().as_bytes(), now())
         .unwrap();
