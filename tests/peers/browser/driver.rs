@@ -311,7 +311,7 @@ fn port_of(process: &mut Child) -> u16 {
     while out.read(&mut octet).unwrap() == 1 {
         said.push(char::from(octet[0]));
         if let Some(port) = said
-            .split("on port ")
+            .split("successfully on port ")
             .nth(1)
             .and_then(|p| p.split_once('.'))
         {

@@ -336,12 +336,12 @@ fn seconds(nanos: i64) -> u64 {
 
 /// Upper bounds of the times of [`Statistics::answer_times`], in seconds, with their names.
 const TIMES: [(u64, &str); 6] = [
-    (60, "a minute"),
-    (3600, "an hour"),
-    (4 * 3600, "4 hours"),
-    (24 * 3600, "a day"),
-    (72 * 3600, "3 days"),
-    (u64::MAX, "later"),
+    (60, "within a minute"),
+    (3600, "a minute to an hour"),
+    (4 * 3600, "1 to 4 hours"),
+    (24 * 3600, "4 hours to a day"),
+    (72 * 3600, "1 to 3 days"),
+    (u64::MAX, "longer"),
 ];
 
 /// How questions were answered, in one pass over their index.
