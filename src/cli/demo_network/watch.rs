@@ -13,7 +13,7 @@ use super::{Company, Options, Plan};
 use crate::cli::output::{self, say};
 use crate::cli::{Failure, Outcome};
 use crate::host::clock;
-use crate::lab::carriers::plan::{ALL, ASSISTED, Call, Finding};
+use crate::lab::carriers::plan::{ASSISTED, Call, Finding, carrier};
 use crate::portal::docket::read::inbox::InboxPart;
 use crate::portal::docket::{Actor, Decision, Docket};
 use crate::portal::settings::PortalSettings;
@@ -53,7 +53,7 @@ impl Trace {
     fn waited_in_vain(&self) -> bool {
         self.last.as_ref().is_some_and(|c| {
             c.outcome.as_deref() == Some("non-responsive")
-                && c.ended_at.as_deref() == Some(ALL[ASSISTED].name)
+                && c.ended_at.as_deref() == Some(carrier(ASSISTED).name)
         })
     }
 
@@ -66,7 +66,7 @@ impl Trace {
         };
         self.last.as_ref().is_some_and(|c| {
             c.outcome.as_deref() == Some(outcome)
-                && c.ended_at.as_deref() == Some(ALL[who].name)
+                && c.ended_at.as_deref() == Some(carrier(who).name)
                 && c.verified
         })
     }
@@ -147,14 +147,14 @@ impl Watch {
 
     /// Approves the drafts of the carrier whose staff is not there.
     fn click(&self) -> Result<(), Failure> {
-        let carrier = &ALL[ASSISTED];
+        let own = carrier(ASSISTED);
         let staff = Actor {
             who: Who::User("fernhill".into()),
             role: Role::Provider,
-            organisation: carrier.name.into(),
-            provider: Some(carrier.id.into()),
+            organisation: own.name.into(),
+            provider: Some(own.id.into()),
         };
-        let open = self.docket.inbox(carrier.id, InboxPart::Open, None, 100);
+        let open = self.docket.inbox(own.id, InboxPart::Open, None, 100);
         for line in open.map_err(Failure::io)? {
             let Some(draft) = line.draft.filter(|d| d.decision.is_none()) else {
                 continue;
@@ -224,9 +224,9 @@ fn row(trace: &Trace) -> Vec<String> {
         None => "nothing yet".to_owned(),
     };
     let truth = match trace.call.route.finding() {
-        Finding::Originator(n) => format!("originator, {}", short(ALL[n].name)),
-        Finding::PointOfEntry(n) => format!("point-of-entry, {}", short(ALL[n].name)),
-        Finding::NonResponsive(n) => format!("non-responsive, {}", short(ALL[n].name)),
+        Finding::Originator(n) => format!("originator, {}", short(carrier(n).name)),
+        Finding::PointOfEntry(n) => format!("point-of-entry, {}", short(carrier(n).name)),
+        Finding::NonResponsive(n) => format!("non-responsive, {}", short(carrier(n).name)),
     };
     let right = match (trace.is_right(), trace.is_over()) {
         (true, _) => "yes",
