@@ -75,7 +75,7 @@ impl Docket {
                 directory.providers.len()
             )));
         }
-        let done = self.write(now, |w| {
+        self.write(now, |w| {
             let mut done = Imported::default();
             for Entry { card, jwks } in &directory.providers {
                 let said = |e: DocketError| DocketError::Refused(format!("{}: {e}", card.id));
@@ -96,10 +96,7 @@ impl Docket {
                 }
             }
             Ok(done)
-        })?;
-        let cards: Vec<Card> = directory.providers.iter().map(|e| e.card.clone()).collect();
-        self.settle(&cards, now)?;
-        Ok(done)
+        })
     }
 }
 

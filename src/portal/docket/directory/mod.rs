@@ -22,7 +22,6 @@ pub use card::{Card, Contact};
 pub use exchange::{Directory, Entry, Imported};
 pub use key::ProviderKey;
 
-use super::party::STUB;
 use super::{Docket, DocketError, Done, Fault, Result, Work};
 use crate::base::Timestamp;
 use crate::proof::Who;
@@ -58,8 +57,7 @@ impl Docket {
     /// [`DocketError::Wrong`]; [`DocketError::Refused`] where the id, or another one, is somebody's.
     pub fn add_provider(&self, who: &Who, card: &Card, now: Timestamp) -> Result<()> {
         card.check()?;
-        self.write(now, |w| w.add_provider(who, card))?;
-        self.settle(std::slice::from_ref(card), now)
+        self.write(now, |w| w.add_provider(who, card))
     }
 
     /// Says everything anew of one that is there.
@@ -69,8 +67,7 @@ impl Docket {
     /// [`DocketError::Absent`]; as [`Docket::add_provider`].
     pub fn change_provider(&self, who: &Who, card: &Card, now: Timestamp) -> Result<()> {
         card.check()?;
-        self.write(now, |w| w.change_provider(who, card))?;
-        self.settle(std::slice::from_ref(card), now)
+        self.write(now, |w| w.change_provider(who, card))
     }
 
     /// Suspends a provider, or takes it back: a suspended one is not asked, and its machine stays outside.
@@ -85,33 +82,7 @@ impl Docket {
         suspended: bool,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(now, |w| w.suspend_provider(who, id, suspended))?;
-        // Cases that came to it meanwhile wait for it.
-        match suspended {
-            true => Ok(()),
-            false => self.listed(id, id, now).map(drop),
-        }
-    }
-
-    /// Cases that waited for providers go on: those that came to them, and those that came to whom answers had named by one of their ids.
-    fn settle(&self, cards: &[Card], now: Timestamp) -> Result<()> {
-        let stubs: Vec<String> = self.read(|tx| {
-            let mut all = tx.prepare_cached("SELECT id FROM provider WHERE listed = 0")?;
-            let rows = all.query_map([], |row| row.get(0))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })?;
-        for card in cards {
-            let others: Vec<String> = card.others().collect();
-            let named = stubs.iter().filter(|stub| {
-                let id = stub.strip_prefix(STUB).map(str::to_uppercase);
-                id.is_some_and(|id| others.contains(&id))
-            });
-            for stub in named {
-                self.listed(stub, &card.id, now)?;
-            }
-            self.listed(&card.id, &card.id, now)?;
-        }
-        Ok(())
+        self.write(now, |w| w.suspend_provider(who, id, suspended))
     }
 
     /// One provider.
