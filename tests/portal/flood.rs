@@ -24,7 +24,7 @@ fn a_hundred_thousand_requests_are_answered_and_others_are_served() {
     let before = running.rss();
     let next = AtomicUsize::new(0);
     let begun = Instant::now();
-    let (codes, times, most) = thread::scope(|scope| {
+    let (codes, mut times, most) = thread::scope(|scope| {
         let senders: Vec<_> = (0..THREADS)
             .map(|_| scope.spawn(|| flooded(&portal, &flood, &next, all)))
             .collect();
