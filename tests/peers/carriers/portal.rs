@@ -32,7 +32,7 @@ const API: u16 = 8470;
 /// Where a carrier is pushed to.
 const PUSHED: u16 = 8443;
 /// How long a carrier may take: the slow ones have a fifth of a processor, and six hundred questions come at once.
-const DEADLINE_S: u64 = 45;
+const DEADLINE_S: u64 = 35;
 /// Longest that all traces together may take.
 const PATIENCE: Duration = Duration::from_secs(150);
 
