@@ -18,7 +18,8 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
-pub(super) use live::Watchers;
+pub(super) use acts::{MOST_UPLOAD, file_of};
+pub(super) use live::{Watchers, inbox_events};
 
 use super::cases::ROLES;
 use super::evidence;
@@ -26,6 +27,7 @@ use super::{Answer, Console, Trouble, Visitor};
 use crate::base::digest::Digest128;
 use crate::portal::docket::read::case::{AnswerView, CaseView, HopView};
 use crate::portal::word::{CaseState, HopState, Outcome, Role};
+use crate::proof::audit::Line;
 use picture::{Picture, Turn};
 
 /// Parts of the page that come anew, and their templates.
@@ -73,6 +75,37 @@ struct AnswerPage<'a> {
     answer: &'a AnswerView,
     says: &'static str,
     facts: Vec<(&'static str, String)>,
+}
+
+/// A line of the log, in words.
+#[derive(Debug, Serialize)]
+struct LogLine<'a> {
+    at: &'a str,
+    who: &'a str,
+    act: &'a str,
+    request: Option<&'a str>,
+    detail: String,
+    index: u64,
+}
+
+impl<'a> LogLine<'a> {
+    fn of(line: &'a Line) -> Self {
+        let detail: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&line.detail).unwrap_or_default();
+        let said = detail.iter().filter(|(_, v)| !v.is_null());
+        let said = said.map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{}: {text}", name.replace('_', " ")),
+            None => format!("{}: {value}", name.replace('_', " ")),
+        });
+        Self {
+            at: &line.at,
+            who: &line.who,
+            act: &line.act,
+            request: line.request.as_deref(),
+            detail: said.collect::<Vec<_>>().join(" · "),
+            index: line.index,
+        }
+    }
 }
 
 /// What templates of a case get.
@@ -123,6 +156,7 @@ fn shown(console: &Console, visitor: &Visitor, case: &CaseView) -> Value {
             note => visitor.user().role != Role::Auditor,
         },
         at => now.to_string(),
+        log => Serde(case.log.iter().map(LogLine::of).collect::<Vec<_>>()),
     }
 }
 

@@ -120,6 +120,19 @@ impl Site {
 }
 
 impl Browser {
+    /// Asks for something whose end is not waited for.
+    pub async fn open(&self, path: &str) -> Response<Body> {
+        let all: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
+        let request = Request::get(path)
+            .header(header::HOST, HOST)
+            .header(header::COOKIE, all.join("; "));
+        call(&self.router, request.body(Body::empty()).unwrap()).await
+    }
+
     pub async fn send(&mut self, request: axum::http::request::Builder, body: Body) -> Page {
         let mut request = request.header(header::HOST, HOST);
         if !self.cookies.is_empty() {

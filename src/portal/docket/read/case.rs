@@ -93,6 +93,7 @@ pub struct CaseView {
     /// Files.
     pub attachments: Vec<AttachmentView>,
     /// The log, for analysts and auditors.
+    #[serde(skip)]
     pub log: Vec<audit::Line>,
 }
 
