@@ -24,7 +24,7 @@ const MAX_KEYS: u64 = 256 * 1024;
 /// The directory: who may be asked, their keys, how their machines are known
 #[derive(Debug, Subcommand)]
 pub enum Provider {
-    Add(Add),
+    Add(Box<Add>),
     List(List),
     Show(Show),
     Import(Import),
