@@ -72,6 +72,10 @@ fn hand_in(browser: &Browser, site: &Site, called: &str, campaign: &str, evidenc
 
 /// What must hold of every page: nothing failed, nothing came from elsewhere, it is light, and nothing hangs over its side.
 fn is_sound(browser: &Browser, site: &Site) {
+    is_sound_at(browser, &site.url("/"));
+}
+
+fn is_sound_at(browser: &Browser, origin: &str) {
     let at = browser.url();
     let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{at}: {complaints:#?}");
@@ -82,7 +86,7 @@ fn is_sound(browser: &Browser, site: &Site) {
     let mut octets = 0;
     for load in loads.as_array().unwrap() {
         let name = load[0].as_str().unwrap();
-        assert!(name.starts_with(&site.url("/")), "{at} loads {name}");
+        assert!(name.starts_with(origin), "{at} loads {name}");
         octets += load[1].as_u64().unwrap();
     }
     assert!(octets > 0 && octets < MOST_OCTETS, "{at}: {octets} octets");
@@ -448,4 +452,19 @@ fn peer_browser_script_in_any_field_does_not_run() {
         ann.find("h1");
         is_sound(&ann, &site);
     }
+}
+
+#[test]
+#[ignore = "needs chromium and its driver"]
+fn peer_browser_the_probes_own_page_fits_every_screen_too() {
+    let probe = site::Probe::start();
+    let browser = Browser::start();
+    for look in LOOKS {
+        browser.look(look);
+        browser.go(&probe.url());
+        browser.find("h1");
+        browser.shot("probe", look.name);
+        is_sound_at(&browser, &probe.url());
+    }
+    browser.says("Example Voice");
 }

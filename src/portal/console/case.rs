@@ -18,7 +18,8 @@ use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
-pub(super) use live::Watchers;
+pub(super) use acts::{MOST_UPLOAD, file_of};
+pub(super) use live::{Watchers, inbox_events};
 
 use super::cases::ROLES;
 use super::evidence;

@@ -125,10 +125,9 @@ pub(super) fn facts(answer: &RawAnswer) -> Vec<(&'static str, String)> {
     say(
         "Forwarded",
         answer
-            .further
-            .get("forwarded")
-            .and_then(|f| text(f, "called"))
-            .map(|c| format!("the call before was to {c}")),
+            .forwarded
+            .as_ref()
+            .map(|f| format!("the call before was to {}", f.called)),
     );
     let needs: Vec<_> = answer
         .undecided

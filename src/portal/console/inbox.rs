@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::case::{MOST_UPLOAD, file_of};
 use super::evidence::{facts, says};
-use super::page::problems;
+use super::page::{moment, problems};
 use super::posted::Fields;
 use super::{Answer, Console, Posted, Trouble, Visitor, done};
 use crate::base::Timestamp;
@@ -30,11 +31,16 @@ const LINES: usize = 50;
 pub(super) fn routes() -> Router<Console> {
     Router::new()
         .route("/inbox", get(list))
+        .route("/inbox/events", get(super::case::inbox_events))
         .route("/inbox/{hop}", get(page))
         .route("/inbox/{hop}/draft", post(decide))
         .route("/inbox/{hop}/answer", post(answer))
         .route("/inbox/{hop}/dispute", post(dispute))
         .route("/inbox/{hop}/stand-by", post(stand_by))
+        .route(
+            "/inbox/{hop}/files",
+            post(attach).layer(DefaultBodyLimit::max(MOST_UPLOAD)),
+        )
         .route("/inbox/{hop}/files/{id}", get(file))
 }
 
@@ -63,8 +69,13 @@ async fn list(
     console.page(&visitor, "inbox.html", data)
 }
 
-/// What the list shows, on the page and as it comes anew.
-pub(super) async fn lines(
+/// The open questions, as they come anew.
+pub(super) async fn open_lines(console: &Console, visitor: &Visitor) -> Result<Value, Trouble> {
+    let (provider, _) = staff(visitor)?;
+    lines(console, provider, false, None).await
+}
+
+async fn lines(
     console: &Console,
     provider: String,
     past: bool,
@@ -208,6 +219,7 @@ fn question(request: &Json) -> Vec<(&'static str, String)> {
     let number = |of: &Json, name: &str| of.get(name).and_then(Json::as_f64);
     let yes = |of: &Json, name: &str| of.get(name).and_then(Json::as_bool);
     let at = text(time, "rfc3339").or_else(|| text(time, "value"));
+    let at = at.map(|at| moment(&at));
     let at = at.map(|at| match number(time, "precision_s") {
         Some(p) => format!("{at}, ± {p} s"),
         None => at,
@@ -367,6 +379,25 @@ async fn stand_by(
         .look(move |docket, now| docket.stand_by(&actor, &hop, &why, now))
         .await?;
     Ok(done(&path, "stands"))
+}
+
+/// A file to a question of one's own.
+async fn attach(
+    State(console): State<Console>,
+    Path(hop): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let (visitor, name, octets) = file_of(&console, request, &[Role::Provider]).await?;
+    let (provider, actor) = staff(&visitor).map_err(IntoResponse::into_response)?;
+    let path = to(&hop);
+    let added = console
+        .look(move |docket, now| {
+            let case = docket.inbox_hop(&provider, &hop)?.line.case;
+            docket.attach(&actor, &case, Some(&hop), &name, &octets, now)
+        })
+        .await;
+    added.map_err(IntoResponse::into_response)?;
+    Ok(done(&path, "file-added"))
 }
 
 async fn file(

@@ -4,13 +4,13 @@
 //! sending it once more does not hand them in twice.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use minijinja::value::{Serde, merge_maps};
 use minijinja::{Value, context};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::posted::Fields;
 use super::{Answer, Console, Posted, Trouble, Visitor, done};
@@ -98,13 +98,39 @@ struct Form {
     refused: Vec<(usize, String)>,
 }
 
-async fn form(State(console): State<Console>, visitor: Visitor) -> Answer {
+/// What a link to the form fills in: a call of a report that came unasked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Known {
+    called: String,
+    calling: String,
+    time: String,
+    provider: String,
+    campaign: String,
+}
+
+async fn form(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Query(known): Query<Known>,
+) -> Answer {
     visitor.is(ROLES)?;
-    let empty = Form {
-        rows: vec![Row::default(); ROWS],
+    let mut rows = vec![Row::default(); ROWS];
+    if let Some(first) = rows.first_mut() {
+        first.called = known.called;
+        first.calling = known.calling;
+        first.time = known.time;
+        first.provider = known.provider;
+    }
+    let filled = Form {
+        rows,
+        common: Common {
+            campaign: known.campaign,
+            ..Common::default()
+        },
         ..Form::default()
     };
-    show(&console, &visitor, &empty).await
+    show(&console, &visitor, &filled).await
 }
 
 async fn show(console: &Console, visitor: &Visitor, form: &Form) -> Answer {

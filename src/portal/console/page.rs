@@ -237,7 +237,7 @@ pub(super) fn said(query: &str) -> Option<&'static str> {
     found.map(|(_, sentence)| *sentence)
 }
 
-fn moment(text: &str) -> String {
+pub(super) fn moment(text: &str) -> String {
     match OffsetDateTime::parse(text, &Rfc3339) {
         Ok(t) => format!(
             "{} {:02}:{:02}:{:02} UTC",

@@ -187,7 +187,7 @@ async fn export(
         }
         "answer-times.csv" => {
             let lines = all.answer_times.iter().map(|c| (c.of.clone(), c.count));
-            counts("answer-times", ["within", "answers"], lines)
+            counts("answer-times", ["time", "answers"], lines)
         }
         "countries.csv" => {
             let lines = all.countries.iter().map(|c| (c.of.clone(), c.count));

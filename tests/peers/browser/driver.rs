@@ -311,7 +311,7 @@ fn port_of(process: &mut Child) -> u16 {
     while out.read(&mut octet).unwrap() == 1 {
         said.push(char::from(octet[0]));
         if let Some(port) = said
-            .split("on port ")
+            .split("successfully on port ")
             .nth(1)
             .and_then(|p| p.split_once('.'))
         {
@@ -349,25 +349,37 @@ pub fn http(
         .write_all(request.as_bytes())
         .map_err(|e| e.to_string())?;
     let mut octets = Vec::new();
-    stream.read_to_end(&mut octets).map_err(|e| e.to_string())?;
-    let head = octets
-        .windows(4)
-        .position(|w| w == b"\r\n\r\n")
-        .ok_or("no head")?;
+    let mut piece = [0; 16_384];
+    // The driver keeps a connection open whatever it is asked: the end of the answer is told by its head.
+    loop {
+        let n = stream.read(&mut piece).map_err(|e| e.to_string())?;
+        octets.extend_from_slice(&piece[..n]);
+        if let Some(answer) = whole(&octets, n == 0) {
+            return Ok(answer);
+        }
+        if n == 0 {
+            return Err("the answer is cut".to_owned());
+        }
+    }
+}
+
+/// Status and body, once all of it is there.
+fn whole(octets: &[u8], ended: bool) -> Option<(u16, String)> {
+    let head = octets.windows(4).position(|w| w == b"\r\n\r\n")?;
     let (head, rest) = octets.split_at(head);
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
     let rest = &rest[4..];
-    let body = if head.contains("transfer-encoding: chunked") {
-        unchunked(rest)
-    } else {
-        rest.to_vec()
+    let length = head.split("content-length:").nth(1);
+    let length: Option<usize> = length.and_then(|l| l.lines().next()?.trim().parse().ok());
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let body = match length {
+        Some(length) => rest.get(..length)?.to_vec(),
+        None if head.contains("chunked") && rest.ends_with(b"0\r\n\r\n") => unchunked(rest),
+        None if status == 204 || status == 304 => Vec::new(),
+        None if ended => rest.to_vec(),
+        None => return None,
     };
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|s| s.parse().ok())
-        .ok_or("no status")?;
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    Some((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 fn unchunked(mut rest: &[u8]) -> Vec<u8> {

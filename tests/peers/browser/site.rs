@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -80,6 +81,12 @@ impl Site {
             console,
             machines: BTreeMap::new(),
         };
+        // Started as root it wants to know as whom it goes on. Tests in a container have nobody else.
+        let config = fs::read_to_string(site.config()).unwrap();
+        if fs::metadata(site.config()).unwrap().uid() == 0 {
+            let config = config.replace("#user = \"tracehop\"", "user = \"root\"");
+            fs::write(site.config(), config).unwrap();
+        }
         for (id, name) in providers {
             site.provider(id, name);
         }
@@ -327,6 +334,61 @@ impl Site {
 }
 
 impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A probe as right after its installation: it watches nothing yet, and has its page.
+pub struct Probe {
+    process: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Probe {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let root = fs::metadata(folder.path()).unwrap().uid() == 0;
+        let user = if root { "user = \"root\"\n" } else { "" };
+        let config = folder.path().join("tracehop.toml");
+        let text = format!(
+            "[provider]\nname = \"Example Voice\"\ncountry = \"US\"\n[run]\nidle = true\n{user}[store]\npath = \"state/store\"\n\
+             [peers]\nfile = \"peers.toml\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n"
+        );
+        fs::write(&config, text).unwrap();
+        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/peers.example.toml");
+        fs::copy(peers, folder.path().join("peers.toml")).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tracehop"))
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while !matches!(http(port, "GET", "/", &[], ""), Ok((200, _))) {
+            assert!(
+                process.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(30),
+                "no page"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self {
+            process,
+            port,
+            _folder: folder,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+}
+
+impl Drop for Probe {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

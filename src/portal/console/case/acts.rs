@@ -1,9 +1,10 @@
 //! What people do to a case: each a form that comes here, one act of the docket, and the page anew.
 
+use axum::body::Bytes;
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 use minijinja::value::{Serde, merge_maps};
 use minijinja::{Value, context};
@@ -18,7 +19,7 @@ use crate::portal::docket::{
 use crate::portal::word::{Outcome, Role};
 
 /// Octets of an upload: the file, and what the form is around it.
-const MOST_UPLOAD: usize = MAX_ATTACHMENT + 64 * 1024;
+pub(in crate::portal::console) const MOST_UPLOAD: usize = MAX_ATTACHMENT + 64 * 1024;
 
 /// `POST /cases/{case}/{act}`.
 pub(super) async fn on_case(
@@ -198,20 +199,47 @@ async fn take(
     State(console): State<Console>,
     Path(case): Path<String>,
     request: Request,
-) -> Answer {
-    if !from_here(request.headers(), &console) {
-        return Err(foreign());
+) -> std::result::Result<Response, Response> {
+    let (visitor, name, octets) = file_of(&console, request, ROLES).await?;
+    let (actor, path) = (visitor.actor(), format!("/cases/{case}"));
+    let added = console
+        .look(move |docket, now| {
+            docket.case_seen(&actor, &case)?;
+            docket.attach(&actor, &case, None, &name, &octets, now)
+        })
+        .await;
+    added.map_err(IntoResponse::into_response)?;
+    Ok(done(&path, "file-added"))
+}
+
+/// Who sent a form with a file, the file's name, and its octets; or what he is told.
+pub(in crate::portal::console) async fn file_of(
+    console: &Console,
+    request: Request,
+    roles: &[Role],
+) -> std::result::Result<(Visitor, String, Bytes), Response> {
+    if !from_here(request.headers(), console) {
+        return Err(foreign().into_response());
     }
     let (mut parts, body) = request.into_parts();
-    let visitor = match Visitor::from_request_parts(&mut parts, &console).await {
-        Ok(visitor) => visitor,
-        Err(response) => return Ok(response),
-    };
-    visitor.is(ROLES)?;
+    let visitor = Visitor::from_request_parts(&mut parts, console).await?;
+    let request = Request::from_parts(parts, body);
+    match read_file(console, &visitor, request, roles).await {
+        Ok((name, octets)) => Ok((visitor, name, octets)),
+        Err(trouble) => Err(trouble.into_response()),
+    }
+}
+
+async fn read_file(
+    console: &Console,
+    visitor: &Visitor,
+    request: Request,
+    roles: &[Role],
+) -> std::result::Result<(String, Bytes), Trouble> {
+    visitor.is(roles)?;
     let Ok(_turn) = console.uploads().acquire().await else {
         return Err(Trouble::absent("page"));
     };
-    let request = Request::from_parts(parts, body);
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|e| Trouble::said(e.status(), "This form can't be read."))?;
     let mut file = None;
@@ -243,12 +271,5 @@ async fn take(
             "No file was chosen, or it is empty.",
         ));
     };
-    let (actor, path) = (visitor.actor(), format!("/cases/{case}"));
-    console
-        .look(move |docket, now| {
-            docket.case_seen(&actor, &case)?;
-            docket.attach(&actor, &case, None, &name, &octets, now)
-        })
-        .await?;
-    Ok(done(&path, "file-added"))
+    Ok((name, octets))
 }

@@ -1,4 +1,4 @@
-//! A case that is watched: its parts come anew, as server-sent events, whenever something about it changed.
+//! A case or an inbox that is watched: its parts come anew, as server-sent events, whenever something about it changed.
 //!
 //! Bounds: [`OF_SESSION`] streams of a session, [`OF_ALL`] in all, [`LIFE`] each; the browser comes again by itself. News within [`PAUSE`] are one. A stream keeps no
 //! session alive, and ends with it.
@@ -24,7 +24,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{PARTS, data};
 use crate::base::digest::Digest128;
-use crate::portal::console::{Answer, Console, Trouble, Visitor};
+use crate::portal::console::{Answer, Console, Trouble, Visitor, inbox};
+use crate::portal::docket::Change;
+use crate::portal::word::Role;
+use minijinja::Value;
 
 /// Streams of one session: some windows beside one another.
 const OF_SESSION: usize = 8;
@@ -90,31 +93,77 @@ impl axum::body::HttpBody for Feed {
     }
 }
 
+/// What is watched.
+#[derive(Debug)]
+enum Watched {
+    Case(String),
+    /// The open questions of the visitor's provider.
+    Inbox,
+}
+
+impl Watched {
+    fn parts(&self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Case(_) => &PARTS,
+            Self::Inbox => &[("lines", "inboxlines.html")],
+        }
+    }
+
+    async fn data(&self, console: &Console, visitor: &Visitor) -> Result<Value, Trouble> {
+        match self {
+            Self::Case(case) => data(console, visitor, case).await,
+            Self::Inbox => inbox::open_lines(console, visitor).await,
+        }
+    }
+
+    fn is_of(&self, change: &Change, visitor: &Visitor) -> bool {
+        match self {
+            Self::Case(case) => change.case.as_deref() == Some(case),
+            Self::Inbox => {
+                let provider = visitor.user().provider.as_deref();
+                change.providers.iter().any(|p| Some(&**p) == provider)
+            }
+        }
+    }
+}
+
 /// `GET /cases/{id}/events`.
 pub(super) async fn events(
     State(console): State<Console>,
     Path(case): Path<String>,
     parts: Parts,
 ) -> Answer {
+    watch(console, parts, super::ROLES, Watched::Case(case)).await
+}
+
+/// `GET /inbox/events`.
+pub(in crate::portal::console) async fn inbox_events(
+    State(console): State<Console>,
+    parts: Parts,
+) -> Answer {
+    watch(console, parts, &[Role::Provider], Watched::Inbox).await
+}
+
+async fn watch(console: Console, parts: Parts, roles: &[Role], watched: Watched) -> Answer {
     // 204 tells the browser not to come again.
     let Some(visitor) = Visitor::find(&console, &parts, false).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    visitor.is(super::ROLES)?;
+    visitor.is(roles)?;
     let Some(place) = console.watchers().place(&visitor.session.hash) else {
         let says = "Too many pages are being watched: close some, or load this one again by hand.";
         return Err(Trouble::said(StatusCode::TOO_MANY_REQUESTS, says));
     };
     // Listening begins before the first look: nothing can be missed between the two.
     let changes = console.docket().changes();
-    data(&console, &visitor, &case).await?;
+    watched.data(&console, &visitor).await?;
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
         let watch = Watch {
             console,
             visitor,
             parts,
-            case,
+            watched,
             sender,
             sent: HashMap::new(),
         };
@@ -134,17 +183,14 @@ struct Watch {
     console: Console,
     visitor: Visitor,
     parts: Parts,
-    case: String,
+    watched: Watched,
     sender: mpsc::Sender<Bytes>,
     /// Digests of what the browser has.
     sent: HashMap<&'static str, String>,
 }
 
 impl Watch {
-    async fn run(
-        mut self,
-        mut changes: tokio::sync::broadcast::Receiver<crate::portal::docket::Change>,
-    ) {
+    async fn run(mut self, mut changes: tokio::sync::broadcast::Receiver<Change>) {
         let end = Instant::now() + LIFE;
         let mut anew = Instant::now();
         let mut beat = Instant::now() + BEAT;
@@ -167,7 +213,7 @@ impl Watch {
                 beat = now + BEAT;
             }
             match timeout_at(anew.min(beat).min(end), changes.recv()).await {
-                Ok(Ok(change)) if change.case.as_deref() == Some(&*self.case) => {
+                Ok(Ok(change)) if self.watched.is_of(&change, &self.visitor) => {
                     anew = Instant::now()
                 }
                 Ok(Ok(_)) | Err(_) => {}
@@ -186,8 +232,9 @@ impl Watch {
         // Whoever logged out, was disabled or may no longer see the case sees no more of it.
         let found = Visitor::find(&self.console, &self.parts, false).await;
         self.visitor = found.ok()??;
-        let data = data(&self.console, &self.visitor, &self.case).await.ok()?;
-        for (part, template) in PARTS {
+        let data = self.watched.data(&self.console, &self.visitor).await;
+        let data = data.ok()?;
+        for &(part, template) in self.watched.parts() {
             let html = self
                 .console
                 .part(&self.visitor, template, data.clone())

@@ -32,6 +32,15 @@ impl InboxPart {
             Self::Past => "('answered', 'withdrawn')",
         }
     }
+
+    /// By what they are sorted: what is due soonest first, then what counts as unanswered, the latest first; past ones the latest first.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Open => "state = 'non-responsive', iif(state = 'non-responsive', -due, due)",
+            // (A bare number would be a column's place.)
+            Self::Past => "'', -issued",
+        }
+    }
 }
 
 /// One question.
@@ -178,7 +187,7 @@ const LINE: &str = "h.id, h.trace, h.depth, h.branch, h.state, t.priority, h.iss
 const FROM: &str = "hop h JOIN trace t ON t.id = h.trace LEFT JOIN draft d ON d.hop = h.id";
 
 impl Docket {
-    /// Questions of a provider. Open ones come by their deadline, past ones the latest first. `after` is the last one of the page before.
+    /// Questions of a provider, in the order of [`InboxPart`]. `after` is the last one of the page before.
     ///
     /// # Errors
     ///
@@ -191,17 +200,15 @@ impl Docket {
         most: usize,
     ) -> Result<Vec<InboxLine>> {
         let states = part.states();
-        let (column, order, next) = match part {
-            InboxPart::Open => ("due", "ASC", ">"),
-            InboxPart::Past => ("issued", "DESC", "<"),
-        };
+        let key = part.key();
         // The key of a page is read from the provider's own questions: another's id says nothing.
         let sql = format!(
             "WITH page (id) AS (
                  SELECT id FROM hop WHERE provider = ?1 AND state IN {states}
-                     AND (?2 IS NULL OR ({column}, id) {next} (SELECT {column}, id FROM hop WHERE id = ?2 AND provider = ?1))
-                 ORDER BY {column} {order}, id {order} LIMIT ?3)
-             SELECT {LINE} FROM page JOIN {FROM} WHERE h.id = page.id ORDER BY h.{column} {order}, h.id {order}"
+                     AND (?2 IS NULL OR ({key}, id) > (SELECT {key}, id FROM hop WHERE id = ?2 AND provider = ?1))
+                 ORDER BY {key}, id LIMIT ?3)
+             SELECT {LINE} FROM page JOIN {FROM} WHERE h.id = page.id ORDER BY {of_hop}, h.id",
+            of_hop = key.replace("state", "h.state").replace("due", "h.due").replace("issued", "h.issued"),
         );
         let most = i64::try_from(most.min(MOST_LINES)).unwrap_or(1);
         self.read(|tx| {

@@ -19,6 +19,14 @@ impl Spread {
         self.count += 1;
     }
 
+    /// Counts what another one has counted as well.
+    pub fn join(&mut self, other: &Self) {
+        for (place, count) in &other.places {
+            *self.places.entry(*place).or_default() += count;
+        }
+        self.count += other.count;
+    }
+
     /// The time within which a share of them was: the nearest rank.
     pub fn within(&self, share: f64) -> Option<u64> {
         #[allow(
@@ -73,5 +81,9 @@ mod tests {
         assert_eq!(times.within(0.9), Some(9));
         assert_eq!(times.within(1.0), Some(10));
         assert_eq!(times.within(0.0), Some(1));
+        let mut more = Spread::default();
+        (11..=20).for_each(|s| more.add(s));
+        times.join(&more);
+        assert_eq!((times.within(0.5), times.within(1.0)), (Some(10), Some(20)));
     }
 }

@@ -4,9 +4,10 @@
 //! A case belongs to the span in which it was handed in, a question to the one in which it was asked. Each figure is read from an index that holds
 //! all that it needs; memory is bounded by providers and months, not by questions.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 
 use super::spread::Spread;
@@ -15,10 +16,12 @@ use crate::base::Timestamp;
 use crate::portal::docket::{Docket, Done, Result};
 use crate::portal::word::{CaseState, HopState, Outcome};
 
-/// Most rows of the lists that follow what providers say (origins, countries): who fills them up can't fill our memory.
-const MOST_ROWS: i64 = 1000;
+/// Most countries that answers name: ISO 3166 has 249, and whoever names others can't fill our memory.
+const MOST_COUNTRIES: i64 = 1000;
 /// Most months: fifty years, beyond which a span is a mistake.
 const MOST_MONTHS: usize = 600;
+/// The outcomes that say where a call came from.
+const FOUND: [Outcome; 2] = [Outcome::Originator, Outcome::PointOfEntry];
 /// Hops of a traceback are counted one by one up to here; longer paths go into the last place.
 const MOST_HOPS: usize = 20;
 
@@ -166,9 +169,6 @@ impl Docket {
             cases(tx, span, &mut all)?;
             questions(tx, span, &mut all)?;
             identified(tx, span, &mut all.totals)?;
-            all.origins = origins(tx, span)?;
-            all.countries = countries(tx, span)?;
-            all.campaigns = campaigns(tx, span)?;
             Ok(all)
         })
     }
@@ -196,52 +196,68 @@ impl Docket {
     }
 }
 
-/// What a month, an outcome and a length say, in one pass over the cases.
+/// What the cases of a span say, in one pass over their index, in the order of their time.
 fn cases(tx: &Transaction<'_>, span: Span, all: &mut Statistics) -> Done<()> {
     let mut months: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
     let mut lengths: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut ends = Ends::default();
     let mut hops = 0u64;
+    let mut month = Within::default();
     let mut statement = tx.prepare_cached(
-        "SELECT strftime('%Y-%m', created / 1000000000, 'unixepoch') AS month, state, outcome, hops, count(*)
-         FROM trace INDEXED BY trace_figures WHERE created >= ? AND created < ? GROUP BY month, state, outcome, hops",
+        "SELECT created, state, outcome, hops, campaign, ended_at, closed FROM trace INDEXED BY trace_figures WHERE created >= ? AND created < ?",
     )?;
     let mut rows = statement.query(params![span.from.nanos(), span.to.nanos()])?;
     while let Some(row) = rows.next()? {
-        let (month, state): (String, String) = (row.get(0)?, row.get(1)?);
-        let outcome: Option<String> = row.get(2)?;
-        let (length, count) = (whole(row.get(3)?), whole(row.get(4)?));
-        let closed = state == CaseState::Closed.label();
-        let declined = state == CaseState::Declined.label();
-        let word = match outcome {
-            Some(outcome) if closed => outcome,
-            _ if declined => state,
-            _ => CaseState::Open.label().to_owned(),
+        let created: i64 = row.get(0)?;
+        let state = row.get_ref(1)?.as_str().unwrap_or_default();
+        let outcome = row.get_ref(2)?.as_str().unwrap_or_default();
+        let closed = state == CaseState::Closed.label() && !outcome.is_empty();
+        let word = match state {
+            _ if closed => outcome,
+            state if state == CaseState::Declined.label() => state,
+            _ => CaseState::Open.label(),
         };
-        *outcomes.entry(word.clone()).or_default() += count;
-        *months.entry(month).or_default().entry(word).or_default() += count;
-        all.totals.tracebacks += count;
-        if closed {
-            all.totals.closed += count;
-            hops += length * count;
-            let place = usize::try_from(length).unwrap_or(MOST_HOPS).min(MOST_HOPS);
-            *lengths.entry(place).or_default() += count;
+        if !month.holds(created) {
+            month = Within::of(created);
         }
+        if !months.contains_key(&month.name) {
+            months.insert(month.name.clone(), BTreeMap::new());
+        }
+        if let Some(words) = months.get_mut(&month.name) {
+            match words.get_mut(word) {
+                Some(count) => *count += 1,
+                None => {
+                    words.insert(word.to_owned(), 1);
+                }
+            }
+        }
+        all.totals.tracebacks += 1;
+        if closed {
+            let length = whole(row.get(3)?);
+            all.totals.closed += 1;
+            hops += length;
+            let place = usize::try_from(length).unwrap_or(MOST_HOPS).min(MOST_HOPS);
+            *lengths.entry(place).or_default() += 1;
+        }
+        let found = closed && FOUND.iter().any(|f| f.label() == outcome);
+        let at = found.then(|| row.get_ref(5)).transpose()?;
+        let at = at.map(|a| a.as_str().unwrap_or_default());
+        let last: Option<i64> = row.get(6)?;
+        ends.add(row.get(4)?, at, outcome, last.unwrap_or(created));
     }
-    let found = |word: Outcome| outcomes.get(word.label()).copied().unwrap_or(0);
-    all.totals.completed = found(Outcome::Originator) + found(Outcome::PointOfEntry);
     all.totals.hops_per_traceback = mean(hops, all.totals.closed);
-    all.months = every_month(months);
+    let count = |of: &str| -> u64 { months.values().filter_map(|m| m.get(of)).sum() };
+    all.totals.completed = FOUND.iter().map(|f| count(f.label())).sum();
     let order = Outcome::ALL.iter().map(|o| o.label());
     let order = order.chain([CaseState::Declined.label(), CaseState::Open.label()]);
     all.outcomes = order
-        .filter_map(|of| {
-            Some(Count {
-                of: of.to_owned(),
-                count: *outcomes.get(of)?,
-            })
+        .map(|of| Count {
+            of: of.to_owned(),
+            count: count(of),
         })
+        .filter(|c| c.count > 0)
         .collect();
+    all.months = every_month(months);
     let longest = lengths.keys().last().copied();
     all.path_lengths = longest.map_or_else(Vec::new, |longest| {
         (0..=longest)
@@ -251,7 +267,139 @@ fn cases(tx: &Transaction<'_>, span: Span, all: &mut Statistics) -> Done<()> {
             })
             .collect()
     });
-    Ok(())
+    ends.tell(tx, span, all)
+}
+
+/// The month of a time, and how long it lasts: the cases come in order, so that few months are reckoned.
+#[derive(Default)]
+struct Within {
+    name: String,
+    from: i64,
+    to: i64,
+}
+
+impl Within {
+    fn of(nanos: i64) -> Self {
+        let name: String = Timestamp::from_nanos(nanos)
+            .to_string()
+            .chars()
+            .take(7)
+            .collect();
+        let begin = |month: &str| Timestamp::parse_rfc3339(&format!("{month}-01T00:00:00Z"));
+        let from = begin(&name).map_or(nanos, Timestamp::nanos);
+        let next = month_after(&name).and_then(|m| begin(&m));
+        Self {
+            name,
+            from,
+            to: next.map_or(from, Timestamp::nanos),
+        }
+    }
+
+    fn holds(&self, nanos: i64) -> bool {
+        (self.from..self.to).contains(&nanos)
+    }
+}
+
+/// Where paths ended, by provider and by campaign. Bounded by what the directory and the campaigns are bounded by.
+#[derive(Default)]
+struct Ends {
+    providers: HashMap<Box<str>, usize>,
+    /// By provider and outcome: how many, and when the last.
+    origins: BTreeMap<(usize, bool), (u64, i64)>,
+    campaigns: BTreeMap<Option<i64>, OfCampaign>,
+}
+
+#[derive(Default)]
+struct OfCampaign {
+    tracebacks: u64,
+    completed: u64,
+    ends: BTreeSet<usize>,
+}
+
+impl Ends {
+    /// One case; `at` is where its path ended, when that was found.
+    fn add(&mut self, campaign: Option<i64>, at: Option<&str>, outcome: &str, last: i64) {
+        let of = self.campaigns.entry(campaign).or_default();
+        of.tracebacks += 1;
+        let Some(at) = at else {
+            return;
+        };
+        of.completed += 1;
+        let next = self.providers.len();
+        let place = match self.providers.get(at) {
+            Some(place) => *place,
+            None => {
+                self.providers.insert(at.into(), next);
+                next
+            }
+        };
+        of.ends.insert(place);
+        let made = outcome == Outcome::Originator.label();
+        let origin = self.origins.entry((place, made)).or_default();
+        origin.0 += 1;
+        origin.1 = origin.1.max(last);
+    }
+
+    fn tell(self, tx: &Transaction<'_>, span: Span, all: &mut Statistics) -> Done<()> {
+        let mut ids: Vec<(&str, usize)> =
+            self.providers.iter().map(|(id, p)| (&**id, *p)).collect();
+        ids.sort_by_key(|(_, place)| *place);
+        let mut countries: BTreeMap<String, u64> = BTreeMap::new();
+        let mut card = tx.prepare_cached("SELECT name, country FROM provider WHERE id = ?")?;
+        for ((place, made), (tracebacks, last)) in &self.origins {
+            let id = ids.get(*place).map_or("", |(id, _)| id);
+            let found: Option<(String, String)> = card
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let (name, country) = found.unwrap_or_default();
+            if *made {
+                *countries.entry(country).or_default() += tracebacks;
+            }
+            let outcome = if *made {
+                Outcome::Originator
+            } else {
+                Outcome::PointOfEntry
+            };
+            all.origins.push(Origin {
+                id: id.to_owned(),
+                name,
+                outcome: outcome.label().to_owned(),
+                tracebacks: *tracebacks,
+                last: Timestamp::from_nanos(*last),
+            });
+        }
+        // The country of whoever handed the call to the point of entry, as that one names it.
+        let mut statement = tx.prepare_cached(
+            "SELECT coalesce(upper(originator ->> 'country'), '') AS whence, count(*) AS n FROM trace INDEXED BY trace_figures
+             WHERE created >= ? AND created < ? AND state = 'closed' AND outcome = 'point-of-entry' GROUP BY whence ORDER BY n DESC LIMIT ?",
+        )?;
+        let mut rows =
+            statement.query(params![span.from.nanos(), span.to.nanos(), MOST_COUNTRIES])?;
+        while let Some(row) = rows.next()? {
+            *countries.entry(row.get(0)?).or_default() += whole(row.get(1)?);
+        }
+        all.countries = countries
+            .into_iter()
+            .map(|(of, count)| Count { of, count })
+            .collect();
+        let mut name = tx.prepare_cached("SELECT name FROM campaign WHERE id = ?")?;
+        for (id, of) in self.campaigns {
+            let found: Option<String> = name.query_row([id], |row| row.get(0)).optional()?;
+            all.campaigns.push(CampaignFigures {
+                id,
+                name: found.unwrap_or_default(),
+                tracebacks: of.tracebacks,
+                completed: of.completed,
+                origins: u64::try_from(of.ends.len()).unwrap_or(u64::MAX),
+            });
+        }
+        // Stable: equals stay in the order of their names.
+        all.origins
+            .sort_by(|a, b| (b.tracebacks, &a.id).cmp(&(a.tracebacks, &b.id)));
+        all.countries.sort_by_key(|c| Reverse(c.count));
+        all.campaigns.sort_by_key(|c| Reverse(c.tracebacks));
+        Ok(())
+    }
 }
 
 /// Months without a case are months too: a chart that leaves them out tells something else.
@@ -336,18 +484,17 @@ fn seconds(nanos: i64) -> u64 {
 
 /// Upper bounds of the times of [`Statistics::answer_times`], in seconds, with their names.
 const TIMES: [(u64, &str); 6] = [
-    (60, "a minute"),
-    (3600, "an hour"),
-    (4 * 3600, "4 hours"),
-    (24 * 3600, "a day"),
-    (72 * 3600, "3 days"),
-    (u64::MAX, "later"),
+    (60, "within a minute"),
+    (3600, "a minute to an hour"),
+    (4 * 3600, "1 to 4 hours"),
+    (24 * 3600, "4 hours to a day"),
+    (72 * 3600, "1 to 3 days"),
+    (u64::MAX, "longer"),
 ];
 
 /// How questions were answered, in one pass over their index.
 fn questions(tx: &Transaction<'_>, span: Span, all: &mut Statistics) -> Done<()> {
-    let mut by_provider: BTreeMap<String, Tally> = BTreeMap::new();
-    let mut times = Spread::default();
+    let mut by_provider: HashMap<String, Tally> = HashMap::new();
     let mut taken = [0u64; TIMES.len()];
     let mut statement = tx.prepare_cached(
         "SELECT issued, answered, in_time, state, provider FROM hop INDEXED BY hop_issued WHERE issued >= ? AND issued < ?",
@@ -367,12 +514,15 @@ fn questions(tx: &Transaction<'_>, span: Span, all: &mut Statistics) -> Done<()>
         if let Some(at) = answered {
             let took = seconds(at.saturating_sub(issued));
             all.totals.answers += 1;
-            times.add(took);
             let place = TIMES.iter().position(|&(most, _)| took <= most);
             if let Some(count) = place.and_then(|p| taken.get_mut(p)) {
                 *count += 1;
             }
         }
+    }
+    let mut times = Spread::default();
+    for tally in by_provider.values() {
+        times.join(&tally.times);
     }
     all.totals.median_s = times.within(0.5);
     all.totals.ninety_s = times.within(0.9);
@@ -415,66 +565,4 @@ fn identified(tx: &Transaction<'_>, span: Span, totals: &mut Totals) -> Done<()>
             Ok((whole(row.get(0)?), whole(row.get(1)?)))
         })?;
     Ok(())
-}
-
-/// The outcomes that say where a call came from.
-const FOUND: &str = "('originator', 'point-of-entry')";
-
-fn origins(tx: &Transaction<'_>, span: Span) -> Done<Vec<Origin>> {
-    let sql = format!(
-        "SELECT t.ended_at, p.name, t.outcome, count(*) AS n, max(coalesce(t.closed, t.changed))
-         FROM trace t JOIN provider p ON p.id = t.ended_at
-         WHERE t.created >= ? AND t.created < ? AND t.state = 'closed' AND t.outcome IN {FOUND}
-         GROUP BY t.ended_at, t.outcome ORDER BY n DESC, t.ended_at LIMIT {MOST_ROWS}"
-    );
-    let mut statement = tx.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![span.from.nanos(), span.to.nanos()], |row| {
-        Ok(Origin {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            outcome: row.get(2)?,
-            tracebacks: whole(row.get(3)?),
-            last: Timestamp::from_nanos(row.get(4)?),
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The country of whoever handed the call to the point of entry, as that one names it; else that of the originating provider.
-fn countries(tx: &Transaction<'_>, span: Span) -> Done<Vec<Count>> {
-    let sql = format!(
-        "SELECT CASE t.outcome WHEN 'point-of-entry' THEN coalesce(upper(t.originator ->> 'country'), '') ELSE p.country END AS whence,
-             count(*) AS n
-         FROM trace t JOIN provider p ON p.id = t.ended_at
-         WHERE t.created >= ? AND t.created < ? AND t.state = 'closed' AND t.outcome IN {FOUND}
-         GROUP BY whence ORDER BY n DESC, whence LIMIT {MOST_ROWS}"
-    );
-    let mut statement = tx.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![span.from.nanos(), span.to.nanos()], |row| {
-        Ok(Count {
-            of: row.get(0)?,
-            count: whole(row.get(1)?),
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn campaigns(tx: &Transaction<'_>, span: Span) -> Done<Vec<CampaignFigures>> {
-    let sql = format!(
-        "SELECT t.campaign, c.name, count(*) AS n, sum(t.state = 'closed' AND t.outcome IN {FOUND}),
-             count(DISTINCT CASE WHEN t.state = 'closed' AND t.outcome IN {FOUND} THEN t.ended_at END)
-         FROM trace t INDEXED BY trace_figures LEFT JOIN campaign c ON c.id = t.campaign
-         WHERE t.created >= ? AND t.created < ? GROUP BY t.campaign ORDER BY n DESC, t.campaign LIMIT {MOST_ROWS}"
-    );
-    let mut statement = tx.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![span.from.nanos(), span.to.nanos()], |row| {
-        Ok(CampaignFigures {
-            id: row.get(0)?,
-            name: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
-            tracebacks: whole(row.get(2)?),
-            completed: whole(row.get::<_, Option<i64>>(3)?.unwrap_or(0)),
-            origins: whole(row.get(4)?),
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

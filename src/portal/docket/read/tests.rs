@@ -277,11 +277,11 @@ fn a_provider_sees_its_own_questions_and_nothing_else() {
     let past = docket.inbox("b", InboxPart::Past, None, 10).unwrap();
     assert_eq!(
         past.iter().map(|l| &*l.hop).collect::<Vec<_>>(),
-        ["TB-3-02", "TB-2-02"]
+        ["TB-2-02", "TB-3-02"]
     );
     assert_eq!(past[0].downstream.as_ref().unwrap().name, "A Telecom");
     let next = docket
-        .inbox("b", InboxPart::Past, Some("TB-3-02"), 10)
+        .inbox("b", InboxPart::Past, Some("TB-2-02"), 10)
         .unwrap();
     assert_eq!(next.len(), 1);
     // The key of somebody else's page leads nowhere.
@@ -297,6 +297,35 @@ fn a_provider_sees_its_own_questions_and_nothing_else() {
         ["TB-4-02"]
     );
     assert_eq!(open[0].request["call"]["called"], "+12025550101");
+    // What waits comes before what is past its time, by deadline; that the latest first.
+    let f = Filler(&docket);
+    for (n, days, state) in [
+        (4, 3, HopState::NonResponsive),
+        (5, 2, HopState::Asked),
+        (6, 1, HopState::Asked),
+    ] {
+        f.hop(
+            "TB-4",
+            n,
+            "c",
+            None,
+            NOW.minus(HOUR * 24 * days),
+            None,
+            state,
+            None,
+        );
+    }
+    let in_order = ["TB-4-05", "TB-4-06", "TB-4-04", "TB-4-02"];
+    let open = docket.inbox("c", InboxPart::Open, None, 10).unwrap();
+    assert_eq!(open.iter().map(|l| &*l.hop).collect::<Vec<_>>(), in_order);
+    for (n, after) in in_order.iter().enumerate() {
+        let next = docket.inbox("c", InboxPart::Open, Some(after), 10).unwrap();
+        assert_eq!(
+            next.iter().map(|l| &*l.hop).collect::<Vec<_>>(),
+            in_order[n + 1..]
+        );
+    }
+    f.run("DELETE FROM hop WHERE id > 'TB-4-03'", []);
     let hop = docket.inbox_hop("c", "TB-4-02").unwrap();
     let by = hop.named_by.unwrap();
     assert_eq!((&*by.provider.id, &*by.hop), ("a", "TB-4-01"));
@@ -308,7 +337,6 @@ fn a_provider_sees_its_own_questions_and_nothing_else() {
             "{refused}"
         );
     }
-    let f = Filler(&docket);
     f.run("INSERT INTO attachment (trace, hop, at, by, name, octets, sha256) VALUES ('TB-4', 'TB-4-02', 0, 'user:x', 'x.pdf', x'25', '')", []);
     assert_eq!(
         docket.inbox_hop("c", "TB-4-02").unwrap().attachments[0].name,
