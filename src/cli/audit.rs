@@ -1,4 +1,4 @@
-//! `tracehop audit`: the log of every look-up, answer, decision and export.
+//! `tracehop audit`: the log of every look-up, answer, decision and export; a provider's, or with `--portal` a portal's.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -11,10 +11,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde_json::json;
 
 use super::output::{self, say};
-use super::{Failure, Outcome, keys, load, terminal};
-use crate::config::Config;
+use super::{Failure, Outcome, keys, listed, load, terminal};
+use crate::config::PortalConfig;
 use crate::host::clock;
-use crate::proof::audit::{self, Entry, Line, TreeHead, head, open, proof, verify};
+use crate::proof::audit::{self, Entry, Line, TreeHead, head, proof, verify};
 use crate::proof::database;
 use crate::proof::sign::{Signed, Signer, Verifier};
 
@@ -100,6 +100,16 @@ struct Which {
     /// Configuration
     #[arg(long, value_name = "FILE", default_value = "tracehop.toml")]
     config: PathBuf,
+    /// The log of a portal instead: its configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    portal: Option<PathBuf>,
+}
+
+/// Whose log it is.
+struct Log {
+    folder: PathBuf,
+    name: &'static str,
+    key_file: Option<PathBuf>,
 }
 
 impl Audit {
@@ -115,33 +125,52 @@ impl Audit {
 }
 
 impl Which {
-    fn read(&self) -> Result<(Config, Connection), Failure> {
-        let config = load(&self.config)?;
-        let connection = database::open_to_read(&terminal::state(&config), database::RESPONDER)
-            .map_err(Failure::no_input)?;
-        Ok((config, connection))
+    fn log(&self) -> Result<Log, Failure> {
+        let Some(path) = &self.portal else {
+            let config = load(&self.config)?;
+            return Ok(Log {
+                folder: terminal::state(&config),
+                name: database::RESPONDER,
+                key_file: config.responder.and_then(|r| r.key_file),
+            });
+        };
+        let config = PortalConfig::load(path).map_err(|p| Failure::config(listed(&p)))?;
+        Ok(Log {
+            folder: config.settings.state,
+            name: database::PORTAL,
+            key_file: Some(config.settings.key_file),
+        })
     }
 
-    fn write(&self) -> Result<(Config, Connection), Failure> {
-        let config = load(&self.config)?;
-        let connection = open::open(&terminal::state(&config)).map_err(Failure::io)?;
-        Ok((config, connection))
+    fn read(&self) -> Result<(Log, Connection), Failure> {
+        let log = self.log()?;
+        let connection =
+            database::open_to_read(&log.folder, log.name).map_err(Failure::no_input)?;
+        Ok((log, connection))
+    }
+
+    fn write(&self) -> Result<(Log, Connection), Failure> {
+        let log = self.log()?;
+        let connection = database::open(&log.folder, log.name).map_err(Failure::io)?;
+        audit::create(&connection).map_err(Failure::io)?;
+        Ok((log, connection))
     }
 }
 
 /// Our key, where one is configured.
-fn signer(config: &Config) -> Result<Option<Signer>, Failure> {
-    let file = config.responder.as_ref().and_then(|r| r.key_file.as_ref());
-    let read =
-        file.map(|f| Signer::read(f).map_err(|e| Failure::config(format!("{}: {e}", f.display()))));
+fn signer(log: &Log) -> Result<Option<Signer>, Failure> {
+    let read = log
+        .key_file
+        .as_ref()
+        .map(|f| Signer::read(f).map_err(|e| Failure::config(format!("{}: {e}", f.display()))));
     read.transpose()
 }
 
 impl VerifyLog {
     fn run(self) -> Outcome {
-        let (config, connection) = self.which.read()?;
+        let (log, connection) = self.which.read()?;
         let mut verifier = keys::read(&self.keys)?;
-        if let Some(signer) = signer(&config)? {
+        if let Some(signer) = signer(&log)? {
             let own = signer.jwks().to_string();
             verifier
                 .add(own.as_bytes(), None)
@@ -246,8 +275,8 @@ fn as_value(signed: Signed) -> serde_json::Value {
 
 impl Head {
     fn run(self) -> Outcome {
-        let (config, mut connection) = self.which.write()?;
-        let Some(signer) = signer(&config)? else {
+        let (log, mut connection) = self.which.write()?;
+        let Some(signer) = signer(&log)? else {
             return Err(no_key());
         };
         let signed = keep(&mut connection, &signer).map_err(Failure::io)?;
@@ -269,10 +298,16 @@ fn keep(connection: &mut Connection, signer: &Signer) -> rusqlite::Result<Signed
     Ok(signed)
 }
 
+fn noted(connection: &mut Connection, entry: &Entry<'_>) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    audit::append(&transaction, entry)?;
+    transaction.commit()
+}
+
 impl Export {
     fn run(self) -> Outcome {
-        let (config, mut connection) = self.which.write()?;
-        let signer = signer(&config)?;
+        let (log, mut connection) = self.which.write()?;
+        let signer = signer(&log)?;
         let failed = |e: std::io::Error| Failure::io(format!("{}: {e}", self.out.display()));
         let mut file = OpenOptions::new()
             .write(true)
@@ -289,7 +324,7 @@ impl Export {
             request: None,
             detail: json!({ "from": self.from }),
         };
-        terminal::audited(&config, &entry)?;
+        noted(&mut connection, &entry).map_err(Failure::io)?;
         let mut from = self.from;
         loop {
             let lines = audit::lines(&connection, None, from, BATCH).map_err(Failure::io)?;

@@ -8,7 +8,7 @@ use clap::Args;
 use super::output::{self, say};
 use super::{Failure, Outcome, listed};
 use crate::call::peer::review::review;
-use crate::config::Config;
+use crate::config::{Config, PortalConfig};
 use crate::fetch::directory;
 use crate::host::clock;
 
@@ -18,6 +18,9 @@ pub struct Check {
     /// The configuration to check
     #[arg(value_name = "CONFIG")]
     config: PathBuf,
+    /// It is a portal's
+    #[arg(long)]
+    portal: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -25,6 +28,9 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(self) -> Outcome {
+        if self.portal {
+            return self.of_portal();
+        }
         let config = match Config::load(&self.config) {
             Ok(config) => config,
             Err(problems) if self.json => {
@@ -94,6 +100,38 @@ impl Check {
         }
         if more > 0 {
             say!("{more} more pairs of rules meet");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn of_portal(self) -> Outcome {
+        let config = match PortalConfig::load(&self.config) {
+            Ok(config) => config,
+            Err(problems) if self.json => {
+                output::json(&serde_json::json!({ "problems": problems }))?;
+                return Ok(ExitCode::from(78));
+            }
+            Err(problems) => return Err(Failure::config(listed(&problems))),
+        };
+        let notes = config.notes();
+        let s = &config.settings;
+        if self.json {
+            output::json(&serde_json::json!({
+                "problems": [], "notes": notes, "api": s.api.address, "console": s.console.address,
+                "requesters": s.requesters.len(),
+            }))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        say!("{}: no problem", self.config.display());
+        say!(
+            "  portal {}: machines at {}, people at {}, {} machines hand requests in",
+            s.name,
+            s.api.address,
+            s.console.address,
+            s.requesters.len()
+        );
+        for note in &notes {
+            say!("  note: {note}");
         }
         Ok(ExitCode::SUCCESS)
     }

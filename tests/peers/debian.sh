@@ -46,12 +46,12 @@ After=multi-user.target
 Type=oneshot
 ExecStart=/test/script inside
 ExecStopPost=/usr/bin/systemctl poweroff --no-block
-TimeoutStartSec=120
+TimeoutStartSec=180
 U
   mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
   ln -s ../unit-test.service "$root/etc/systemd/system/multi-user.target.wants/"
   # Calls that nspawn would refuse of itself, and the unit allows.
-  timeout -k 10 150 systemd-nspawn -D "$root" --machine="tracehop-$$" --boot --register=no --keep-unit --private-network --quiet \
+  timeout -k 10 210 systemd-nspawn -D "$root" --machine="tracehop-$$" --boot --register=no --keep-unit --private-network --quiet \
     --system-call-filter='adjtimex clock_adjtime landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
     </dev/null >"$work/console" 2>&1 &
   nspawn=$!

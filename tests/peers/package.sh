@@ -15,8 +15,12 @@ inside() {
   apt() { apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >/tmp/apt 2>&1 </dev/null || { cat /tmp/apt; return 1; }; }
   version() { dpkg-query -W -f '${Version}' tracehop; }
   traced() { owner tracehop trace --case C-1 --called +12025550123 --calling +12125550100 --time "$when" --precision 120 --config $conf/tracehop.toml | grep -q "never passed on"; }
-  # Records of calls that the store holds: of one hour of the ledger, by sensor.
+  # The ledger has rows of the sensor.
   seen() { owner tracehop coverage --config $conf/tracehop.toml --json | grep -q '"lo"'; }
+  portal=/var/lib/tracehop-portal
+  portals() { systemctl show tracehop-portal -P "$1"; }
+  staff() { setpriv --reuid=tracehop-portal --regid=tracehop-portal --clear-groups -- tracehop portal "$@"; }
+  asked() { [ "$(portals ActiveState)" = active ] && exec 4<>/dev/tcp/127.0.0.1/8480 && printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' >&4 && head -n 1 <&4 | grep -q ^HTTP; exec 4>&-; }
 
   is "nothing of it is here" "" "$(ls -d /usr/bin/tracehop /etc/tracehop /var/lib/tracehop 2>/dev/null)$(id tracehop 2>/dev/null)"
   if apt install /test/first.deb; then ok "installed"; else bad "installed"; told; return; fi
@@ -34,8 +38,7 @@ inside() {
   within 5 "and so does the log" logged 4 "nothing to watch yet"
   is "who may read what" "750 root:tracehop 750 tracehop:tracehop 700 tracehop:tracehop" \
     "$(stat -c '%a %U:%G' $conf /var/lib/tracehop /var/lib/tracehop/responder | xargs)"
-  is "and of the portal" "750 root:tracehop-portal 700 tracehop-portal:tracehop-portal" \
-    "$(stat -c '%a %U:%G' /etc/tracehop-portal /var/lib/tracehop-portal | xargs)"
+  is "and of the portal" "700 tracehop-portal:tracehop-portal" "$(stat -c '%a %U:%G' /var/lib/tracehop-portal)"
   is "--version" "tracehop $(version | cut -d- -f1)" "$(tracehop --version)"
   is "check" "$conf/tracehop.toml: no problem" "$(owner tracehop check $conf/tracehop.toml | head -n 1)"
   is "files are as packed" "" "$(dpkg --verify tracehop)"
@@ -60,6 +63,14 @@ inside() {
   within 10 "and found" traced
   is "the ledger" yes "$(seen && echo yes)"
 
+  # The portal, begun as systemd/README.md says.
+  is "a portal is begun" 1 "$(staff init $portal 2>&1 | grep -c '^  password ')"
+  if systemctl enable --quiet --now tracehop-portal; then ok "and started"; else bad "and started"; fi
+  is "as its own user" "tracehop-portal active" "$(stat -c %U "/proc/$(portals MainPID)") $(portals ActiveState)"
+  is "with no capability" 0000000000000000 "$(awk '$1 == "CapBnd:" { print $2 }' "/proc/$(portals MainPID)/status")"
+  within 10 "it answers" asked
+  was=$(portals MainPID)
+
   before=$(show MainPID)
   if apt install /test/second.deb; then ok "upgraded"; else bad "upgraded"; fi
   is "version" 2 "$(version | cut -d- -f2)"
@@ -74,6 +85,10 @@ inside() {
   within 10 "the record is there" traced
   is "the ledger too" yes "$(seen && echo yes)"
   is "the audit log holds" "Every line is as it was written." "$(owner tracehop audit verify --config $conf/tracehop.toml | tail -n 1)"
+
+  is "the portal is another process" yes "$([ "$(portals MainPID)" != "$was" ] && echo yes)"
+  within 10 "and answers" asked
+  is "its people are there" 1 "$(staff user list --config $portal/portal.toml | grep -c analyst)"
 
   # An operator who has switched it off finds it off.
   systemctl disable --quiet --now tracehop
@@ -93,14 +108,14 @@ inside() {
   if apt remove tracehop; then ok "removed"; else bad "removed"; fi
   is "no process" "" "$(cat /proc/[0-9]*/comm | grep '^tracehop$')"
   is "no program, no unit" "" "$(ls /usr/bin/tracehop /lib/systemd/system/tracehop.service 2>/dev/null)"
-  is "state and configuration stay" "tracehop yes" "$(stat -c %U /var/lib/tracehop/store) $(cmp /tmp/operators.toml $conf/tracehop.toml && echo yes)"
+  is "state and configuration stay" "tracehop yes tracehop-portal" "$(stat -c %U /var/lib/tracehop/store) $(cmp /tmp/operators.toml $conf/tracehop.toml && echo yes) $(stat -c %U $portal/state)"
   if apt install /test/second.deb; then ok "installed again"; else bad "installed again"; fi
   within 10 "ready" page_says /readyz "200 OK"
   within 10 "the record is there" traced
 
   touch $conf/answers.key
   if apt purge tracehop; then ok "purged"; else bad "purged"; fi
-  is "it says what it deletes" 4 "$(grep -c 'purge deletes /' /tmp/apt)"
+  is "it says what it deletes" 3 "$(grep -c 'purge deletes /' /tmp/apt)"
   is "nothing is left" "" "$(ls -d /usr/bin/tracehop /etc/tracehop* /var/lib/tracehop* /usr/share/tracehop /usr/share/doc/tracehop 2>/dev/null)$(find /etc/systemd /lib/systemd -name 'tracehop*')"
   is "but the users" "tracehop tracehop-portal" "$(id -un tracehop) $(id -un tracehop-portal)"
   told

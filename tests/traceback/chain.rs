@@ -67,17 +67,20 @@ impl Chain {
         let folder = self.dir.path().join(&id);
         fs::create_dir(&folder).unwrap();
         let signer = sign::new_key(&folder.join("answers.key")).unwrap();
-        secret(folder.join("portal.token"), TOKEN);
-        secret(folder.join("portal.secrets"), HOOK);
+        secret(folder.join("portal.token"), &portal.token(&id));
+        secret(folder.join("portal.secrets"), portal.hook());
         let port = push.then(free_port);
+        let asks = format!(
+            "adapter = \"reference\"\n[responder.portal.reference]\nurl = \"{}\"\ntoken_file = \"portal.token\"\nwait_seconds = 5\n",
+            portal.url()
+        );
         let way = match port {
-            None => format!(
-                "adapter = \"reference\"\n[responder.portal.reference]\nurl = \"{}\"\ntoken_file = \"portal.token\"\nwait_seconds = 5\n",
-                portal.url()
-            ),
-            Some(_) => {
+            None => asks,
+            Some(_) if portal.fetches() => {
                 "webhook_secrets = \"portal.secrets\"\ntoken_file = \"portal.token\"\n".to_owned()
             }
+            // Pushed to, and brings its answers itself.
+            Some(_) => format!("webhook_secrets = \"portal.secrets\"\n{asks}"),
         };
         let listen = port.map_or(String::new(), |p| format!("listen = \"127.0.0.1:{p}\"\n"));
         let config = format!(

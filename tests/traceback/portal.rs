@@ -86,6 +86,21 @@ impl Portal {
         &self.url
     }
 
+    /// By which a provider is known: the same for everybody here.
+    pub fn token(&self, _: &str) -> String {
+        TOKEN.to_owned()
+    }
+
+    /// What pushed events are signed with.
+    pub fn hook(&self) -> &str {
+        HOOK
+    }
+
+    /// It fetches the answers of those whom it pushes to.
+    pub fn fetches(&self) -> bool {
+        true
+    }
+
     /// Learns the keys of everybody, as the real one would at `/.well-known/traceback-provider`.
     pub fn knows(&mut self, chain: &Chain) {
         let mut kept = self.shared.kept.lock().unwrap();

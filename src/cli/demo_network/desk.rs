@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::base::Timestamp;
 use crate::cli::Failure;
-use crate::lab::carriers::plan::{ALL, Call, Source};
+use crate::lab::carriers::plan::{Call, Source, carrier};
 use crate::web::client::{Ask, BaseUrl, Client, ClientSettings, SecretHeader};
 
 /// Octets of an answer: a path of ten hops has some three thousand.
@@ -86,7 +86,7 @@ impl Desk {
             "precision_s": 1.0,
             "answered": true,
             "duration_s": (call.lasts / 1_000_000_000) as f64,
-            "provider": ALL[last].id,
+            "provider": carrier(last).id,
             "priority": if call.route.areas.0 == 312 { "tdos" } else { "routine" },
             "legal_basis": "47 CFR 64.1200(n)(1)",
             "campaign": call.route.campaign,

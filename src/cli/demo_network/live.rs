@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::stage::Doors;
 use crate::base::Timestamp;
 use crate::host::clock;
 use crate::lab::carriers::plan::{Call, ROUTES};
@@ -37,10 +38,10 @@ pub struct Live {
 
 impl Live {
     /// Connects to all daemons and begins to call.
-    pub fn start(ports: &[u16], signers: Vec<Signer>) -> io::Result<Self> {
-        let streams = ports
+    pub fn start(doors: &[Doors], signers: Vec<Signer>) -> io::Result<Self> {
+        let streams = doors
             .iter()
-            .map(|p| TcpStream::connect((Ipv4Addr::LOCALHOST, *p)));
+            .map(|d| TcpStream::connect((Ipv4Addr::LOCALHOST, d.mirror)));
         let streams = streams.collect::<io::Result<Vec<_>>>()?;
         let (stop, placed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let thread = thread::Builder::new().name("live calls".into()).spawn({

@@ -30,7 +30,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::say;
 use super::{Failure, Outcome};
 use crate::host::privilege::{self, Identity};
-use crate::lab::carriers::plan::ALL;
+use crate::lab::carriers::plan::{ALL, carrier};
 use crate::sys::kin;
 use live::Live;
 use stage::Stage;
@@ -96,7 +96,7 @@ pub fn run(options: &Options) -> Outcome {
     company.wait_for(&stage)?;
     bar.finish_and_clear();
     print_doors(&stage);
-    let live = Live::start(&stage.mirrors, stage.made.signers.clone()).map_err(Failure::io)?;
+    let live = Live::start(&stage.doors, stage.made.signers.clone()).map_err(Failure::io)?;
     let mut watch = Watch::new(&stage, &plan, options)?;
     let outcome = watch.run(&mut company);
     say!("{} more calls were made meanwhile.", live.placed());
@@ -142,8 +142,9 @@ impl Company {
     fn wait_for(&mut self, stage: &Stage) -> Result<(), Failure> {
         let begin = Instant::now();
         let doors = [stage.api, stage.console];
-        for port in doors.iter().chain(&stage.pages).chain(&stage.mirrors) {
-            while TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err() {
+        let carriers = stage.doors.iter().flat_map(|d| [d.page, d.mirror]);
+        for port in doors.into_iter().chain(carriers) {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
                 self.check()?;
                 if begin.elapsed() > START {
                     return Err(Failure::software(format!(
@@ -226,10 +227,11 @@ fn print_doors(stage: &Stage) {
             login.what
         );
     }
-    if let Some(page) = stage.pages.first() {
+    if let Some(doors) = stage.doors.first() {
         say!(
-            "  a probe's own page  http://127.0.0.1:{page}/          ({})",
-            ALL[0].name
+            "  a probe's own page  http://127.0.0.1:{}/          ({})",
+            doors.page,
+            carrier(0).name
         );
     }
     say!("  folder              {}\n", stage.dir.display());

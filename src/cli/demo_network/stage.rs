@@ -1,7 +1,7 @@
 //! The stage: keys, configurations, records of what was called, and the portal's database with its directory and people.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::live::AGENT;
 use crate::base::Timestamp;
 use crate::cli::{Failure, load, replay};
 use crate::host::clock;
-use crate::lab::carriers::plan::{ALL, ASSISTED, CARRIERS, SILENT};
+use crate::lab::carriers::plan::{ALL, ASSISTED, CARRIERS, SILENT, carrier};
 use crate::lab::carriers::{self, Made};
 use crate::portal::docket::Docket;
 use crate::portal::docket::directory::Card;
@@ -36,6 +36,16 @@ pub struct Login {
     pub password: String,
 }
 
+/// Ports of one carrier.
+pub struct Doors {
+    /// Where the portal pushes to.
+    pub push: u16,
+    /// Its page of its own.
+    pub page: u16,
+    /// Where its switch mirrors to.
+    pub mirror: u16,
+}
+
 /// What is ready to be started.
 pub struct Stage {
     /// The folder.
@@ -44,9 +54,8 @@ pub struct Stage {
     pub api: u16,
     pub console: u16,
     pub relay: u16,
-    /// Each carrier's page of its own, and where its switch mirrors to.
-    pub pages: Vec<u16>,
-    pub mirrors: Vec<u16>,
+    /// The carriers'.
+    pub doors: Vec<Doors>,
     /// By which the agency's machine is known.
     pub token: String,
     /// People of the console.
@@ -55,30 +64,50 @@ pub struct Stage {
     pub made: Made,
 }
 
-/// Ports of loopback that nobody has now. They are held until all are chosen, so that no two are the same.
-fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
-    let sockets: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
-    sockets.iter().map(|s| Ok(s.local_addr()?.port())).collect()
+/// Where ports are looked for: below those that systems give to connections (`ip_local_port_range`, from 32,768 on), which come and go.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Ports of loopback that nobody has now. They are held until all are chosen, so that no two are the same; where the look begins is left to chance, so that two
+/// demonstrations don't meet.
+fn free_ports(count: usize) -> Result<Vec<u16>, Failure> {
+    let chance = secret_text()?.bytes().map(usize::from).sum::<usize>();
+    let first = usize::try_from(std::process::id()).unwrap_or(0) * 97 + chance * 31;
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).ok();
+    let all: Vec<u16> = PORTS.collect();
+    let from = first % all.len();
+    let held: Vec<_> = all
+        .iter()
+        .cycle()
+        .skip(from)
+        .take(all.len())
+        .filter_map(|port| Some((*port, free(port)?)))
+        .take(count)
+        .collect();
+    match held.len() == count {
+        true => Ok(held.into_iter().map(|(port, _)| port).collect()),
+        false => Err(Failure::io("too few ports of this host are free")),
+    }
 }
 
 /// Sets everything up in `dir`. `tell` hears what is being done.
 pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failure> {
     let now = clock::now();
-    let ports = free_ports(3 + 3 * CARRIERS).map_err(Failure::io)?;
-    let port = |n: usize| ports.get(n).copied().unwrap_or_default();
-    let [api, console, relay] = [0, 1, 2].map(port);
-    let listens: Vec<u16> = (0..CARRIERS).map(|n| port(3 + n)).collect();
-    let pages: Vec<u16> = (0..CARRIERS).map(|n| port(3 + CARRIERS + n)).collect();
-    let mirrors: Vec<u16> = (0..CARRIERS).map(|n| port(3 + 2 * CARRIERS + n)).collect();
+    let mut ports = free_ports(3 + 3 * CARRIERS)?.into_iter();
+    let mut port = || ports.next().unwrap_or_default();
+    let [api, console, relay] = [port(), port(), port()];
+    let mut doors = Vec::new();
+    doors.resize_with(CARRIERS, || Doors {
+        push: port(),
+        page: port(),
+        mirror: port(),
+    });
 
     tell("the portal: its key, its directory, its people");
     let portal = dir.join("portal");
     let (docket, signer) = open(&portal)?;
     let own = signer.webhook_key().unwrap_or_default();
-    for n in 0..CARRIERS {
-        enrol(&docket, dir, n, listens[n], &own, now)?;
+    for (n, doors) in doors.iter().enumerate() {
+        enrol(&docket, dir, n, doors.push, &own, now)?;
     }
     let logins = people(&docket, now)?;
     drop(docket);
@@ -88,7 +117,11 @@ pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failur
     put(&portal.join("portal.toml"), &config)?;
 
     tell("calls between ten carriers, signed with real keys, as their probes saw them");
-    let sections = |n: usize| sections(n, relay, [listens[n], pages[n], mirrors[n]]);
+    let sections = |n: usize| {
+        doors
+            .get(n)
+            .map_or_else(String::new, |d| sections(n, relay, d))
+    };
     let made = carriers::write(dir, now, plan.each, &sections).map_err(Failure::io)?;
     for (n, carrier) in ALL.iter().enumerate() {
         tell(&format!(
@@ -105,8 +138,7 @@ pub fn set(dir: &Path, plan: &Plan, tell: &dyn Fn(&str)) -> Result<Stage, Failur
         api,
         console,
         relay,
-        pages,
-        mirrors,
+        doors,
         token,
         logins,
         made,
@@ -134,12 +166,12 @@ fn enrol(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let by = Who::Automatic;
-    let carrier = &ALL[n];
-    let folder = dir.join(carrier.id);
+    let own = carrier(n);
+    let folder = dir.join(own.id);
     fs::create_dir_all(&folder).map_err(Failure::io)?;
     let signer = new_key(&folder.join("answers.key")).map_err(Failure::io)?;
     secret(&folder.join("portal.secrets"), portal_key)?;
-    let mut card = Card::new(carrier.id, carrier.name);
+    let mut card = Card::new(own.id, own.name);
     card.push_url = Some(format!("http://127.0.0.1:{listen}/v1/hop-requests").into());
     card.deadline = DeadlineRule::Plain;
     docket
@@ -147,17 +179,17 @@ fn enrol(
         .map_err(Failure::software)?;
     let keys = signer.jwks().to_string();
     docket
-        .add_keys(&by, carrier.id, keys.as_bytes(), now)
+        .add_keys(&by, own.id, keys.as_bytes(), now)
         .map_err(Failure::software)?;
     let token = docket
-        .new_token(&by, carrier.id, now)
+        .new_token(&by, own.id, now)
         .map_err(Failure::software)?;
     secret(&folder.join("portal.token"), &token)
 }
 
 /// An analyst, and staff of the carrier whose answers wait for a click.
 fn people(docket: &Docket, now: Timestamp) -> Result<Vec<Login>, Failure> {
-    let staff = ALL[ASSISTED].id;
+    let staff = carrier(ASSISTED).id;
     let all = [
         (
             "analyst",
@@ -170,7 +202,7 @@ fn people(docket: &Docket, now: Timestamp) -> Result<Vec<Login>, Failure> {
             "fernhill",
             "staff of Fernhill Networks, whose answers wait for a click",
             Role::Provider,
-            ALL[ASSISTED].name,
+            carrier(ASSISTED).name,
             Some(staff),
         ),
     ];
@@ -209,7 +241,12 @@ fn portal_toml(api: u16, console: u16, plan: &Plan) -> String {
 }
 
 /// What a carrier's configuration says of sockets and the portal.
-fn sections(n: usize, relay: u16, [listen, page, mirror]: [u16; 3]) -> String {
+fn sections(n: usize, relay: u16, doors: &Doors) -> String {
+    let Doors {
+        push: listen,
+        page,
+        mirror,
+    } = doors;
     let http = format!(
         "[http]\nlisten = \"127.0.0.1:{page}\"\n[log]\nlevel = \"warn\"\n\
          [hep]\ntcp = [\"127.0.0.1:{mirror}\"]\n[[hep.agent]]\nname = \"edge\"\nnetworks = [\"127.0.0.1/32\"]\nid = {AGENT}\n"

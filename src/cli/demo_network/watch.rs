@@ -13,7 +13,7 @@ use super::{Company, Options, Plan};
 use crate::cli::output::{self, say};
 use crate::cli::{Failure, Outcome};
 use crate::host::clock;
-use crate::lab::carriers::plan::{ALL, ASSISTED, Call, Finding};
+use crate::lab::carriers::plan::{ASSISTED, Call, Finding, carrier};
 use crate::portal::docket::read::inbox::InboxPart;
 use crate::portal::docket::{Actor, Decision, Docket};
 use crate::portal::settings::PortalSettings;
@@ -49,6 +49,14 @@ impl Trace {
             .is_some_and(|c| c.state == "closed" || c.state == "stuck")
     }
 
+    /// Whether it ended at the carrier whose staff must click, and nobody did.
+    fn waited_in_vain(&self) -> bool {
+        self.last.as_ref().is_some_and(|c| {
+            c.outcome.as_deref() == Some("non-responsive")
+                && c.ended_at.as_deref() == Some(carrier(ASSISTED).name)
+        })
+    }
+
     /// Whether the portal found what is true.
     fn is_right(&self) -> bool {
         let (outcome, who) = match self.call.route.finding() {
@@ -58,7 +66,7 @@ impl Trace {
         };
         self.last.as_ref().is_some_and(|c| {
             c.outcome.as_deref() == Some(outcome)
-                && c.ended_at.as_deref() == Some(ALL[who].name)
+                && c.ended_at.as_deref() == Some(carrier(who).name)
                 && c.verified
         })
     }
@@ -139,14 +147,14 @@ impl Watch {
 
     /// Approves the drafts of the carrier whose staff is not there.
     fn click(&self) -> Result<(), Failure> {
-        let carrier = &ALL[ASSISTED];
+        let own = carrier(ASSISTED);
         let staff = Actor {
             who: Who::User("fernhill".into()),
             role: Role::Provider,
-            organisation: carrier.name.into(),
-            provider: Some(carrier.id.into()),
+            organisation: own.name.into(),
+            provider: Some(own.id.into()),
         };
-        let open = self.docket.inbox(carrier.id, InboxPart::Open, None, 100);
+        let open = self.docket.inbox(own.id, InboxPart::Open, None, 100);
         for line in open.map_err(Failure::io)? {
             let Some(draft) = line.draft.filter(|d| d.decision.is_none()) else {
                 continue;
@@ -180,7 +188,10 @@ impl Watch {
         let good = match self.until {
             Some(_) => right == all,
             // Whoever stops it in the middle has seen no failure.
-            None => !self.traces.iter().any(|t| t.is_over() && !t.is_right()),
+            None => !self
+                .traces
+                .iter()
+                .any(|t| t.is_over() && !t.is_right() && !t.waited_in_vain()),
         };
         ExitCode::from(u8::from(!good))
     }
@@ -213,12 +224,13 @@ fn row(trace: &Trace) -> Vec<String> {
         None => "nothing yet".to_owned(),
     };
     let truth = match trace.call.route.finding() {
-        Finding::Originator(n) => format!("originator, {}", short(ALL[n].name)),
-        Finding::PointOfEntry(n) => format!("point-of-entry, {}", short(ALL[n].name)),
-        Finding::NonResponsive(n) => format!("non-responsive, {}", short(ALL[n].name)),
+        Finding::Originator(n) => format!("originator, {}", short(carrier(n).name)),
+        Finding::PointOfEntry(n) => format!("point-of-entry, {}", short(carrier(n).name)),
+        Finding::NonResponsive(n) => format!("non-responsive, {}", short(carrier(n).name)),
     };
     let right = match (trace.is_right(), trace.is_over()) {
         (true, _) => "yes",
+        (false, true) if trace.waited_in_vain() => "nobody clicked",
         (false, true) => "NO",
         (false, false) => "open",
     };

@@ -18,11 +18,18 @@ use super::{Arguments, Failure, Outcome, output};
 const NAME: &str = "tracehop";
 
 /// Files of configuration that have a page: name, what it is, and the commented default.
-const FILES: [(&str, &str, &str); 1] = [(
-    "tracehop.toml",
-    "configuration of tracehop",
-    include_str!("../../../config/tracehop.toml"),
-)];
+const FILES: [(&str, &str, &str); 2] = [
+    (
+        "tracehop.toml",
+        "configuration of tracehop",
+        include_str!("../../../config/tracehop.toml"),
+    ),
+    (
+        "tracehop-portal.toml",
+        "portal.toml, configuration of a traceback portal",
+        include_str!("../../../config/portal.toml"),
+    ),
+];
 
 /// What no page that is made from arguments says: exit codes and files, in the first of them.
 const ENDING: &str = include_str!("ending.roff");

@@ -77,7 +77,7 @@ pub struct Export {
     /// The case
     #[arg(value_name = "ID")]
     case: String,
-    /// Folder: a file for each answer, named by its question
+    /// Folder: a file for each answer of the path, named by its question; in beside/ those that are not on it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -216,9 +216,18 @@ impl Export {
         let answers = docket.answers_of(&self.case).map_err(failed)?;
         let io = |e: std::io::Error| Failure::io(format!("{}: {e}", self.out.display()));
         std::fs::create_dir_all(&self.out).map_err(io)?;
+        // A question's id is the portal's own: letters, digits and hyphens.
         for (question, octets) in &answers {
-            // A question's id is the portal's own: letters, digits and hyphens.
             let file = self.out.join(format!("{question}.json"));
+            std::fs::write(&file, octets).map_err(io)?;
+        }
+        let others = docket.answers_beside(&self.case).map_err(failed)?;
+        let beside = self.out.join("beside");
+        if !others.is_empty() {
+            std::fs::create_dir_all(&beside).map_err(io)?;
+        }
+        for (question, octets) in &others {
+            let file = beside.join(format!("{question}.json"));
             std::fs::write(&file, octets).map_err(io)?;
         }
         let out = self.out.display();

@@ -2,6 +2,7 @@ mod adapter;
 mod capture;
 mod findings;
 mod hep;
+mod portal;
 mod responder;
 
 use std::ffi::OsStr;

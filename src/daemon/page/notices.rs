@@ -12,6 +12,9 @@ use crate::web::Check;
 /// A list is worth a word so long before its end, in seconds: as the alert has it.
 const ENDS_SOON: i64 = 6 * 3_600;
 
+/// The check of the clock, as [`crate::daemon::status`] names it.
+const CLOCK: &str = "clock";
+
 /// A sensor is silent after so many seconds: as the alert has it.
 const SILENT: i64 = 180;
 
@@ -37,6 +40,10 @@ pub struct Notice {
 pub fn of(shown: &Shown<'_>) -> Vec<Notice> {
     let mut out: Vec<Notice> = shown.checks.iter().map(check).collect();
     more(shown.snapshot, shown.now, &mut out);
+    // Readiness takes a clock that can't be relied on for good enough; people want to know.
+    if out.iter().any(|n| n.name == CLOCK && n.kind != "good") {
+        out.retain(|n| n.name != CLOCK || n.kind != "good");
+    }
     let order = |n: &Notice| match n.kind {
         "bad" => 0,
         "note" => 1,
@@ -129,7 +136,7 @@ fn more(s: &Snapshot, now: Timestamp, out: &mut Vec<Notice>) {
     {
         say(
             "note",
-            "clock",
+            CLOCK,
             "can't be relied on: calls are judged, and nothing is answered automatically"
                 .to_owned(),
             "Start the host's time service, and see that it reaches its servers.",

@@ -172,6 +172,7 @@ fn what_is_wrong_comes_first_with_what_to_do() {
     let checks = vec![
         Check::good("store", "takes records"),
         Check::bad("capture eth1", "the interface is down"),
+        Check::good("clock", "not synchronised"),
     ];
     let mut s = Snapshot {
         config: Some(Configured::default()),
@@ -187,6 +188,7 @@ fn what_is_wrong_comes_first_with_what_to_do() {
     at("RUNBOOK.md: TracehopCaptureDown");
     at(r#"class="verdict bad""#);
     at("4 things are wrong or want a look.");
+    assert!(!html.contains("not synchronised"), "the clock is said once");
 }
 
 #[test]

@@ -39,8 +39,8 @@ pub enum Writing {
 pub const PREFIX: &str = "7788";
 
 /// The carriers, by number.
-pub const ALL: [Carrier; CARRIERS] = {
-    const fn carrier(id: &'static str, name: &'static str) -> Carrier {
+pub static ALL: [Carrier; CARRIERS] = {
+    const fn named(id: &'static str, name: &'static str) -> Carrier {
         Carrier {
             id,
             name,
@@ -51,40 +51,45 @@ pub const ALL: [Carrier; CARRIERS] = {
         }
     }
     [
-        carrier("ASHGROVE", "Ashgrove Telephone Cooperative"),
-        carrier("BIRCHFIELD", "Birchfield Mobile Inc."),
-        carrier("CEDAR-RIDGE", "Cedar Ridge Telecom LLC"),
+        named("ASHGROVE", "Ashgrove Telephone Co."),
+        named("BIRCHFIELD", "Birchfield Mobile Inc."),
+        named("CEDAR-RIDGE", "Cedar Ridge Telecom LLC"),
         Carrier {
             agent: true,
             passes_identity: false,
-            ..carrier("DRIFTWOOD", "Driftwood Voice LLC")
+            ..named("DRIFTWOOD", "Driftwood Voice LLC")
         },
         Carrier {
             agent: true,
-            ..carrier("ELMHURST", "Elmhurst Wholesale Inc.")
+            ..named("ELMHURST", "Elmhurst Wholesale Inc.")
         },
         Carrier {
             writing: Writing::Prefixed,
-            ..carrier("FERNHILL", "Fernhill Networks LLC")
+            ..named("FERNHILL", "Fernhill Networks LLC")
         },
         Carrier {
             writing: Writing::Country,
             signer: Some(3),
-            ..carrier("GRANITE", "Granite Carrier Services")
+            ..named("GRANITE", "Granite Carrier Services")
         },
-        carrier("HARBOR", "Harbor Transit Inc."),
+        named("HARBOR", "Harbor Transit Inc."),
         Carrier {
             agent: true,
             signer: Some(2),
-            ..carrier("IRONWOOD", "Ironwood Voice LLC")
+            ..named("IRONWOOD", "Ironwood Voice LLC")
         },
         Carrier {
             writing: Writing::National,
             signer: Some(1),
-            ..carrier("JUNIPER", "Juniper Reach Telecom")
+            ..named("JUNIPER", "Juniper Reach Telecom")
         },
     ]
 };
+
+/// One of them.
+pub fn carrier(n: usize) -> &'static Carrier {
+    &ALL[n]
+}
 
 /// Number of Ashgrove, where many of the calls end.
 pub const ASHGROVE: usize = 0;

@@ -15,7 +15,7 @@ use super::{Api, off};
 use crate::portal::docket::Received;
 
 /// A path that can't be read names nothing that is there.
-fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Denied> {
+pub(super) fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Denied> {
     path.map(|Path(path)| path).map_err(|_| absent())
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
+use super::answers::named;
 use super::guard::{Machine, malformed};
 use super::problem::{Denied, absent};
 use super::{Api, off};
@@ -87,10 +89,10 @@ impl Wish {
 pub(super) async fn questions(
     State(api): State<Arc<Api>>,
     Extension(machine): Extension<Machine>,
-    Path(pid): Path<String>,
-    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
+    pid: Result<Path<String>, PathRejection>,
+    wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, Denied> {
-    let provider = Api::own(&machine, &pid)?;
+    let provider = Api::own(&machine, &named(pid)?)?;
     let (cursor, wait) = wished(wish)?;
     let look = |docket: &Docket, provider: &str, after| docket.open_questions(provider, after);
     let page = api.page(provider, cursor, wait, look).await?;
@@ -101,10 +103,10 @@ pub(super) async fn questions(
 pub(super) async fn events(
     State(api): State<Arc<Api>>,
     Extension(machine): Extension<Machine>,
-    Path(pid): Path<String>,
-    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
+    pid: Result<Path<String>, PathRejection>,
+    wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, Denied> {
-    let provider = Api::own(&machine, &pid)?;
+    let provider = Api::own(&machine, &named(pid)?)?;
     let (cursor, wait) = wished(wish)?;
     let now = api.now;
     let look = move |docket: &Docket, provider: &str, after| docket.events(provider, after, now());
@@ -112,9 +114,7 @@ pub(super) async fn events(
     Ok(listed("events", &page))
 }
 
-fn wished(
-    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
-) -> Result<(i64, Duration), Denied> {
+fn wished(wish: Result<Query<Wish>, QueryRejection>) -> Result<(i64, Duration), Denied> {
     let Query(wish) = wish.map_err(|_| malformed("The query can't be read."))?;
     wish.read()
 }

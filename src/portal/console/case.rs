@@ -26,8 +26,8 @@ use super::evidence;
 use super::{Answer, Console, Trouble, Visitor};
 use crate::base::digest::Digest128;
 use crate::portal::docket::read::case::{AnswerView, CaseView, HopView};
-use crate::proof::audit::Line;
 use crate::portal::word::{CaseState, HopState, Outcome, Role};
+use crate::proof::audit::Line;
 use picture::{Picture, Turn};
 
 /// Parts of the page that come anew, and their templates.

@@ -400,6 +400,10 @@ impl Work<'_> {
         }
         self.touch(Some(&hop.trace), &[&hop.provider]);
         self.changed_now(&hop.trace)?;
+        if state == HopState::NeedsInfo && !self.trace(&hop.trace)?.is_walked() {
+            // Nobody will say more: a person closed the case.
+            return self.withdraw(hop, "the case is over");
+        }
         self.walk(&hop.trace)
     }
 }

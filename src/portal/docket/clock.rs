@@ -52,48 +52,21 @@ impl Docket {
     ///
     /// The database.
     pub fn resume(&self, now: Timestamp) -> Result<usize> {
-        self.walk_all(
-            "SELECT id FROM trace WHERE state IN ('open', 'stuck') AND id > ?1 ORDER BY id LIMIT ?2",
-            None,
-            now,
-        )
-    }
-
-    /// Says that the directory knows a provider now that answers had named under another id: `stub` is the id of its row while it was unlisted.
-    /// Cases that waited for it go on. To be called after the directory's act; gives how many cases.
-    ///
-    /// # Errors
-    ///
-    /// The database.
-    pub fn listed(&self, stub: &str, provider: &str, now: Timestamp) -> Result<usize> {
-        self.write(now, |w| w.listed(stub, provider))?;
-        self.walk_all(
-            "SELECT DISTINCT trace FROM hop WHERE named = ?3 AND trace > ?1 ORDER BY trace LIMIT ?2",
-            Some(provider),
-            now,
-        )
-    }
-
-    /// Walks cases in steps, so that others get their turn.
-    fn walk_all(&self, sql: &str, about: Option<&str>, now: Timestamp) -> Result<usize> {
         let (mut after, mut walked) = (String::new(), 0);
         loop {
             let ids: Vec<String> = self.read(|tx| {
-                let mut found = tx.prepare_cached(sql)?;
-                let row = |r: &rusqlite::Row<'_>| r.get(0);
-                let rows: rusqlite::Result<_> = match about {
-                    Some(about) => found
-                        .query_map(params![after, AT_ONCE, about], row)?
-                        .collect(),
-                    None => found.query_map(params![after, AT_ONCE], row)?.collect(),
-                };
-                Ok(rows?)
+                let mut found = tx.prepare_cached(
+                    "SELECT id FROM trace WHERE state IN ('open', 'stuck') AND id > ? ORDER BY id LIMIT ?",
+                )?;
+                let rows = found.query_map(params![after, AT_ONCE], |r| r.get(0))?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
             })?;
             let Some(last) = ids.last() else {
                 return Ok(walked);
             };
             after.clone_from(last);
             walked += ids.len();
+            // In steps, so that others get their turn.
             self.write(now, |w| ids.iter().try_for_each(|id| w.walk(id)))?;
         }
     }
@@ -189,18 +162,5 @@ impl Work<'_> {
             json!({ "n": reminders.saturating_add(1) }),
         )?;
         Ok(true)
-    }
-
-    fn listed(&mut self, stub: &str, provider: &str) -> Done<()> {
-        if stub == provider {
-            return Ok(());
-        }
-        self.tx.execute(
-            "UPDATE answer SET named = ? WHERE named = ?",
-            [provider, stub],
-        )?;
-        self.tx
-            .execute("UPDATE hop SET named = ? WHERE named = ?", [provider, stub])?;
-        Ok(())
     }
 }

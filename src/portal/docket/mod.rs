@@ -18,6 +18,7 @@
 //! - `campaign`: campaigns, and what becomes of reports
 //! - `clock`: reminders, silence
 //! - `walk`: the walk, done on the database
+//! - `relisted`: what goes on when the directory changed
 //! - `party`, `row`, `tell`: whom a name means; cases and questions as read; what providers are told
 
 mod actor;
@@ -36,6 +37,7 @@ mod note;
 mod party;
 mod question;
 pub mod read;
+mod relisted;
 mod report;
 mod row;
 #[doc(hidden)]

@@ -80,7 +80,10 @@ impl Work<'_> {
             .prepare_cached("SELECT other FROM provider_id WHERE provider = ? ORDER BY other")?;
         let mut provider_ids = vec![provider.id.to_string()];
         for other in others.query_map([&*provider.id], |row| row.get::<_, String>(0))? {
-            provider_ids.push(other?);
+            let other = other?;
+            if !other.eq_ignore_ascii_case(&provider.id) {
+                provider_ids.push(other);
+            }
         }
         provider_ids.truncate(MAX_IDS);
         Ok(ProviderIds {

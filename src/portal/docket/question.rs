@@ -256,7 +256,7 @@ impl Work<'_> {
         let sha256 = sha256_hex(octets.as_bytes());
         let (remind, overdue) = self.times(&hop.provider, &deadline)?;
         self.tx.execute(
-            "UPDATE hop SET octets = ?, sha256 = ?, state = ?, due = ?, deadline = ?, overdue_at = ?, remind_at = ?, reminders = 0, acked = NULL WHERE id = ?",
+            "UPDATE hop SET octets = ?, sha256 = ?, state = ?, due = ?, deadline = ?, overdue_at = ?, remind_at = ?, reminders = 0, acked = NULL, resolution = NULL, named = NULL WHERE id = ?",
             params![
                 octets.as_bytes(),
                 sha256,

@@ -43,3 +43,24 @@ pub(crate) fn docket_with(
     let docket = Docket::open(settings, Arc::new(signer(200))).unwrap();
     (folder, Arc::new(docket))
 }
+
+impl Docket {
+    /// Anything at all.
+    pub(crate) fn write_for_tests<T>(
+        &self,
+        now: Timestamp,
+        act: impl FnOnce(&mut super::Work<'_>) -> super::Done<T>,
+    ) -> super::Result<T> {
+        self.write(now, act)
+    }
+
+    /// Events by provider, how their push stands, and what was said.
+    pub(crate) fn pushes_for_tests(&self) -> Vec<(String, String, Option<String>)> {
+        self.read(|tx| {
+            let mut all = tx.prepare("SELECT provider, push, said FROM event ORDER BY seq")?;
+            let rows = all.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .unwrap()
+    }
+}

@@ -9,7 +9,7 @@ use super::row::{BY_WALK, HopRow, TraceRow};
 use super::work::{Done, Work};
 use crate::base::Timestamp;
 use crate::portal::word::{AnswerState, AnswerWay, CaseState, EventKind, FindingKind, HopState};
-use crate::traceback::answer::{RawAnswer, Resolution};
+use crate::traceback::answer::{Party, RawAnswer, Resolution};
 use crate::traceback::path::{self, SignedAnswer, Wrong};
 use crate::traceback::request::{RawCall, RawHopRequest};
 use crate::traceback::walk::{
@@ -113,6 +113,11 @@ impl Work<'_> {
                 way,
             })
         }))
+    }
+
+    /// The provider that the current answer to a question names, as it says it.
+    pub(super) fn named_party(&self, hop: &HopRow) -> Done<Option<Party>> {
+        Ok(self.current(hop)?.and_then(|kept| kept.raw.upstream))
     }
 
     /// What the current answer to a question tells the walk.
@@ -351,9 +356,6 @@ impl Work<'_> {
             && row.outcome.as_deref() == Some(end.outcome.label())
             && row.ended_at == end.at
             && *row.summary == *end.text;
-        if same {
-            return Ok(false);
-        }
         let party = end.party.as_ref().filter(|_| {
             matches!(
                 end.outcome,
@@ -361,6 +363,14 @@ impl Work<'_> {
             )
         });
         let party = party.and_then(|p| serde_json::to_string(p).ok());
+        if same {
+            // A correction may name the caller in other words.
+            let changed = self.tx.execute(
+                "UPDATE trace SET originator = ?1 WHERE id = ?2 AND originator IS NOT ?1",
+                params![party, row.id],
+            )?;
+            return Ok(changed > 0);
+        }
         self.tx.execute(
             "UPDATE trace SET state = ?, outcome = ?, ended_at = ?, originator = ?, summary = ?, closed = ?, closed_by = ? WHERE id = ?",
             params![

@@ -115,6 +115,29 @@ const MEMORY: Family = (
 const CPU: Family = ("process_cpu_seconds_total", "CPU time of the process.", &[]);
 const FDS: Family = ("process_open_fds", "Open file descriptors.", &[]);
 
+/// All of them.
+#[cfg(test)]
+const ALL: &[Family] = &[
+    BUILD,
+    CASES,
+    CASE_AGE,
+    HOPS,
+    HOP_AGE,
+    WAITING,
+    WAITING_AGE,
+    GIVEN_UP,
+    PUSHES,
+    REQUESTS,
+    ANSWERS,
+    CONNECTIONS,
+    AUDIT,
+    TURNED,
+    START,
+    MEMORY,
+    CPU,
+    FDS,
+];
+
 impl View {
     pub fn new(docket: Arc<Docket>, pushes: Arc<push::Counters>, now: fn() -> Timestamp) -> Self {
         let started = now();
@@ -292,6 +315,24 @@ impl Status for View {
 mod tests {
     use super::*;
     use crate::portal::docket::testing::{docket, now};
+
+    #[test]
+    fn every_metric_is_described() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
+        let docs = std::fs::read_to_string(path).unwrap();
+        for (name, help, labels) in ALL {
+            assert!(docs.contains(&format!("| `{name}` |")), "{name}");
+            if name.starts_with("tracehop_portal_") {
+                let labels: Vec<_> = labels.iter().map(|l| format!("`{l}`")).collect();
+                let shown = if labels.is_empty() {
+                    "–".to_owned()
+                } else {
+                    labels.join(", ")
+                };
+                assert!(docs.contains(&format!("{shown} | {help} |")), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn every_metric_can_be_shown() {

@@ -291,6 +291,11 @@ fn unneeded(
     needed: &BTreeSet<u32>,
 ) -> Vec<(u32, &'static str)> {
     let over = matches!(standing, Standing::Ended(_));
+    let led = |parent: u32, hop: &WalkHop| {
+        let parent = case.hops.iter().find(|h| h.n == parent);
+        let answer = parent.and_then(WalkHop::counted);
+        answer.is_some_and(|a| a.led_to(hop.previous_digest.as_deref()))
+    };
     let mut gone = Vec::new();
     for hop in case.hops.iter().filter(|h| h.is_live()) {
         if over && hop.is_open() {
@@ -298,7 +303,10 @@ fn unneeded(
         } else if hop.branch == Branch::Hint || needed.contains(&hop.n) {
         } else if hop.is_open() {
             gone.push((hop.n, "it is no longer needed"));
-        } else if hop.parent.is_some_and(|p| !needed.contains(&p)) {
+        } else if hop
+            .parent
+            .is_some_and(|p| !needed.contains(&p) || !led(p, hop))
+        {
             gone.push((hop.n, "the answer that led here no longer stands"));
         }
     }

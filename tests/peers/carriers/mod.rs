@@ -1,17 +1,20 @@
 //! Ten carriers with real SIP between them, each with a probe on its own wire; calls of a hundred customers over four to ten hops.
 //!
 //! - `plan`: who there is, which way calls go, and so the truth
-//! - `net`: namespaces · `switch`: Kamailio and sippy · `traffic`: sipp · `probe`: the daemons
+//! - `net`: namespaces · `switch`: Kamailio and sippy · `traffic`: sipp · `probe`: the daemons · `portal`: the portal
 
 mod net;
 mod plan;
+mod portal;
 mod probe;
 mod switch;
 mod traffic;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::thread::sleep;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use tracehop::base::Timestamp;
@@ -22,9 +25,10 @@ use tracehop::number::Tn;
 use tracehop::store::Store as _;
 use tracehop::store::embedded::EmbeddedStore;
 
-use super::support::{text, tracehop};
+use super::run;
 use net::Net;
 use plan::{CARRIERS, Call};
+use portal::Portal;
 use probe::Probe;
 
 /// Calls, each of which is traced.
@@ -106,8 +110,9 @@ fn peer_ten_carriers_trace_a_hundred_calls() {
     }
     let clock = [probe::kept_clock(&net)];
     let mut probes: Vec<Probe> = Vec::new();
+    let portal = Portal::set_up(&net);
     for n in 0..CARRIERS {
-        probe::configure(&net, n, "");
+        probe::configure(&net, n, &portal.responder(n));
         probe::hand_over(&net, n);
         probes.push(Probe::start(&net, n, &clock));
     }
@@ -116,6 +121,7 @@ fn peer_ten_carriers_trace_a_hundred_calls() {
         parts.extend(switch::start(&net, n));
     }
     parts.extend(traffic::phones(&net));
+    let portal = portal.start(&net);
     for probe in &mut probes {
         probe.ready(&net);
     }
@@ -133,51 +139,72 @@ fn peer_ten_carriers_trace_a_hundred_calls() {
     }
     assert!(all.is_empty(), "{all:#?}");
     rest_until(placed + WINDOW);
-    for call in calls.iter().take(14) {
-        let mut called = call.rings();
-        let traced = call.traced();
-        let at = records(&net, traced[0], &called)[0].begin.at;
-        for (place, n) in traced.iter().enumerate() {
-            let config = text(&net.folder(*n).join("tracehop.toml"));
-            let mut a = vec![
-                "trace",
-                "--config",
-                &config,
-                "--case",
-                "C-1",
-                "--json",
-                "--precision",
-                "1",
-            ];
-            let (called_, calling_, at_) = (
-                format!("+{called}"),
-                format!("+{}", call.calling),
-                at.to_string(),
-            );
-            let down = place.checked_sub(1).map(|p| plan::id(traced[p]));
-            a.extend(["--called", &called_, "--calling", &calling_, "--time", &at_]);
-            if let Some(d) = &down {
-                a.extend(["--downstream", d]);
-            }
-            let out = tracehop(&a);
-            let v: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
-            println!(
-                "{} {:?} at {n}: {} up {} auto {} why {} {}",
-                call.dialled,
-                traced,
-                v["answer"]["resolution"],
-                v["answer"]["upstream"]["portal_id"],
-                v["automatic"],
-                v["conditions"],
-                String::from_utf8_lossy(&out.stderr)
-            );
-            if place == 0 && call.dialled.ends_with("00") {
-                println!("{}", String::from_utf8_lossy(&out.stdout));
-            }
-            if call.route.forwards_to.is_some() && call.route.path.last() == Some(n) {
-                called.clone_from(&call.dialled);
-            }
-        }
+    // The dead one: its switch goes on, and nobody answers for it.
+    drop(probes.remove(plan::DEAD));
+    let slow: Vec<Slow> = plan::SLOW
+        .iter()
+        .map(|n| Slow::down(probes[n - usize::from(*n > plan::DEAD)].pid()))
+        .collect();
+    let begin = Instant::now();
+    // First those that will wait for somebody who is dead.
+    let mut calls = calls;
+    calls.sort_by_key(|c| !c.traced().contains(&plan::DEAD));
+    let cases: Vec<String> = calls.iter().map(|c| portal.hand_in(&net, c)).collect();
+    portal.wait_for_ends(calls.len());
+    println!(
+        "{} traces took {:?}, the slowest answer {:.1} s",
+        cases.len(),
+        begin.elapsed(),
+        portal.slowest(&cases)
+    );
+    drop(slow);
+    let wrong: Vec<String> = calls
+        .iter()
+        .zip(&cases)
+        .flat_map(|(call, case)| portal.wrong(&net, call, case))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", portal.said());
+    for case in [&cases[0], &cases[CALLS - 1]] {
+        portal.export(&net, case);
     }
-    panic!("see");
+}
+
+/// A daemon that gets the processor for a moment only, now and then, until this goes: a machine that is far too small.
+struct Slow {
+    pid: u32,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Slow {
+    /// Stopped for so long, and let go for so long.
+    const TURNS: [(&str, Duration); 2] = [
+        ("-STOP", Duration::from_millis(900)),
+        ("-CONT", Duration::from_millis(200)),
+    ];
+
+    fn down(pid: u32) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let thread = std::thread::spawn({
+            let stop = stop.clone();
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    for (signal, long) in Self::TURNS {
+                        run("kill", &[signal, &pid.to_string()]);
+                        sleep(long);
+                    }
+                }
+            }
+        });
+        let thread = Some(thread);
+        Self { pid, stop, thread }
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+        run("kill", &["-CONT", &self.pid.to_string()]);
+    }
 }

@@ -14,7 +14,7 @@ use super::plan::{self, CARRIERS, NAMES, PREFIX, Writing};
 
 /// A daemon under way.
 pub struct Probe {
-    pub process: Ends,
+    process: Ends,
     n: usize,
 }
 
@@ -106,6 +106,10 @@ impl Probe {
             &format!("{}/daemon.log", plan::id(n)),
         );
         Self { process, n }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
     }
 
     /// Waits until it looks.

@@ -28,7 +28,7 @@ const AGENCY: &str = "an-agency-of-the-test-with-a-long-token";
 
 /// The docket, its API, and two providers: A and B.
 struct Place {
-    dir: TempDir,
+    _dir: TempDir,
     docket: Arc<Docket>,
     api: RunningApi,
     tokens: [String; 2],
@@ -85,7 +85,7 @@ fn place_with(change: impl FnOnce(&std::path::Path, &mut PortalSettings)) -> Pla
         .start(docket.clone(), Arc::new(Fine), clock::now)
         .unwrap();
     Place {
-        dir,
+        _dir: dir,
         docket,
         api,
         tokens,

@@ -4,7 +4,8 @@ for (const root of document.querySelectorAll("[data-live]")) {
   const sign = root.querySelector("[data-live-sign]");
   const say = (live) => {
     if (!sign) return;
-    sign.textContent = live ? "Live" : "Not live: reload to see what is new";
+    sign.hidden = false;
+    sign.textContent = live ? "Live" : "Not live";
     sign.classList.toggle("on", live);
   };
   const source = new EventSource(root.dataset.live);

@@ -122,7 +122,11 @@ impl Site {
 impl Browser {
     /// Asks for something whose end is not waited for.
     pub async fn open(&self, path: &str) -> Response<Body> {
-        let all: Vec<String> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let all: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
         let request = Request::get(path)
             .header(header::HOST, HOST)
             .header(header::COOKIE, all.join("; "));

@@ -36,7 +36,9 @@ fn stranger(site: &Site) {
         disabled: false,
     };
     let by = Who::Terminal("root".into());
-    site.docket.add_user(&by, &user, &super::browser::secret(), NOW).unwrap();
+    site.docket
+        .add_user(&by, &user, &super::browser::secret(), NOW)
+        .unwrap();
 }
 
 #[tokio::test]
@@ -46,9 +48,22 @@ async fn a_page_says_that_signatures_hold_only_while_they_do() {
     let mut ann = traced.site.logged_in("ann");
     let page = ann.get(&format!("/cases/{case}")).await;
     assert_eq!(page.status, StatusCode::OK);
-    assert_eq!(page.text.matches("✓ signed by the provider").count(), 3, "{}", page.text);
-    assert!(page.text.contains("✓ Every signature and every step of the chain holds"));
-    for name in ["Alder Telephone", "Birch Wholesale", "Cedar Transit", "Somebody Ltd"] {
+    assert_eq!(
+        page.text.matches("✓ signed by the provider").count(),
+        3,
+        "{}",
+        page.text
+    );
+    assert!(
+        page.text
+            .contains("✓ Every signature and every step of the chain holds")
+    );
+    for name in [
+        "Alder Telephone",
+        "Birch Wholesale",
+        "Cedar Transit",
+        "Somebody Ltd",
+    ] {
         assert!(page.text.contains(name), "{name}");
     }
     assert!(page.text.len() < 200_000, "{}", page.text.len());
@@ -56,7 +71,11 @@ async fn a_page_says_that_signatures_hold_only_while_they_do() {
     let f = Filler(traced.docket());
     f.run("UPDATE answer SET octets = CAST(replace(CAST(octets AS TEXT), 'Cedar', 'Gorse') AS BLOB) WHERE hop LIKE ?1", [format!("{case}-02")]);
     let page = ann.get(&format!("/cases/{case}")).await;
-    assert!(page.text.contains("✕ Not every signature or step holds"), "{}", page.text);
+    assert!(
+        page.text.contains("✕ Not every signature or step holds"),
+        "{}",
+        page.text
+    );
     assert!(page.text.contains("✕ does not hold"));
 }
 
@@ -66,7 +85,10 @@ async fn each_page_of_a_case_is_there_for_whom_it_is() {
     stranger(&traced.site);
     let case = finished(&traced);
     let ann = traced.actor("ann");
-    traced.docket().attach(&ann, &case, None, "letter.txt", b"secret letter", NOW).unwrap();
+    traced
+        .docket()
+        .attach(&ann, &case, None, "letter.txt", b"secret letter", NOW)
+        .unwrap();
     let pages: [(&str, &[&str]); 8] = [
         ("/cases", &["req", "ann", "aud", "str"]),
         ("/cases/{}", &["req", "ann", "aud"]),
@@ -81,7 +103,11 @@ async fn each_page_of_a_case_is_there_for_whom_it_is() {
         let path = path.replace("{}", &case);
         for name in ["req", "ann", "aud", "staff", "str"] {
             let page = traced.site.logged_in(name).get(&path).await;
-            let wanted = if who.contains(&name) { StatusCode::OK } else { StatusCode::NOT_FOUND };
+            let wanted = if who.contains(&name) {
+                StatusCode::OK
+            } else {
+                StatusCode::NOT_FOUND
+            };
             assert_eq!(page.status, wanted, "{path} for {name}: {}", page.text);
             assert!(page.text.len() < 200_000, "{path}");
         }
@@ -96,9 +122,19 @@ async fn each_page_of_a_case_is_there_for_whom_it_is() {
     );
     assert_eq!((theirs.status, theirs.text), (none.status, none.text));
     assert!(!other.get("/cases").await.text.contains(&case));
-    let file = traced.site.logged_in("ann").get(&format!("/cases/{case}/files/1")).await;
-    assert!(file.header(header::CONTENT_DISPOSITION).starts_with("attachment; filename=\"letter.txt\""));
-    assert_eq!(file.header(header::CONTENT_TYPE), "application/octet-stream");
+    let file = traced
+        .site
+        .logged_in("ann")
+        .get(&format!("/cases/{case}/files/1"))
+        .await;
+    assert!(
+        file.header(header::CONTENT_DISPOSITION)
+            .starts_with("attachment; filename=\"letter.txt\"")
+    );
+    assert_eq!(
+        file.header(header::CONTENT_TYPE),
+        "application/octet-stream"
+    );
 }
 
 #[tokio::test]
@@ -106,17 +142,36 @@ async fn a_requester_sees_the_path_and_nothing_of_what_providers_said() {
     let traced = Traced::new();
     let case = finished(&traced);
     let ann = traced.actor("ann");
-    traced.docket().add_note(&ann, &case, "internal note", NOW).unwrap();
-    let digest = traced.case(&case).hops[0].answer.as_ref().unwrap().digest.clone();
+    traced
+        .docket()
+        .add_note(&ann, &case, "internal note", NOW)
+        .unwrap();
+    let digest = traced.case(&case).hops[0]
+        .answer
+        .as_ref()
+        .unwrap()
+        .digest
+        .clone();
     for path in ["/cases/{}", "/cases/{}/report"] {
         let path = path.replace("{}", &case);
         let page = traced.site.logged_in("req").get(&path).await.text;
         assert!(page.contains("Birch Wholesale"), "the path is there");
-        for secret in ["0.9999", "99.99", "709J", &digest, "internal note", "How sure", "What happened"] {
+        for secret in [
+            "0.9999",
+            "99.99",
+            "709J",
+            &digest,
+            "internal note",
+            "How sure",
+            "What happened",
+        ] {
             assert!(!page.contains(secret), "{path}: {secret}");
         }
         let all = traced.site.logged_in("ann").get(&path).await.text;
-        assert!(all.contains("709J") && all.contains("internal note"), "{path}");
+        assert!(
+            all.contains("709J") && all.contains("internal note"),
+            "{path}"
+        );
     }
 }
 
@@ -124,7 +179,13 @@ async fn a_requester_sees_the_path_and_nothing_of_what_providers_said() {
 async fn acts_are_for_whom_they_are_and_each_is_seen_on_the_page() {
     let traced = Traced::new();
     stranger(&traced.site);
-    let fields = [("why", "because"), ("text", "a word"), ("outcome", "abandoned"), ("summary", "over"), ("campaign", "")];
+    let fields = [
+        ("why", "because"),
+        ("text", "a word"),
+        ("outcome", "abandoned"),
+        ("summary", "over"),
+        ("campaign", ""),
+    ];
     let acts: [(&str, &[&str]); 7] = [
         ("open", &[]),
         ("note", &["req", "ann"]),
@@ -141,7 +202,11 @@ async fn acts_are_for_whom_they_are_and_each_is_seen_on_the_page() {
             let case = traced.open(5, "Tax refund");
             if act == "reopen" {
                 let mut ann = traced.site.logged_in("ann");
-                let to = ann.post(&format!("/cases/{case}/close"), &fields).await.to().to_owned();
+                let to = ann
+                    .post(&format!("/cases/{case}/close"), &fields)
+                    .await
+                    .to()
+                    .to_owned();
                 assert!(to.ends_with("said=case-closed"));
             }
             let mut browser = traced.site.logged_in(name);
@@ -149,13 +214,20 @@ async fn acts_are_for_whom_they_are_and_each_is_seen_on_the_page() {
             if who.contains(&name) {
                 let to = page.to().to_owned();
                 let page = browser.get(&to).await;
-                assert!(page.text.contains("class=\"said\""), "{act} by {name}: {}", page.text);
+                assert!(
+                    page.text.contains("class=\"said\""),
+                    "{act} by {name}: {}",
+                    page.text
+                );
             } else if name == "ann" {
                 assert_eq!(page.status, StatusCode::CONFLICT, "{act}: {}", page.text);
             } else {
                 assert!(
-                    page.status == StatusCode::NOT_FOUND || page.status == StatusCode::CONFLICT && name == "req",
-                    "{act} by {name}: {} {}", page.status, page.text
+                    page.status == StatusCode::NOT_FOUND
+                        || page.status == StatusCode::CONFLICT && name == "req",
+                    "{act} by {name}: {} {}",
+                    page.status,
+                    page.text
                 );
             }
         }
@@ -170,16 +242,36 @@ async fn acts_are_for_whom_they_are_and_each_is_seen_on_the_page() {
     }
     let mut ann = traced.site.logged_in("ann");
     let hop = format!("/cases/{case}/hops/{case}-02");
-    let to = ann.post(&format!("{hop}/dispute"), &fields).await.to().to_owned();
+    let to = ann
+        .post(&format!("{hop}/dispute"), &fields)
+        .await
+        .to()
+        .to_owned();
     let page = ann.get(&to).await;
-    assert!(page.text.contains("b-disputed") && page.text.contains("because"), "{}", page.text);
-    let to = ann.post(&format!("{hop}/stand-by"), &fields).await.to().to_owned();
+    assert!(
+        page.text.contains("b-disputed") && page.text.contains("because"),
+        "{}",
+        page.text
+    );
+    let to = ann
+        .post(&format!("{hop}/stand-by"), &fields)
+        .await
+        .to()
+        .to_owned();
     assert!(ann.get(&to).await.text.contains("The answer counts again."));
     // A hop of another case is not to be had by this one.
     let other = traced.open(3, "Tax refund");
-    let page = ann.post(&format!("/cases/{other}/hops/{case}-02/dispute"), &fields).await;
+    let page = ann
+        .post(&format!("/cases/{other}/hops/{case}-02/dispute"), &fields)
+        .await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
-    let page = ann.post_as(&format!("{hop}/dispute"), &fields, Some(&format!("http://{HOST}"))).await;
+    let page = ann
+        .post_as(
+            &format!("{hop}/dispute"),
+            &fields,
+            Some(&format!("http://{HOST}")),
+        )
+        .await;
     assert_eq!(page.status, StatusCode::FORBIDDEN, "no token");
 }
 
@@ -193,22 +285,52 @@ async fn nothing_that_anybody_wrote_is_ever_markup() {
     f.run("UPDATE trace SET called = ?1, calling = ?1, evidence = ?1, legal_basis = ?1, summary = ?1, requester = ?1, closed_by = ?1, warnings = json_array(json_object('field', ?1, 'wanted', ?1)), call = json_object('called', ?1, 'sip_call_id', ?1, 'time', json_object('precision_s', ?1))", [EVIL]);
     f.run("UPDATE answer SET by = ?1, dispute = ?1, disputed_by = ?1, kid = ?1, wrong = json_array(?1)", [EVIL]);
     f.run("UPDATE answer SET octets = CAST(replace(CAST(octets AS TEXT), 'Cedar', '<script>alert(3)</script>') AS BLOB)", []);
-    f.run("UPDATE hop SET octets = CAST(json_object('call', json_object('called', ?1)) AS BLOB)", [EVIL]);
-    f.run("INSERT INTO finding (trace, kind, at, text, hop) VALUES (?2, 'loop', 0, ?1, ?1)", [EVIL, &case]);
-    f.run("INSERT INTO note (trace, at, by, text) VALUES (?2, 0, ?1, ?1)", [EVIL, &case]);
+    f.run(
+        "UPDATE hop SET octets = CAST(json_object('call', json_object('called', ?1)) AS BLOB)",
+        [EVIL],
+    );
+    f.run(
+        "INSERT INTO finding (trace, kind, at, text, hop) VALUES (?2, 'loop', 0, ?1, ?1)",
+        [EVIL, &case],
+    );
+    f.run(
+        "INSERT INTO note (trace, at, by, text) VALUES (?2, 0, ?1, ?1)",
+        [EVIL, &case],
+    );
     f.run("INSERT INTO attachment (trace, at, by, name, octets, sha256) VALUES (?2, 0, ?1, ?1, x'25', ?1)", [EVIL, &case]);
     let mut ann = traced.site.logged_in("ann");
-    for path in ["/cases", "/cases/{}", "/cases/{}/report", "/cases/{}/hops/{}-02", "/requests/new", "/cases?text=%3Cscript%3Ealert(1)&number=%3Cscript%3Ealert(1)&from=%3Cscript%3Ealert(1)"] {
+    for path in [
+        "/cases",
+        "/cases/{}",
+        "/cases/{}/report",
+        "/cases/{}/hops/{}-02",
+        "/requests/new",
+        "/cases?text=%3Cscript%3Ealert(1)&number=%3Cscript%3Ealert(1)&from=%3Cscript%3Ealert(1)",
+    ] {
         let page = ann.get(&path.replace("{}", &case)).await;
         assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
         for evil in ["<script>alert", "<img src=x", "onerror=alert(2)>"] {
             assert!(!page.text.contains(evil), "{path}: {}", page.text);
         }
     }
-    let fields = [("called_1", EVIL), ("calling_1", EVIL), ("time_1", EVIL), ("provider_1", EVIL), ("tz", EVIL), ("campaign", EVIL), ("evidence", EVIL), ("legal_basis", EVIL), ("priority", EVIL)];
+    let fields = [
+        ("called_1", EVIL),
+        ("calling_1", EVIL),
+        ("time_1", EVIL),
+        ("provider_1", EVIL),
+        ("tz", EVIL),
+        ("campaign", EVIL),
+        ("evidence", EVIL),
+        ("legal_basis", EVIL),
+        ("priority", EVIL),
+    ];
     let page = ann.post("/requests/new", &fields).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(!page.text.contains("<script>alert") && page.text.contains("&lt;script&gt;alert"), "{}", page.text);
+    assert!(
+        !page.text.contains("<script>alert") && page.text.contains("&lt;script&gt;alert"),
+        "{}",
+        page.text
+    );
 }
 
 #[tokio::test]
@@ -217,30 +339,64 @@ async fn a_form_says_at_each_field_what_is_wrong_and_keeps_what_was_typed() {
     let mut req = traced.site.logged_in("req");
     let when = before(60).to_string();
     let fields = [
-        ("called_1", "+1 202 555 0111"), ("time_1", &*when), ("provider_1", "C1"), ("calling_1", "+13035550147"),
-        ("called_2", "nonsense"), ("time_2", "yesterday"), ("provider_2", "nobody"), ("duration_s_2", "long"),
+        ("called_1", "+1 202 555 0111"),
+        ("time_1", &*when),
+        ("provider_1", "C1"),
+        ("calling_1", "+13035550147"),
+        ("called_2", "nonsense"),
+        ("time_2", "yesterday"),
+        ("provider_2", "nobody"),
+        ("duration_s_2", "long"),
         ("called_3", ""),
-        ("campaign", "Tax refund"), ("evidence", "typed & kept"), ("tz", "America/New_York"),
+        ("campaign", "Tax refund"),
+        ("evidence", "typed & kept"),
+        ("tz", "America/New_York"),
     ];
     let page = req.post("/requests/new", &fields).await;
-    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", page.text);
-    assert!(page.text.contains("typed &amp; kept") && page.text.contains("value=\"yesterday\""), "{}", page.text);
-    assert!(page.text.contains("id=\"p-duration_s_1\""), "the row that was taken is gone: {}", page.text);
+    assert_eq!(
+        page.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "{}",
+        page.text
+    );
+    assert!(
+        page.text.contains("typed &amp; kept") && page.text.contains("value=\"yesterday\""),
+        "{}",
+        page.text
+    );
+    assert!(
+        page.text.contains("id=\"p-duration_s_1\""),
+        "the row that was taken is gone: {}",
+        page.text
+    );
     assert!(page.text.contains("Taken:") && page.text.contains("TB-2026-000001"));
     let fixed = [
-        ("called_1", "+1 202 555 0112"), ("time_1", &*when), ("provider_1", "C1"), ("calling_1", "+13035550147"),
-        ("campaign", "Tax refund"), ("evidence", "typed & kept"),
+        ("called_1", "+1 202 555 0112"),
+        ("time_1", &*when),
+        ("provider_1", "C1"),
+        ("calling_1", "+13035550147"),
+        ("campaign", "Tax refund"),
+        ("evidence", "typed & kept"),
     ];
     let to = req.post("/requests/new", &fixed).await.to().to_owned();
     assert_eq!(to, "/cases/TB-2026-000002?said=handed-in");
     assert_eq!(req.get(&to).await.status, StatusCode::OK);
     // Without script another row comes by a button, and nothing is lost.
-    let page = req.post("/requests/new", &[("called_1", "one"), ("more", "1")]).await;
+    let page = req
+        .post("/requests/new", &[("called_1", "one"), ("more", "1")])
+        .await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text.contains("value=\"one\"") && page.text.contains("name=\"called_2\""));
     let again = req.post("/requests/new", &fixed).await;
-    assert!(again.text.contains("is being traced already"), "{}", again.text);
-    assert_eq!(req.post("/requests/new", &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        again.text.contains("is being traced already"),
+        "{}",
+        again.text
+    );
+    assert_eq!(
+        req.post("/requests/new", &[]).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
 }
 
 #[tokio::test]
@@ -251,23 +407,45 @@ async fn files_come_with_a_token_and_no_larger_than_they_may() {
     let path = format!("/cases/{case}/files");
     let token = ann.csrf.clone();
     let form = |token: &str, content: &str| {
-        let part = |head: &str, body: &str| format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{body}\r\n");
-        format!("{}{}--b--\r\n", part("name=\"csrf\"", token), part("name=\"file\"; filename=\"a\u{e9}.txt\"", content))
+        let part = |head: &str, body: &str| {
+            format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{body}\r\n")
+        };
+        format!(
+            "{}{}--b--\r\n",
+            part("name=\"csrf\"", token),
+            part("name=\"file\"; filename=\"a\u{e9}.txt\"", content)
+        )
     };
     let here = format!("http://{HOST}");
     let post = |origin: &str| {
-        Request::post(&path).header(header::ORIGIN, origin.to_owned()).header(header::CONTENT_TYPE, "multipart/form-data; boundary=b")
+        Request::post(&path)
+            .header(header::ORIGIN, origin.to_owned())
+            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=b")
     };
-    let page = ann.send(post(&here), Body::from(form(&token, "content"))).await;
+    let page = ann
+        .send(post(&here), Body::from(form(&token, "content")))
+        .await;
     assert_eq!(page.to(), format!("/cases/{case}?said=file-added"));
-    assert!(ann.get(&format!("/cases/{case}")).await.text.contains("aé.txt"));
+    assert!(
+        ann.get(&format!("/cases/{case}"))
+            .await
+            .text
+            .contains("aé.txt")
+    );
     for (origin, token, content, status) in [
         (&*here, "wrong", "x", StatusCode::FORBIDDEN),
         ("https://example.org", &*token, "x", StatusCode::FORBIDDEN),
         (&*here, &*token, "", StatusCode::UNPROCESSABLE_ENTITY),
-        (&*here, &*token, &*"x".repeat(5 * 1024 * 1024 + 80_000), StatusCode::PAYLOAD_TOO_LARGE),
+        (
+            &*here,
+            &*token,
+            &*"x".repeat(5 * 1024 * 1024 + 80_000),
+            StatusCode::PAYLOAD_TOO_LARGE,
+        ),
     ] {
-        let page = ann.send(post(origin), Body::from(form(token, content))).await;
+        let page = ann
+            .send(post(origin), Body::from(form(token, content)))
+            .await;
         assert_eq!(page.status, status, "{}", page.text);
     }
     assert_eq!(traced.case(&case).attachments.len(), 1);
@@ -309,10 +487,23 @@ async fn news_come_to_who_watches_and_end_with_the_session() {
     traced.goes(&case, "UPSTREAM_DOMESTIC", "C2", NOW);
     let news = until(&mut watched, "Birch Wholesale").await;
     assert!(news.contains("event: path"), "{news}");
-    assert!(news.lines().all(|l| l.is_empty() || l.starts_with("event: ") || l.starts_with("data: {") || l.starts_with(':')));
-    assert_eq!(traced.site.logged_in("str").get(&path).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(traced.site.logged_in("staff").get(&path).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(traced.site.browser().get(&path).await.status, StatusCode::NO_CONTENT, "not again");
+    assert!(news.lines().all(|l| l.is_empty()
+        || l.starts_with("event: ")
+        || l.starts_with("data: {")
+        || l.starts_with(':')));
+    assert_eq!(
+        traced.site.logged_in("str").get(&path).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        traced.site.logged_in("staff").get(&path).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        traced.site.browser().get(&path).await.status,
+        StatusCode::NO_CONTENT,
+        "not again"
+    );
     ann.post("/logout", &[]).await;
     traced.goes(&case, "UPSTREAM_DOMESTIC", "C3", NOW);
     let over = async { while watched.body_mut().frame().await.is_some() {} };
@@ -331,10 +522,17 @@ async fn a_session_watches_eight_pages_and_no_more() {
     }
     assert_eq!(ann.get(&path).await.status, StatusCode::TOO_MANY_REQUESTS);
     let mut other = traced.site.logged_in("ann");
-    assert_eq!(stream(&mut other, &path).await.status(), StatusCode::OK, "another session");
+    assert_eq!(
+        stream(&mut other, &path).await.status(),
+        StatusCode::OK,
+        "another session"
+    );
     drop(open);
     // A place is free once the stream notices that nobody reads it.
-    traced.docket().add_note(&traced.actor("ann"), &case, "x", NOW).unwrap();
+    traced
+        .docket()
+        .add_note(&traced.actor("ann"), &case, "x", NOW)
+        .unwrap();
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let again = stream(&mut ann, &path).await;
@@ -354,8 +552,17 @@ async fn pages_are_quick_with_ten_thousand_open_cases() {
     site.user("ann", Role::Analyst, None);
     let mut ann = site.logged_in("ann");
     for path in [
-        "/cases", "/cases?state=open", "/cases?state=open&order=urgent", "/cases?order=changed", "/cases?provider=EX-03", "/cases?number=2025550142",
-        "/cases?text=no+such+text", "/cases?campaign=1&outcome=originator", "/cases/TB-2026-019999", "/cases/TB-2026-000011/report", "/requests/new",
+        "/cases",
+        "/cases?state=open",
+        "/cases?state=open&order=urgent",
+        "/cases?order=changed",
+        "/cases?provider=EX-03",
+        "/cases?number=2025550142",
+        "/cases?text=no+such+text",
+        "/cases?campaign=1&outcome=originator",
+        "/cases/TB-2026-019999",
+        "/cases/TB-2026-000011/report",
+        "/requests/new",
     ] {
         ann.get(path).await;
         let begun = std::time::Instant::now();
@@ -372,11 +579,19 @@ async fn pages_are_quick_with_ten_thousand_open_cases() {
 #[tokio::test]
 #[ignore = "for eyes"]
 async fn look() {
-    let Ok(folder) = std::env::var("LOOK") else { return };
+    let Ok(folder) = std::env::var("LOOK") else {
+        return;
+    };
     let traced = Traced::new();
     let done = finished(&traced);
     let long = traced.open(180, "Meter swap");
-    for (to, at) in [("C2", 178), ("C3", 170), ("C4", 120), ("C5", 60), ("C6", 59)] {
+    for (to, at) in [
+        ("C2", 178),
+        ("C3", 170),
+        ("C4", 120),
+        ("C5", 60),
+        ("C6", 59),
+    ] {
         traced.goes(&long, "UPSTREAM_DOMESTIC", to, before(at));
     }
     let disputed = traced.open(90, "Tax refund");
@@ -386,15 +601,40 @@ async fn look() {
     traced.goes(&foreign, "UPSTREAM_DOMESTIC", "C4", before(45));
     traced.goes(&foreign, "UPSTREAM_FOREIGN", "Faraway Telecom", before(44));
     let ann = traced.actor("ann");
-    traced.docket().add_note(&ann, &long, "Called the desk of Fernhill: they look at it today.", NOW).unwrap();
-    traced.docket().attach(&ann, &long, None, "voicemail.wav", &[0; 4321], NOW).unwrap();
+    traced
+        .docket()
+        .add_note(
+            &ann,
+            &long,
+            "Called the desk of Fernhill: they look at it today.",
+            NOW,
+        )
+        .unwrap();
+    traced
+        .docket()
+        .attach(&ann, &long, None, "voicemail.wav", &[0; 4321], NOW)
+        .unwrap();
     let mut ann = traced.site.logged_in("ann");
     let mut req = traced.site.logged_in("req");
-    let fields = [("called_1", "nonsense"), ("time_1", "yesterday"), ("campaign", "Tax refund"), ("called_2", "+1 202 555 0112")];
+    let fields = [
+        ("called_1", "nonsense"),
+        ("time_1", "yesterday"),
+        ("campaign", "Tax refund"),
+        ("called_2", "+1 202 555 0112"),
+    ];
     let mut all = Vec::new();
-    for (name, path) in [("cases", "/cases".to_owned()), ("filter", "/cases?text=x&from=z".to_owned()), ("long", format!("/cases/{long}")), ("done", format!("/cases/{done}")),
-        ("disputed", format!("/cases/{disputed}")), ("foreign", format!("/cases/{foreign}")), ("report", format!("/cases/{done}/report")), ("hop", format!("/cases/{done}/hops/{done}-02")),
-        ("intake", "/requests/new".to_owned()), ("account", "/account".to_owned())] {
+    for (name, path) in [
+        ("cases", "/cases".to_owned()),
+        ("filter", "/cases?text=x&from=z".to_owned()),
+        ("long", format!("/cases/{long}")),
+        ("done", format!("/cases/{done}")),
+        ("disputed", format!("/cases/{disputed}")),
+        ("foreign", format!("/cases/{foreign}")),
+        ("report", format!("/cases/{done}/report")),
+        ("hop", format!("/cases/{done}/hops/{done}-02")),
+        ("intake", "/requests/new".to_owned()),
+        ("account", "/account".to_owned()),
+    ] {
         all.push((name, ann.get(&path).await.text));
     }
     all.push(("req", req.get(&format!("/cases/{done}")).await.text));
@@ -402,7 +642,14 @@ async fn look() {
     all.push(("login", traced.site.browser().log_in("x", "y").await.text));
     all.push(("absent", ann.get("/nowhere").await.text));
     for (name, text) in all {
-        let style = text.split("/static/style-").nth(1).unwrap_or_default().split('"').next().unwrap().to_owned();
+        let style = text
+            .split("/static/style-")
+            .nth(1)
+            .unwrap_or_default()
+            .split('"')
+            .next()
+            .unwrap()
+            .to_owned();
         let text = text.replace(&format!("/static/style-{style}"), "style.css");
         std::fs::write(format!("{folder}/{name}.html"), text).unwrap();
     }

@@ -83,7 +83,9 @@ impl Traced {
         let done = self.docket().submit(&self.actor("req"), &handed, at);
         let done = done.unwrap();
         if done.state == crate::portal::word::CaseState::Submitted {
-            self.docket().open_case(&self.actor("ann"), &done.case, at).unwrap();
+            self.docket()
+                .open_case(&self.actor("ann"), &done.case, at)
+                .unwrap();
         }
         done.case.to_string()
     }
@@ -106,7 +108,9 @@ impl Traced {
         let n: usize = hop.provider.id[1..].parse().unwrap();
         let signed = self.signers[n - 1].sign_value(Kind::Answer, &body).unwrap();
         let id = body["id"].as_str().unwrap();
-        let taken = self.docket().answer(&hop.provider.id, &hop.id, id, &signed.json, at);
+        let taken = self
+            .docket()
+            .answer(&hop.provider.id, &hop.id, id, &signed.json, at);
         assert_eq!(taken.unwrap(), Received::New);
     }
 }
@@ -131,9 +135,17 @@ fn answer(hop: &HopView, resolution: &str, party: &str) -> Value {
     if let Some(digest) = request.get("previous_hop_digest") {
         answer["previous_hop_digest"] = digest.clone();
     }
-    let member = if resolution.starts_with("ORIGIN") { "originator" } else { "upstream" };
-    if let Some(n) = party.strip_prefix('C').and_then(|n| n.parse::<usize>().ok()) {
-        answer[member] = json!({ "name": NAMES[n - 1], "portal_id": party, "country": "US", "gateway": false });
+    let member = if resolution.starts_with("ORIGIN") {
+        "originator"
+    } else {
+        "upstream"
+    };
+    if let Some(n) = party
+        .strip_prefix('C')
+        .and_then(|n| n.parse::<usize>().ok())
+    {
+        answer[member] =
+            json!({ "name": NAMES[n - 1], "portal_id": party, "country": "US", "gateway": false });
     } else if !party.is_empty() {
         answer[member] = json!({ "name": party, "country": "US", "gateway": false });
     }

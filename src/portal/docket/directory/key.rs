@@ -1,4 +1,4 @@
-//! Public keys of providers, added from a key set or from the document at `/.well-known/traceback-provider`.
+//! Public keys of providers, added from a key, from a key set, or from the document at `/.well-known/traceback-provider`.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
@@ -174,7 +174,10 @@ impl Work<'_> {
 fn usable(set: &[u8], id: &str) -> Result<Vec<(String, String)>> {
     let document: Value =
         serde_json::from_slice(set).map_err(|_| wrong("a JWK set (RFC 7517), as JSON"))?;
-    let set = document.get("jwks").unwrap_or(&document);
+    // A key alone, as `tracehop answer key` shows it, is a set of one.
+    let alone = document.get("kty").map(|_| json!({ "keys": [document] }));
+    let document = alone.as_ref().unwrap_or(&document);
+    let set = document.get("jwks").unwrap_or(document);
     let keys = set.get("keys").and_then(Value::as_array);
     let keys = keys.ok_or_else(|| wrong("a JWK set: an object with a member \"keys\""))?;
     let mut usable = Vec::new();

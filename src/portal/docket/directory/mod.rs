@@ -297,7 +297,7 @@ impl Work<'_> {
                 .prepare_cached("INSERT INTO provider_id (other, provider) VALUES (?, ?)")?
                 .execute(params![other, card.id])?;
         }
-        Ok(())
+        self.relisted(&card.id)
     }
 
     fn suspend_provider(&mut self, who: &Who, id: &str, suspended: bool) -> Done<()> {
@@ -315,7 +315,7 @@ impl Work<'_> {
         self.next_head(id)?;
         self.note(who, act, NO_CASE, None, json!({ "provider": id }))?;
         self.touch(None, &[id]);
-        Ok(())
+        self.relisted(id)
     }
 }
 

@@ -79,7 +79,7 @@ fn a_retired_key_checks_what_came_before_and_nothing_new() {
             .open(&signed.json, Kind::Report)
             .is_ok()
     );
-    let added = docket.add_keys(&who(), "EV-01", new.jwks().to_string().as_bytes(), now());
+    let added = docket.add_keys(&who(), "EV-01", new.jwk().to_string().as_bytes(), now());
     assert_eq!(added.unwrap(), 1);
     docket
         .retire_key(&who(), "EV-01", old.kid(), now())
@@ -272,4 +272,56 @@ fn one_that_only_an_answer_named_becomes_listed() {
     let there = docket.provider("N").unwrap();
     assert!(there.listed && there.active && !there.has_token);
     assert_eq!(there.card.name, Arc::from("New Telecom"));
+}
+
+/// An answer names somebody by a code that nobody has; once the directory knows it the case goes on.
+#[test]
+fn a_case_that_waited_for_a_provider_goes_on_when_it_is_listed() {
+    use crate::portal::docket::{Actor, Handed};
+    use crate::portal::word::Role;
+    use crate::traceback::answer::answer_id;
+    let (_dir, docket) = docket();
+    docket
+        .add_provider(&who(), &Card::new("A", "Alpha"), now())
+        .unwrap();
+    docket
+        .add_keys(&who(), "A", signer(1).jwk().to_string().as_bytes(), now())
+        .unwrap();
+    let handed = Handed {
+        called: "+12025550123".into(),
+        time: now().minus(std::time::Duration::from_secs(600)).to_string(),
+        provider: "A".into(),
+        ..Handed::default()
+    };
+    let actor = Actor {
+        who: who(),
+        role: Role::Analyst,
+        organisation: "portal".into(),
+        provider: None,
+    };
+    let case = docket.submit(&actor, &handed, now()).unwrap().case;
+    let question = docket.open_questions("A", 0).unwrap().entries.remove(0);
+    let asked: serde_json::Value = serde_json::from_slice(&question).unwrap();
+    let hop = asked["id"].as_str().unwrap();
+    let answer = json!({
+        "id": answer_id(hop, 1), "request_id": hop, "case_id": asked["case_id"], "hop_no": asked["hop_no"],
+        "request_sha256": crate::traceback::request::sha256_hex(&question), "revision": 1,
+        "provider": { "name": "Alpha", "portal_id": "A" }, "resolution": "UPSTREAM_DOMESTIC",
+        "upstream": { "name": "Beta", "ocn": "70b7", "country": "US", "gateway": false },
+        "produced_by": "auto", "matcher_version": "2.1",
+    });
+    let signed = signer(1).sign_value(Kind::Answer, &answer).unwrap();
+    let id = answer["id"].as_str().unwrap();
+    docket.answer("A", hop, id, &signed.json, now()).unwrap();
+    assert_eq!(docket.traceback(&case, None).unwrap().case.state, "stuck");
+    let card = Card {
+        ocns: vec!["70B7".into()],
+        ..Card::new("BT-01", "Beta")
+    };
+    docket.add_provider(&who(), &card, now()).unwrap();
+    let found = docket.traceback(&case, None).unwrap();
+    assert_eq!(found.case.state, "open", "{found:#?}");
+    assert_eq!(found.path.len(), 2);
+    assert_eq!(found.path[1].provider, "Beta");
+    assert_eq!(docket.open_questions("BT-01", 0).unwrap().entries.len(), 1);
 }

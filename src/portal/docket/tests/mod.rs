@@ -11,8 +11,9 @@ use std::time::Duration;
 use rusqlite::params;
 use serde_json::{Value, json};
 
+use super::directory::Card;
 use super::*;
-use crate::portal::settings::{HintPolicy, IntakeSettings, PortalSettings, WalkSettings};
+use crate::portal::settings::{IntakeSettings, PortalSettings, WalkSettings};
 use crate::portal::word::{CaseState, Outcome, Role};
 use crate::proof::Who;
 use crate::proof::sign::{Kind, Signed, new_key};
@@ -38,18 +39,16 @@ pub(super) fn settings(folder: &Path) -> PortalSettings {
     PortalSettings {
         name: "portal.example".into(),
         state: folder.join("state"),
-        key_file: folder.join("portal.pem"),
         intake: IntakeSettings {
-            open_at_once: true,
             per_day: 5,
-            fresh_days: 10,
             oldest_days: 365,
+            ..IntakeSettings::default()
         },
         walk: WalkSettings {
             grace: Duration::from_secs(600),
             most_hops: 12,
-            hint: HintPolicy::WhenStuck,
             deadline: Some(Duration::from_secs(3600)),
+            ..WalkSettings::default()
         },
         ..PortalSettings::sample(folder)
     }
@@ -69,16 +68,12 @@ pub(super) fn portal_with(change: impl FnOnce(&mut PortalSettings)) -> Portal {
         .map(|i| new_key(&folder.path().join(format!("p{i}.pem"))).unwrap())
         .collect();
     for (i, signer) in (1..).zip(&signers) {
-        list(&docket, &format!("P{i}"));
+        list(&docket, &format!("P{i}"), &format!("70{i}J"));
         docket
             .write(NOW, |w| {
                 w.tx.execute(
                     "INSERT INTO provider_key (provider, kid, jwk, added) VALUES (?, ?, ?, 0)",
                     params![format!("P{i}"), signer.kid(), signer.jwk().to_string()],
-                )?;
-                w.tx.execute(
-                    "INSERT INTO provider_id (other, provider) VALUES (?, ?)",
-                    params![format!("70{i}J"), format!("P{i}")],
                 )?;
                 Ok(())
             })
@@ -91,17 +86,13 @@ pub(super) fn portal_with(change: impl FnOnce(&mut PortalSettings)) -> Portal {
     }
 }
 
-/// Puts a provider into the directory, or lists the one that an answer has named.
-pub(super) fn list(docket: &Docket, id: &str) {
-    docket
-        .write(NOW, |w| {
-            w.tx.execute(
-                "INSERT INTO provider (id, name, created, changed) VALUES (?1, 'Provider ' || ?1, 0, 0) ON CONFLICT (id) DO UPDATE SET listed = 1",
-                [id],
-            )?;
-            Ok(())
-        })
-        .unwrap();
+/// Puts a provider into the directory.
+pub(super) fn list(docket: &Docket, id: &str, ocn: &str) {
+    let card = Card {
+        ocns: vec![ocn.into()],
+        ..Card::new(id, &format!("Provider {id}"))
+    };
+    docket.add_provider(&Who::Automatic, &card, NOW).unwrap();
 }
 
 pub(super) fn analyst() -> Actor {

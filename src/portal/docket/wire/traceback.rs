@@ -69,6 +69,9 @@ pub struct Step {
     pub answered: Option<Timestamp>,
 }
 
+/// Id of a question, and the signed answer octet by octet as it came.
+type Signed = (String, Vec<u8>);
+
 const SELECT: &str = "SELECT t.id, t.organisation, t.state, t.outcome, p.name, t.called, t.called_at, t.created, t.changed, t.closed, t.hops, t.verified, t.summary
     FROM trace t LEFT JOIN provider p ON p.id = t.ended_at";
 
@@ -145,12 +148,25 @@ impl Docket {
         })
     }
 
-    /// Every signed answer of a case that counts, in the order of asking: the question's id and the octets as they came.
+    /// The signed answers of the path that a case went, in the order of asking: the question's id, and the octets as they came.
     ///
     /// # Errors
     ///
     /// [`DocketError::Absent`].
-    pub fn answers_of(&self, case: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    pub fn answers_of(&self, case: &str) -> Result<Vec<Signed>> {
+        self.answers(case, true)
+    }
+
+    /// Those that are not on it: hints, questions that were asked again, branches that were taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`DocketError::Absent`].
+    pub fn answers_beside(&self, case: &str) -> Result<Vec<Signed>> {
+        self.answers(case, false)
+    }
+
+    fn answers(&self, case: &str, on_path: bool) -> Result<Vec<Signed>> {
         self.read(|tx| {
             let there: bool = tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM trace WHERE id = ?)",
@@ -160,10 +176,16 @@ impl Docket {
             if !there {
                 return Err(DocketError::Absent("case").into());
             }
+            // The path is what led to the deepest answer; hints and questions that were asked again beside it are not on it.
             let mut all = tx.prepare_cached(
-                "SELECT h.id, a.octets FROM hop h JOIN answer a ON a.hop = h.id AND a.id = h.answer WHERE h.trace = ? AND h.state <> 'withdrawn' ORDER BY h.n",
+                "WITH RECURSIVE path (id, parent) AS (
+                     SELECT * FROM (SELECT id, parent FROM hop WHERE trace = ?1 AND answer IS NOT NULL AND state <> 'withdrawn' AND branch <> 'hint'
+                                    ORDER BY depth DESC, n DESC LIMIT 1)
+                     UNION ALL SELECT h.id, h.parent FROM hop h JOIN path p ON h.id = p.parent)
+                 SELECT h.id, a.octets FROM hop h JOIN answer a ON a.hop = h.id AND a.id = h.answer
+                 WHERE h.trace = ?1 AND EXISTS (SELECT 1 FROM path WHERE path.id = h.id) = ?2 ORDER BY h.n",
             )?;
-            let rows = all.query_map([case], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = all.query_map(params![case, on_path], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
