@@ -33,41 +33,41 @@ pub fn open(folder: &Path, signer: Signer) -> Result<Docket> {
 /// Organisations that hand requests in.
 const ORGANISATIONS: [&str; 3] = ["Example Bureau", "Example Bank", "Example Utility"];
 /// Carriers of the sample.
-pub const CARRIERS: usize = 12;
+pub const CARRIERS: i64 = 12;
 
 /// Puts so many cases into a docket, each with some hops, as rows: no walk is made and nothing is signed. What a page shows of them is of the size of real ones.
 ///
 /// # Errors
 ///
 /// The database.
-pub fn fill(docket: &Docket, cases: usize) -> Result<()> {
+pub fn fill(docket: &Docket, cases: u32) -> Result<()> {
     let now = Timestamp::from_secs(1_795_711_461);
     docket.write(now, |w| {
         for n in 0..CARRIERS {
             w.tx.execute(
                 "INSERT INTO provider (id, name, created, changed) VALUES (?, ?, 0, 0)",
-                params![carrier(n), format!("Carrier {} of Example", char::from(b'A' + n as u8))],
+                params![carrier(n), format!("Carrier {n} of Example")],
             )?;
         }
         w.tx.execute_batch(
             "INSERT INTO campaign (id, name, category, created, created_by) VALUES (1, 'Tax refund', 'government-impersonation', 0, 'ann'), (2, 'Meter swap', 'business-impersonation', 0, 'ann')",
         )?;
         for n in 0..cases {
-            case(w.tx, n, cases, now)?;
+            case(w.tx, n.into(), cases.into(), now)?;
         }
         Ok(())
     })
 }
 
-fn carrier(n: usize) -> String {
+fn carrier(n: i64) -> String {
     format!("EX-{n:02}")
 }
 
-#[allow(clippy::indexing_slicing, clippy::as_conversions)]
-fn case(tx: &Transaction<'_>, n: usize, all: usize, now: Timestamp) -> super::Done<()> {
+fn case(tx: &Transaction<'_>, n: i64, all: i64, now: Timestamp) -> super::Done<()> {
     let id = format!("TB-2026-{:06}", n + 1);
-    let created = now.minus(Duration::from_secs(60 * (all - n) as u64));
-    let at = |minutes: u64| created.plus(Duration::from_secs(60 * minutes)).nanos();
+    let minutes = |m: i64| Duration::from_secs(60 * m.unsigned_abs());
+    let created = now.minus(minutes(all - n));
+    let at = |m: i64| created.plus(minutes(m)).nanos();
     let (state, outcome) = match n % 10 {
         0 => ("closed", Some("originator")),
         1 => ("closed", Some("point-of-entry")),
@@ -77,6 +77,7 @@ fn case(tx: &Transaction<'_>, n: usize, all: usize, now: Timestamp) -> super::Do
         _ => ("open", None),
     };
     let hops = if state == "submitted" { 0 } else { 2 + n % 4 };
+    let organisation = ORGANISATIONS.iter().cycle().nth(usize::try_from(n % 3).unwrap_or(0));
     let closed = state == "closed";
     let called = format!("1202555{:04}", 100 + n % 100);
     let call = json!({ "called": called, "calling": "12025550199", "time": { "value": created.to_string() } });
@@ -89,25 +90,25 @@ fn case(tx: &Transaction<'_>, n: usize, all: usize, now: Timestamp) -> super::Do
             state,
             outcome,
             i64::from(n % 37 == 0) + i64::from(n % 74 == 0),
-            (n % 3 > 0).then_some((n % 3) as i64),
-            ORGANISATIONS[n % 3],
+            (n % 3 > 0).then_some(n % 3),
+            organisation,
             called,
             created.nanos(),
             call.to_string(),
             carrier(n % CARRIERS),
             closed.then(|| carrier((n + hops) % CARRIERS)),
             if closed { "The path ends here." } else { "" },
-            hops as i64,
+            hops,
             closed,
             at(1),
-            at(hops as u64 + 1),
-            closed.then(|| at(hops as u64 + 1)),
+            at(hops + 1),
+            closed.then(|| at(hops + 1)),
             created.nanos()
         ],
     )?;
     for h in 0..hops {
         let answered = closed || h + 1 < hops;
-        let hop = |h: usize| format!("{id}-{:02}", h + 1);
+        let hop = |h: i64| format!("{id}-{:02}", h + 1);
         let request = json!({ "id": hop(h), "case_id": id, "hop_no": h + 1, "call": call, "due_at": now.to_string() });
         let text = request.to_string();
         tx.execute(
@@ -116,18 +117,18 @@ fn case(tx: &Transaction<'_>, n: usize, all: usize, now: Timestamp) -> super::Do
             params![
                 hop(h),
                 id,
-                h as i64 + 1,
-                h as i64 + 1,
+                h + 1,
+                h + 1,
                 (h > 0).then(|| hop(h - 1)),
                 carrier((n + h) % CARRIERS),
                 (h > 0).then(|| carrier((n + h - 1) % CARRIERS)),
                 if answered { "answered" } else { "acknowledged" },
                 text.as_bytes(),
                 "00",
-                at(h as u64 + 1),
-                at(h as u64 + 1 + 1440),
-                at(h as u64 + 1),
-                answered.then(|| at(h as u64 + 2)),
+                at(h + 1),
+                at(h + 1 + 1440),
+                at(h + 1),
+                answered.then(|| at(h + 2)),
                 answered.then_some("UPSTREAM_DOMESTIC"),
                 answered.then(|| carrier((n + h + 1) % CARRIERS)),
                 answered.then_some(true)

@@ -159,7 +159,9 @@ impl Browser {
                 self.cookies.insert(name.into(), value.into());
             }
         }
-        let octets = body.collect().await.unwrap().to_bytes();
+        // What never ends is a failure, not a test that hangs.
+        let whole = tokio::time::timeout(std::time::Duration::from_secs(20), body.collect());
+        let octets = whole.await.expect("an end").unwrap().to_bytes();
         Page {
             status: parts.status,
             headers: parts.headers,
