@@ -1,6 +1,7 @@
 //! A browser that is driven: Chromium by the WebDriver of its own package, spoken to in JSON over plain HTTP on loopback. A client crate would bring
 //! Mozilla's WebDriver library, cookies and Unicode tables for the hundred lines below.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -25,6 +26,7 @@ pub struct Browser {
     process: Child,
     port: u16,
     session: String,
+    width: Cell<u32>,
     _profile: tempfile::TempDir,
 }
 
@@ -92,6 +94,7 @@ impl Browser {
             process,
             port,
             session: String::new(),
+            width: Cell::new(DESKTOP.width),
             _profile: profile,
         };
         let made = browser.send("POST", "/session", &wanted);
@@ -148,7 +151,13 @@ impl Browser {
         )
     }
 
+    /// How wide the screen is; a page that is wider makes a phone's window grow with it.
+    pub fn width(&self) -> u32 {
+        self.width.get()
+    }
+
     pub fn look(&self, look: Look) {
+        self.width.set(look.width);
         let size = json!({ "width": look.width, "height": look.height, "deviceScaleFactor": 1, "mobile": look.phone });
         self.chromium("Emulation.setDeviceMetricsOverride", size);
         let scheme = if look.dark { "dark" } else { "light" };
