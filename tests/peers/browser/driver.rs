@@ -67,7 +67,6 @@ pub const LOOKS: [Look; 4] = [
         height: 844,
         dark: true,
         phone: true,
-        ..DESKTOP
     },
 ];
 
