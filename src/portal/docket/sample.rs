@@ -77,7 +77,10 @@ fn case(tx: &Transaction<'_>, n: i64, all: i64, now: Timestamp) -> super::Done<(
         _ => ("open", None),
     };
     let hops = if state == "submitted" { 0 } else { 2 + n % 4 };
-    let organisation = ORGANISATIONS.iter().cycle().nth(usize::try_from(n % 3).unwrap_or(0));
+    let organisation = ORGANISATIONS
+        .iter()
+        .cycle()
+        .nth(usize::try_from(n % 3).unwrap_or(0));
     let closed = state == "closed";
     let called = format!("1202555{:04}", 100 + n % 100);
     let call = json!({ "called": called, "calling": "12025550199", "time": { "value": created.to_string() } });
