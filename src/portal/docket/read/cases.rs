@@ -228,7 +228,7 @@ impl Docket {
     }
 }
 
-/// Columns of [`line`].
+/// Columns of [`line()`].
 const LINE: &str = "t.id, t.state, t.outcome, t.priority, (SELECT name FROM campaign WHERE id = t.campaign), t.organisation, t.called, t.calling,
     t.called_at, t.first_provider, (SELECT name FROM provider WHERE id = t.first_provider), t.ended_at,
     (SELECT name FROM provider WHERE id = t.ended_at), t.hops, t.verified, t.created, t.changed,
