@@ -1,7 +1,7 @@
 //! Calls that are made while one watches: each carrier's switch mirrors its messages to the carrier's daemon, in HEP over a connection of loopback.
 //!
-//! A daemon is sure of a call when it has looked for two minutes before and after it ([`crate::traceback::window::MAIN_S`]); so these are recorded now and
-//! traced later, and only where something keeps this host's clock in step.
+//! They are recorded as they pass, and no case is opened about them: a daemon is sure of a call when it has looked for two minutes before and after it
+//! ([`crate::traceback::window::MAIN_S`]), and only where something keeps this host's clock in step. Whoever wants to may hand one in, in the console.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
