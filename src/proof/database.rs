@@ -9,7 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::audit;
 
 /// Name of the responder's database in its folder.
 pub const RESPONDER: &str = "responder.db";
@@ -104,6 +106,34 @@ fn as_above(path: &Path) -> io::Result<()> {
         chown(path, Some(above.uid()), Some(above.gid()))?;
     }
     Ok(())
+}
+
+/// Brings a database to the version that the number of `migrations` says: what leads from each version to the next, only ever appended to. Makes the tables
+/// of the audit log too. Gives the version that was found where it is a later one, which is left alone.
+///
+/// # Errors
+///
+/// What the database says.
+pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<Option<i64>> {
+    // Two processes may come at once: the version is read within the transaction that changes it.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = version(migrations);
+    if found > known {
+        return Ok(Some(found));
+    }
+    for step in migrations.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    audit::create(&transaction)?;
+    transaction.commit()?;
+    Ok(None)
+}
+
+/// The version of a database after so many migrations.
+pub fn version(migrations: &[&str]) -> i64 {
+    i64::try_from(migrations.len()).unwrap_or(i64::MAX)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::{DocketError, Result};
-use crate::proof::audit;
 use crate::proof::database::{self, PORTAL};
 
 /// What leads from each version to the next; only ever appended to.
@@ -256,12 +255,13 @@ CREATE TABLE counter (
 pub(super) fn open(folder: &Path) -> Result<Connection> {
     let mut connection = database::open(folder, PORTAL)?;
     let path = || folder.join(PORTAL);
-    match prepare(&mut connection) {
+    connection.set_prepared_statement_cache_capacity(128);
+    match database::migrate(&mut connection, &MIGRATIONS) {
         Ok(None) => Ok(connection),
         Ok(Some(found)) => Err(DocketError::Later {
             path: path(),
             found,
-            known: version(),
+            known: database::version(&MIGRATIONS),
         }),
         Err(source) => Err(DocketError::Database {
             path: path(),
@@ -275,28 +275,6 @@ pub(super) fn open_reader(folder: &Path) -> Result<Connection> {
     let connection = database::open_to_read(folder, PORTAL)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
-}
-
-fn version() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
-}
-
-/// Gives the version where it is a later one than ours.
-fn prepare(connection: &mut Connection) -> rusqlite::Result<Option<i64>> {
-    connection.set_prepared_statement_cache_capacity(128);
-    // Two processes may come at once: the version is read within the transaction that changes it.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > version() {
-        return Ok(Some(found));
-    }
-    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "user_version", version())?;
-    audit::create(&transaction)?;
-    transaction.commit()?;
-    Ok(None)
 }
 
 #[cfg(test)]
