@@ -74,6 +74,7 @@ pub const LOOKS: [Look; 4] = [
 impl Browser {
     pub fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
+        #[allow(clippy::zombie_processes)] // waited for when it is dropped
         let mut process = Command::new("chromedriver")
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
             .stdout(Stdio::piped())
