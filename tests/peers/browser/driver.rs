@@ -67,14 +67,12 @@ pub const LOOKS: [Look; 4] = [
         height: 844,
         dark: true,
         phone: true,
-        ..DESKTOP
     },
 ];
 
 impl Browser {
     pub fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        #[allow(clippy::zombie_processes)] // waited for when it is dropped
         let mut process = Command::new("chromedriver")
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
             .stdout(Stdio::piped())
