@@ -4,7 +4,7 @@
 //! - [`inbox`]: a provider's own questions
 //! - [`statistics`]: figures of a span
 //! - [`campaign`]: campaigns, and reports that came unasked
-//! - [`directory`]: all providers
+//! - [`directory`]: providers and their keys
 //! - [`audit`]: the log
 
 pub mod audit;
