@@ -182,8 +182,26 @@ impl Work<'_> {
         Ok(WalkCase {
             first: row.first_provider.clone(),
             call: serde_json::from_str(&row.call).unwrap_or_default(),
+            names: self.names_of(&all)?,
             hops: all,
         })
+    }
+
+    /// Names of everybody whom a case may speak of.
+    fn names_of(&self, hops: &[WalkHop]) -> Done<BTreeMap<Box<str>, Box<str>>> {
+        let mut names = BTreeMap::new();
+        let said = hops.iter().filter_map(|h| h.answer.as_ref());
+        let named = said.clone().filter_map(|a| Some(&a.named.as_ref()?.id));
+        let signers = said.filter_map(|a| a.leg.as_ref()?.signer.as_ref());
+        let asked = hops.iter().map(|h| &h.provider);
+        for id in asked.chain(named).chain(signers) {
+            if !names.contains_key(id)
+                && let Some(provider) = self.provider(id)?
+            {
+                names.insert(id.clone(), provider.name);
+            }
+        }
+        Ok(names)
     }
 
     fn walk_answer(&self, hop: &HopRow, kept: &Kept) -> Done<WalkAnswer> {
@@ -413,7 +431,10 @@ impl Work<'_> {
         if others == 0 {
             return Ok(());
         }
-        let mut text = format!("{others} other cases ended at {at} as well");
+        let mut text = format!(
+            "{others} other cases ended at {} as well",
+            self.provider(at)?.map_or_else(|| at.into(), |p| p.name)
+        );
         let name = party
             .and_then(|p| serde_json::from_str::<Value>(p).ok())
             .and_then(|p| Some(p.get("name")?.as_str()?.to_owned()));

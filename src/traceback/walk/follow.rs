@@ -102,7 +102,7 @@ impl<'a> Follow<'a, '_> {
                 self.keep_below(hop.n);
                 let why = format!(
                     "the answer of {} is disputed, and counts when it stands by it or gives another",
-                    hop.provider
+                    self.case.name(&hop.provider)
                 );
                 return Way::Stop(Standing::Stuck(why));
             }
@@ -131,7 +131,7 @@ impl<'a> Follow<'a, '_> {
         if let Some(seconds) = apart(&hop.call, answer) {
             let text = format!(
                 "the leg that {} found lies {seconds:.0} s from the call that was asked about",
-                hop.provider
+                self.case.name(&hop.provider)
             );
             self.plan.find(FindingKind::Unverified, Some(hop.n), text);
         }
@@ -143,7 +143,7 @@ impl<'a> Follow<'a, '_> {
                 None => {
                     let text = format!(
                         "{} says that a subscriber of its own forwarded the call, and not which number was called before: that leg can't be asked about",
-                        hop.provider
+                        self.case.name(&hop.provider)
                     );
                     self.path.push(step);
                     let n = Some(hop.n);
@@ -172,8 +172,9 @@ impl<'a> Follow<'a, '_> {
         if answer.named.as_ref().is_some_and(|p| !p.listed) {
             self.path.push(step);
             let text = format!(
-                "{} names {to}, who is not in the directory, or is suspended there",
-                hop.provider
+                "{} names {}, who is not in the directory, or is suspended there",
+                self.case.name(&hop.provider),
+                self.case.name(to)
             );
             let n = Some(hop.n);
             self.plan.find(FindingKind::Unlisted, n, text.clone());
@@ -239,9 +240,11 @@ impl<'a> Follow<'a, '_> {
 
     fn circle(&mut self, step: Step<'a>, to: &str) -> Way<'a> {
         let hop = step.hop;
+        let case = self.case;
+        let to = case.name(to);
         let text = format!(
             "{} names {to}, who is on the path already: it goes in a circle",
-            hop.provider
+            self.case.name(&hop.provider)
         );
         let n = Some(hop.n);
         self.plan.find(FindingKind::Loop, n, text.clone());
@@ -264,10 +267,11 @@ impl<'a> Follow<'a, '_> {
     /// There was no such call here, or it never went on: somebody else says that it did.
     fn denies(&mut self, step: Step<'a>) -> Way<'a> {
         let hop = step.hop;
-        let provider = &hop.provider;
+        let provider = self.case.name(&hop.provider);
         if let Some((_, _, Claim::Upstream(named) | Claim::Diverted(named))) =
             step.slot.said_before()
         {
+            let named = self.case.name(named);
             let text = format!("{provider} named {named} at first, and then had no record");
             let n = Some(hop.n);
             self.plan.find(FindingKind::Contradiction, n, text.clone());
@@ -293,7 +297,11 @@ impl<'a> Follow<'a, '_> {
         let Some(before) = self.path.last() else {
             return Standing::Walking;
         };
-        let (named, namer) = (step.hop.provider.clone(), before.hop.provider.clone());
+        let case = self.case;
+        let (named, namer) = (
+            case.name(&step.hop.provider),
+            case.name(&before.hop.provider),
+        );
         let text = format!("{namer} names {named}, and {named} has no record of the call");
         let (here, there) = (step.slot.again(), before.slot.again());
         let slot = before.slot.clone();
@@ -365,7 +373,7 @@ impl<'a> Follow<'a, '_> {
     }
 
     fn silent(&mut self, hop: &WalkHop) -> Standing {
-        let text = format!("{} did not answer in time", hop.provider);
+        let text = format!("{} did not answer in time", self.case.name(&hop.provider));
         let n = Some(hop.n);
         self.plan.find(FindingKind::NonResponsive, n, text.clone());
         ended(Outcome::NonResponsive, Some(&hop.provider), text)
@@ -388,13 +396,13 @@ impl<'a> Follow<'a, '_> {
         }
         Standing::Stuck(format!(
             "{} asks back, and nothing more is known here: a person says more",
-            hop.provider
+            self.case.name(&hop.provider)
         ))
     }
 
     fn end(&mut self, step: Step<'a>, outcome: Outcome, text: &str) -> Way<'a> {
         let (provider, answer) = (&step.hop.provider, step.answer);
-        let mut text = format!("{text} {provider}");
+        let mut text = format!("{text} {}", self.case.name(provider));
         if outcome == Outcome::NotFound {
             text.push_str(", and no provider says that there was");
         }

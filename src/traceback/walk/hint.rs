@@ -83,7 +83,10 @@ fn ask_signers(case: &WalkCase, plan: &mut Plan) {
         plan.find(
             FindingKind::Hint,
             Some(n),
-            format!("{signer} signed the call, and is asked directly"),
+            format!(
+                "{} signed the call, and is asked directly",
+                case.name(signer)
+            ),
         );
         plan.ask.push(Question {
             provider: signer.into(),
@@ -106,11 +109,14 @@ fn went(case: &WalkCase, rules: &WalkRules, hop: &WalkHop, wanted: bool, plan: &
     let Some(answer) = hop.counted() else {
         return;
     };
-    let asked = &hop.provider;
+    let asked = case.name(&hop.provider);
     let text = match Claim::of(answer) {
         Some(Claim::Upstream(to)) => {
             if live(case).any(|h| h.branch != Branch::Hint && *h.provider == *to) {
-                format!("{asked}, asked directly, names {to}: there it meets the path")
+                format!(
+                    "{asked}, asked directly, names {}: there it meets the path",
+                    case.name(to)
+                )
             } else {
                 let known = answer.named.as_ref().is_some_and(|p| p.listed);
                 let new = !case.hops.iter().any(|h| *h.provider == *to)
@@ -118,7 +124,7 @@ fn went(case: &WalkCase, rules: &WalkRules, hop: &WalkHop, wanted: bool, plan: &
                 if wanted && known && new && hop.depth < rules.most_hops {
                     plan.ask.push(Question {
                         provider: to.into(),
-                        downstream: Some(asked.clone()),
+                        downstream: Some(hop.provider.clone()),
                         parent: Some(hop.n),
                         depth: hop.depth.saturating_add(1),
                         branch: Branch::Hint,
@@ -127,11 +133,14 @@ fn went(case: &WalkCase, rules: &WalkRules, hop: &WalkHop, wanted: bool, plan: &
                         remark: None,
                     });
                 }
-                format!("{asked}, asked directly, names {to}")
+                format!("{asked}, asked directly, names {}", case.name(to))
             }
         }
         Some(Claim::Diverted(to)) => {
-            format!("{asked}, asked directly, names {to} as the provider before a forwarding")
+            format!(
+                "{asked}, asked directly, names {} as the provider before a forwarding",
+                case.name(to)
+            )
         }
         Some(Claim::Foreign) => format!("{asked}, asked directly: the call came to it from abroad"),
         Some(Claim::Origin) => format!("{asked}, asked directly: the call began there"),

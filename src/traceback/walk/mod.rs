@@ -22,7 +22,7 @@ mod slot;
 mod tests;
 pub mod word;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use call::{apart, sharpened};
 pub use word::{Branch, FindingKind, HintPolicy, HopState, Outcome};
@@ -61,6 +61,15 @@ pub struct WalkCase {
     pub call: RawCall,
     /// Every question, in the order of asking, withdrawn ones too.
     pub hops: Vec<WalkHop>,
+    /// Names of providers, by id, for texts to people.
+    pub names: BTreeMap<Box<str>, Box<str>>,
+}
+
+impl WalkCase {
+    /// What people call a provider.
+    fn name<'a>(&'a self, id: &'a str) -> &'a str {
+        self.names.get(id).map_or(id, |name| name)
+    }
 }
 
 /// A question, and what came back.

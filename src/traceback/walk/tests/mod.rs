@@ -135,6 +135,7 @@ fn case() -> WalkCase {
             ..RawCall::default()
         },
         hops: Vec::new(),
+        names: BTreeMap::new(),
     }
 }
 
