@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::call::{apart, seen, sharpened};
 use super::slot::{Again, Claim, Says, Slot};
 use super::{
-    Branch, Clarify, End, FindingKind, Outcome, Plan, Question, Standing, WalkAnswer, WalkCase,
-    WalkHop, WalkRules,
+    Branch, Clarify, End, FindingKind, HopState, Outcome, Plan, Question, Standing, WalkAnswer,
+    WalkCase, WalkHop, WalkRules,
 };
 use crate::traceback::answer::Resolution;
 
@@ -44,9 +44,12 @@ pub(super) fn follow(
     };
     let standing = follow.go();
     let path: Vec<u32> = follow.path.iter().map(|s| s.hop.n).collect();
-    let waits = !follow.waiting.is_empty() && matches!(standing, Standing::Ended(_));
+    let standing = match standing {
+        Standing::Ended(_) => follow.waits().unwrap_or(standing),
+        _ => standing,
+    };
     plan.path = path;
-    if waits { Standing::Walking } else { standing }
+    standing
 }
 
 /// Where the path goes from a slot.
@@ -77,6 +80,17 @@ impl<'a> Follow<'a, '_> {
                 Way::On(next) => slot = next,
                 Way::Stop(standing) => return standing,
             }
+        }
+    }
+
+    /// The path came to an end, and somebody on it may still give another word: who has time is waited for, who asks back is told more.
+    fn waits(&mut self) -> Option<Standing> {
+        let mut all = self.waiting.iter().filter_map(|&n| self.hop(n));
+        let owes = |h: &&WalkHop| h.state != HopState::NeedsInfo;
+        let first = all.clone().next()?;
+        match all.any(|h| owes(&h)) {
+            true => Some(Standing::Walking),
+            false => Some(self.asks_back(first)),
         }
     }
 

@@ -65,7 +65,7 @@ fn the_next_question_names_the_answer_before_and_the_call_as_it_was_seen_there()
         p.last(&case).request["call"]["time"],
         next.request["call"]["time"]
     );
-    assert!(p.findings(&case)[0].starts_with("unverified: the leg that P2 found lies"));
+    assert!(p.findings(&case)[0].starts_with("unverified: the leg that Provider P2 found lies"));
     assert!(!p.case(&case).verified);
 }
 
@@ -283,7 +283,11 @@ fn a_provider_that_nobody_knows_stops_the_walk_until_it_is_listed() {
     assert_eq!(p.send(&asked, &body, after(1)), Received::New);
     let stuck = p.case(&case);
     assert_eq!(stuck.state, "stuck");
-    assert!(stuck.summary.contains("unlisted:999Z"));
+    assert!(
+        stuck
+            .summary
+            .contains("names Newcomer Voice, who is not in the directory")
+    );
     list(&p.docket, "NV-1", "999Z");
     assert_eq!(p.case(&case).state, "open");
     assert_eq!(p.last(&case).provider, "NV-1");
@@ -310,7 +314,7 @@ fn a_forwarded_call_is_traced_before_the_forwarding() {
     let case = p.open();
     p.goes(&case, "DIVERTED_BY_OUR_SUBSCRIBER", "P2");
     assert_eq!(p.case(&case).state, "stuck");
-    assert!(p.findings(&case)[0].starts_with("diversion: P1"));
+    assert!(p.findings(&case)[0].starts_with("diversion: Provider P1"));
 }
 
 #[test]
@@ -352,7 +356,7 @@ fn a_signer_is_asked_directly_when_the_path_stops_and_shown_beside_it() {
     assert!(
         p.findings(&case)
             .iter()
-            .any(|f| f == "hint: P7, asked directly: the call began there")
+            .any(|f| f == "hint: Provider P7, asked directly: the call began there")
     );
 }
 
@@ -386,6 +390,6 @@ fn where_other_cases_ended_too_is_said() {
     }
     assert_eq!(
         p.findings(&last),
-        ["repeat: 2 other cases ended at P1 as well, 2 of them with the same party"]
+        ["repeat: 2 other cases ended at Provider P1 as well, 2 of them with the same party"]
     );
 }
