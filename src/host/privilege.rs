@@ -21,7 +21,7 @@ pub enum PrivilegeError {
     NoUser(String),
     /// Root without a user to become.
     #[error(
-        "started as root, and no user to go on as\n    write [run] user = \"tracehop\" (systemd/tracehop.sysusers makes it), or start as a user with the capability CAP_NET_RAW"
+        "started as root, and no user to go on as\n    write [run] user = \"tracehop\" (systemd/tracehop.sysusers makes it), or start as another user: `run` and `capture` on an interface need the capability CAP_NET_RAW then"
     )]
     Root,
     /// The system refused.
