@@ -26,7 +26,7 @@
 //! - [`patience`]: wrong passwords of one address
 //! - [`cases`], [`case`], [`intake`]: the list of cases, one of them with its picture, a new request
 //! - [`inbox`]: a provider's own questions; [`evidence`]: answers in words
-//! - [`campaigns`], [`providers`], [`statistics`], [`audit`]: what analysts and auditors look at; [`chart`], [`sheet`]: as pictures, as CSV
+//! - [`campaigns`], [`providers`], [`statistics`], [`audit`]: what analysts and auditors look at; [`chart`], [`sheet`]: as pictures, as CSV; `tally`: figures that take a while
 //!
 //! Bounds: a form has [`posted::MOST_OCTETS`]; hashes at once: [`HASHES`]; files: [`UPLOADS`]; streams of events: [`case`].
 
@@ -47,6 +47,7 @@ mod posted;
 mod providers;
 mod sheet;
 mod statistics;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -69,6 +70,7 @@ use super::docket::{self, Docket};
 use crate::base::Timestamp;
 use case::Watchers;
 use patience::Patience;
+use tally::Tally;
 
 /// Passwords hashed at once: 19 MiB and 20 ms each; who comes then waits.
 const HASHES: usize = 2;
@@ -88,6 +90,7 @@ struct Inner {
     patience: Patience,
     watchers: Watchers,
     uploads: Semaphore,
+    tally: Tally,
 }
 
 /// All pages. `now` is the clock.
@@ -99,6 +102,7 @@ pub fn router(docket: Arc<Docket>, now: fn() -> Timestamp) -> Router {
         patience: Patience::default(),
         watchers: Watchers::default(),
         uploads: Semaphore::new(UPLOADS),
+        tally: Tally::default(),
     }));
     Router::new()
         .merge(asset::routes())
@@ -145,6 +149,10 @@ impl Console {
 
     fn watchers(&self) -> &Watchers {
         &self.0.watchers
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.0.tally
     }
 
     fn uploads(&self) -> &Semaphore {

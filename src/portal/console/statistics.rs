@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::sheet::{Sheet, file};
+use super::tally::Counted;
 use super::{Answer, Console, Trouble, Visitor, chart};
 use crate::base::Timestamp;
 use crate::portal::docket::read::Span;
@@ -108,9 +109,7 @@ async fn page(
     visitor.is(ROLES)?;
     let chosen = chosen(&choice, console.now());
     let span = chosen.span;
-    let all = console
-        .look(move |docket, _| docket.statistics(span))
-        .await?;
+    let Counted { all, at } = console.statistics(span).await?;
     let months: Vec<_> = all
         .months
         .iter()
@@ -120,6 +119,7 @@ async fn page(
     let data = context! {
         chosen => Serde(&chosen),
         offered => offered(console.now()),
+        counted_at => at.to_string(),
         groups => GROUPS,
         chart => Serde(chart::columns(&months)),
         months => Serde(&months),
