@@ -2,6 +2,7 @@
 
 mod acts;
 mod model;
+mod requests;
 mod trace;
 
 use std::path::Path;
@@ -312,5 +313,30 @@ impl Portal {
             )
             .unwrap();
         assert_eq!(bad, 0, "who owes nothing has no deadline");
+    }
+}
+
+fn wrong(error: &DocketError) -> Vec<&'static str> {
+    match error {
+        DocketError::Wrong(all) => all.iter().map(|p| p.field).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+fn absent<T: std::fmt::Debug>(done: Result<T>) {
+    assert!(matches!(done, Err(DocketError::Absent(_))), "{done:?}");
+}
+
+fn refused<T: std::fmt::Debug>(done: Result<T>) -> String {
+    match done {
+        Err(DocketError::Refused(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rejected(received: Received) -> String {
+    match received {
+        Received::Rejected(all) => all.join("; "),
+        other => panic!("{other:?}"),
     }
 }
