@@ -110,4 +110,6 @@ impl Check {
 }
 
 #[cfg(test)]
+pub(crate) mod spec;
+#[cfg(test)]
 mod tests;

@@ -1,23 +1,20 @@
 //! The description in docs/api and the API are held against each other: every route is in it, and every request that was understood and every reply of the
 //! tests here is what it says. Replies are held strictly: a member that it does not name is an error.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::{LazyLock, Mutex};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use axum::routing::MethodFilter;
-use jsonschema::Validator;
 
 use super::*;
 use crate::portal::api::routes::{For, ROUTES};
 use crate::portal::word;
+use crate::web::spec::Spec;
 
-static SPEC: LazyLock<Value> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api/portal.yaml");
-    let mut spec: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+static SPEC: LazyLock<Spec> = LazyLock::new(|| {
+    let mut spec = Spec::read("portal.yaml");
     // What it takes from the other side's description is put beside its own, under the same names.
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api/hop-answer.yaml");
-    let other: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let other = Spec::read("hop-answer.yaml");
     for (name, schema) in other["components"]["schemas"].as_object().unwrap() {
         let ours = &mut spec["components"]["schemas"];
         if ours.get(name).is_none() {
@@ -25,7 +22,7 @@ static SPEC: LazyLock<Value> = LazyLock::new(|| {
         }
     }
     here(&mut spec);
-    spec
+    Spec::new(spec)
 });
 
 /// References to the other description, as ones to our own.
@@ -46,87 +43,11 @@ fn here(value: &mut Value) {
     }
 }
 
-/// Its schemas, which allow what they name alone.
-static STRICT: LazyLock<Value> = LazyLock::new(|| {
-    let mut components = SPEC["components"].clone();
-    close(&mut components);
-    components
-});
-
-fn close(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            if members.contains_key("properties") && !members.contains_key("additionalProperties") {
-                members.insert("additionalProperties".into(), false.into());
-            }
-            members.values_mut().for_each(close);
-        }
-        Value::Array(items) => items.iter_mut().for_each(close),
-        _ => {}
-    }
-}
-
-/// Schemas by their text, and whether what they don't name is refused.
-type Compiled = HashMap<(String, bool), Arc<Validator>>;
-
-fn check(schema: &Value, strict: bool, what: &Value) {
-    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
-    let validator = {
-        let mut all = COMPILED.lock().unwrap_or_else(|e| e.into_inner());
-        let compile = || {
-            let components = if strict {
-                &*STRICT
-            } else {
-                &SPEC["components"]
-            };
-            let whole = json!({
-                "$schema": "https://json-schema.org/draft/2020-12/schema",
-                "allOf": [schema],
-                "components": components,
-            });
-            let options = jsonschema::options().should_validate_formats(true);
-            Arc::new(options.build(&whole).unwrap())
-        };
-        all.entry((schema.to_string(), strict))
-            .or_insert_with(compile)
-            .clone()
-    };
-    let errors: Vec<String> = validator
-        .iter_errors(what)
-        .map(|e| format!("{}: {e}", e.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{errors:#?}\nby {schema}\nin {what:#}");
-}
-
-/// The description of a path, and its template.
-fn described(path: &str) -> Option<&'static Value> {
-    let path = path.split('?').next().unwrap();
-    let fits = |template: &str| {
-        let (mut a, mut b) = (template.split('/'), path.split('/'));
-        loop {
-            match (a.next(), b.next()) {
-                (None, None) => return true,
-                (Some(t), Some(p)) if t == p || t.starts_with('{') => {}
-                _ => return false,
-            }
-        }
-    };
-    let paths = SPEC["paths"].as_object().unwrap();
-    paths.iter().find(|(t, _)| fits(t)).map(|(_, d)| d)
-}
-
-fn resolved(value: &'static Value) -> &'static Value {
-    match value["$ref"].as_str() {
-        Some(at) => SPEC.pointer(at.trim_start_matches('#')).unwrap(),
-        None => value,
-    }
-}
-
 pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
-    let operation = described(path).map(|d| &d[method.to_lowercase()]);
+    let operation = SPEC.described(path).map(|d| &d[method.to_lowercase()]);
     let Some(operation) = operation.filter(|o| o.is_object()) else {
         let absent = &SPEC["components"]["schemas"]["Problem"];
-        return check(absent, true, &reply.json());
+        return SPEC.check(absent, true, &reply.json());
     };
     let response = &operation["responses"][reply.code.to_string()];
     assert!(
@@ -134,7 +55,7 @@ pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
         "{method} {path} gives {}: {reply:?}",
         reply.code
     );
-    let response = resolved(response);
+    let response = SPEC.resolved(response);
     for name in response["headers"]
         .as_object()
         .into_iter()
@@ -155,14 +76,14 @@ pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
             if kind == "text/plain" {
                 return;
             }
-            check(&content["schema"], true, &reply.json());
+            SPEC.check(&content["schema"], true, &reply.json());
         }
     }
     let understood = (200..300).contains(&reply.code);
     let wanted = &operation["requestBody"]["content"]["application/json"]["schema"];
     if understood && wanted.is_object() {
         let body: Value = serde_json::from_str(body).unwrap();
-        check(wanted, false, &body);
+        SPEC.check(wanted, false, &body);
     }
 }
 
@@ -260,7 +181,7 @@ fn the_examples_are_what_they_show() {
         for (_, operation) in of.as_object().unwrap() {
             let content = &operation["requestBody"]["content"]["application/json"];
             for (_, example) in content["examples"].as_object().into_iter().flatten() {
-                check(&content["schema"], false, &example["value"]);
+                SPEC.check(&content["schema"], false, &example["value"]);
             }
         }
     }
@@ -271,5 +192,5 @@ fn the_examples_are_what_they_show() {
 #[should_panic(expected = "Additional properties")]
 fn a_member_that_is_not_described_is_seen() {
     let problem = json!({ "$ref": "#/components/schemas/Problem" });
-    check(&problem, true, &json!({ "status": 404, "peer": "north" }));
+    SPEC.check(&problem, true, &json!({ "status": 404, "peer": "north" }));
 }

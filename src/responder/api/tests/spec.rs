@@ -1,104 +1,25 @@
 //! The description in docs/api and the API are held against each other: every route is in it, and every request that was understood and every reply of the
 //! tests here is what it says. Replies are held strictly: a member that it does not name is an error.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{LazyLock, Mutex};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use axum::routing::MethodFilter;
-use jsonschema::Validator;
 
 use super::*;
 use crate::responder::api::problem::{Kind, TAG};
 use crate::responder::api::provider::CAPABILITIES;
 use crate::responder::api::routes::ROUTES;
+use crate::web::spec::Spec;
 
-static SPEC: LazyLock<Value> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api/hop-answer.yaml");
-    serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-});
-
-/// Its schemas, which allow what they name alone.
-static STRICT: LazyLock<Value> = LazyLock::new(|| {
-    let mut components = SPEC["components"].clone();
-    close(&mut components);
-    components
-});
-
-fn close(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            if members.contains_key("properties") && !members.contains_key("additionalProperties") {
-                members.insert("additionalProperties".into(), false.into());
-            }
-            members.values_mut().for_each(close);
-        }
-        Value::Array(items) => items.iter_mut().for_each(close),
-        _ => {}
-    }
-}
-
-/// Schemas by their text, and whether what they don't name is refused.
-type Compiled = HashMap<(String, bool), Arc<Validator>>;
-
-fn check(schema: &Value, strict: bool, what: &Value) {
-    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
-    let validator = {
-        let mut all = COMPILED.lock().unwrap_or_else(|e| e.into_inner());
-        let compile = || {
-            let components = if strict {
-                &*STRICT
-            } else {
-                &SPEC["components"]
-            };
-            let whole = json!({
-                "$schema": "https://json-schema.org/draft/2020-12/schema",
-                "allOf": [schema],
-                "components": components,
-            });
-            let options = jsonschema::options().should_validate_formats(true);
-            Arc::new(options.build(&whole).unwrap())
-        };
-        all.entry((schema.to_string(), strict))
-            .or_insert_with(compile)
-            .clone()
-    };
-    let errors: Vec<String> = validator
-        .iter_errors(what)
-        .map(|e| format!("{}: {e}", e.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{errors:#?}\nby {schema}\nin {what:#}");
-}
-
-/// The description of a path, and its template.
-fn described(path: &str) -> Option<&'static Value> {
-    let path = path.split('?').next().unwrap();
-    let fits = |template: &str| {
-        let (mut a, mut b) = (template.split('/'), path.split('/'));
-        loop {
-            match (a.next(), b.next()) {
-                (None, None) => return true,
-                (Some(t), Some(p)) if t == p || t.starts_with('{') => {}
-                _ => return false,
-            }
-        }
-    };
-    let paths = SPEC["paths"].as_object().unwrap();
-    paths.iter().find(|(t, _)| fits(t)).map(|(_, d)| d)
-}
-
-fn resolved(value: &'static Value) -> &'static Value {
-    match value["$ref"].as_str() {
-        Some(at) => SPEC.pointer(at.trim_start_matches('#')).unwrap(),
-        None => value,
-    }
-}
+static SPEC: LazyLock<Spec> = LazyLock::new(|| Spec::new(Spec::read("hop-answer.yaml")));
 
 pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
-    let operation = described(path).map(|d| &d[method.to_lowercase()]);
+    let operation = SPEC.described(path).map(|d| &d[method.to_lowercase()]);
     let Some(operation) = operation.filter(|o| o.is_object()) else {
         // What is not there is refused like all else.
         let refused = &SPEC["components"]["responses"]["Refused"];
-        return check(
+        return SPEC.check(
             &refused["content"]["application/problem+json"]["schema"],
             true,
             &reply.json(),
@@ -110,7 +31,7 @@ pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
         "{method} {path} gives {}: {reply:?}",
         reply.code
     );
-    let response = resolved(response);
+    let response = SPEC.resolved(response);
     for name in response["headers"]
         .as_object()
         .into_iter()
@@ -127,7 +48,7 @@ pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
         Some(content) => {
             let (kind, content) = content.iter().next().unwrap();
             assert_eq!(reply.header("content-type"), Some(&**kind));
-            check(&content["schema"], true, &reply.json());
+            SPEC.check(&content["schema"], true, &reply.json());
         }
     }
     let understood = (200..300).contains(&reply.code);
@@ -136,7 +57,7 @@ pub(super) fn holds(method: &str, path: &str, body: &str, reply: &Reply) {
     if understood && wanted.is_object() && !body.contains("INSUFFICIENT") {
         let body: Value = serde_json::from_str(body).unwrap();
         if body["data"]["call"].is_object() || body["type"] != "hop_request.created" {
-            check(wanted, false, &body);
+            SPEC.check(wanted, false, &body);
         }
     }
 }
@@ -214,7 +135,7 @@ fn the_examples_are_what_they_show() {
         for (_, operation) in of.as_object().unwrap() {
             let content = &operation["requestBody"]["content"]["application/json"];
             for (_, example) in content["examples"].as_object().into_iter().flatten() {
-                check(&content["schema"], false, &example["value"]);
+                SPEC.check(&content["schema"], false, &example["value"]);
             }
         }
     }
@@ -224,7 +145,7 @@ fn the_examples_are_what_they_show() {
 #[test]
 #[should_panic(expected = "Additional properties")]
 fn a_member_that_is_not_described_is_seen() {
-    check(
+    SPEC.check(
         &json!({ "$ref": "#/components/schemas/Receipt" }),
         true,
         &json!({ "id": "HR-1", "peer": "north" }),
