@@ -27,8 +27,17 @@ pub(in crate::store::embedded) fn read_rows(
     segment: &Reader,
     rows: &[usize],
 ) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
-    let begin = BeginColumns::read(segment, 0, rows)?;
-    let end = EndColumns::read(segment, 0, rows)?;
+    read_group(segment, 0, rows)
+}
+
+/// Reads the given rows of a row group whole. They rise.
+pub(in crate::store::embedded) fn read_group(
+    segment: &Reader,
+    group: usize,
+    rows: &[usize],
+) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
+    let begin = BeginColumns::read(segment, group, rows)?;
+    let end = EndColumns::read(segment, group, rows)?;
     let mut names = Names {
         segment,
         known: HashMap::new(),
