@@ -3,10 +3,12 @@
 //! - [`embedded`]: the default: a log and Parquet files in a folder, no server
 //! - [`memory`]: one that lives as long as its process
 //! - [`looked`]: when each sensor last looked
+//! - [`select`]: which records somebody wants
 
 pub mod embedded;
 pub mod looked;
 pub mod memory;
+pub mod select;
 
 use std::path::{Path, PathBuf};
 

@@ -28,6 +28,7 @@ mod campaigns;
 mod codec;
 mod ends;
 mod evidence;
+pub mod export;
 mod index;
 mod layout;
 mod ledger;

@@ -212,10 +212,15 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn create(path: &Path, specs: &[&[Spec]]) -> Result<Self, StoreError> {
+        let file = File::create(path).map_err(|e| StoreError::io(path, e))?;
+        Self::over(path, file, specs)
+    }
+
+    /// Into a file that the caller has made, and which is no part of the store's own.
+    pub fn over(path: &Path, file: File, specs: &[&[Spec]]) -> Result<Self, StoreError> {
         let bad = |e| parquet_error(path, e);
         let schema = schema(specs).map_err(bad)?;
         let properties = Arc::new(properties(specs).map_err(bad)?);
-        let file = File::create(path).map_err(|e| StoreError::io(path, e))?;
         let file =
             SerializedFileWriter::new(Summing::over(file), schema.clone(), properties.clone())
                 .map_err(bad)?;
@@ -225,6 +230,10 @@ impl Writer {
             schema: Arc::new(SchemaDescriptor::new(schema)),
             properties,
         })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes one row group: `fill` writes page after page to all columns.
