@@ -21,12 +21,14 @@ mod metrics;
 mod output;
 mod peers;
 mod portal;
+mod records;
 mod rejudge;
 mod replay;
 mod replayed;
 mod rules;
 mod run;
 mod signer;
+mod store;
 mod summary;
 mod terminal;
 mod trace;
@@ -59,6 +61,7 @@ enum Command {
     Capture(capture::Capture),
     Verify(verify::Verify),
     Trace(trace::Trace),
+    Records(records::Records),
     #[command(subcommand)]
     Answer(answer::Answer),
     #[command(subcommand)]
@@ -75,6 +78,8 @@ enum Command {
     Peers(peers::Peers),
     Rules(rules::Rules),
     Flags(flags::Flags),
+    #[command(subcommand)]
+    Store(store::Store),
     Lab(lab::Lab),
     Portal(portal::Portal),
     Completions(manual::Completions),
@@ -150,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Capture(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Records(c) => c.run(),
         Command::Answer(c) => c.run(),
         Command::Audit(c) => c.run(),
         Command::Inbox(c) => c.run(),
@@ -161,6 +167,7 @@ pub fn run() -> ExitCode {
         Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Flags(c) => c.run(),
+        Command::Store(c) => c.run(),
         Command::Lab(c) => c.run(),
         Command::Portal(c) => c.run(),
         Command::Completions(c) => c.run(),

@@ -107,7 +107,7 @@ pub(super) fn read(
         let uid = uid
             .ok_or_else(|| file.lacks("uid", "value"))?
             .cast_unsigned();
-        let end = columns.row(i, uid, 0, file)?;
+        let end = columns.row(i, uid, 0, file.path())?;
         read.push(end.ok_or_else(|| file.lacks("state", "value"))?);
     }
     Ok(read)

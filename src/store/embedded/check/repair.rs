@@ -245,7 +245,7 @@ impl Mender<'_> {
     fn index(&self, s: &Segment, repaired: Repaired) -> Result<Repaired, StoreError> {
         let root = self.files.root;
         let file = self.files.segment(s)?;
-        let (calling, aliases, rows) = super::segment::entries(&file, s.hour)?;
+        let (calling, aliases, rows) = super::segment::entries(&file)?;
         let about = ["format", "log", "last_uid"];
         let about: Vec<(&str, String)> = about
             .into_iter()
@@ -253,7 +253,7 @@ impl Mender<'_> {
             .collect();
         let mut fresh = *s;
         let path = fresh.index(root).with_extension("cix.new");
-        fresh.index_sum = index::write(&path, &calling, &aliases, &about)?.sum;
+        fresh.index_sum = index::write(&path, calling, aliases, &about)?.sum;
         let old = s.index(root);
         let moved = old
             .exists()

@@ -99,10 +99,11 @@ fn believable(files: &Files<'_>, s: &Segment) -> Option<Reader> {
     if !file.is_ours(&[BeginCells::SPECS, EndCells::SPECS]) {
         return None;
     }
-    let mut rows = RowCheck::new(s);
+    let index = files.index(s).ok()?;
+    let mut rows = RowCheck::new(s, Some(&index));
     rows.go(&file);
     let total = (0..file.groups()).map(|g| file.group_rows(g)).sum();
-    let agrees = files.index(s).is_ok_and(|index| rows.agrees(&index, total));
+    let agrees = rows.agrees(&index, total);
     (agrees && rows.unordered == 0 && rows.elsewhere == 0).then_some(file)
 }
 

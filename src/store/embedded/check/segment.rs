@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use crate::store::embedded::codec::{Digits, EndFacts, Keys, encode_begin};
 use crate::store::embedded::index::{self, IndexEntry};
 use crate::store::embedded::layout::{self, Segment};
-use crate::store::embedded::segment;
+use crate::store::embedded::segment::{self, BeginColumns, EndColumns};
 use crate::store::embedded::table::{PAGE_ROWS, Reader};
 
 /// Rows that are read at once: five pages of every column, some 10 MB as records.
@@ -90,7 +90,7 @@ pub(super) fn check(
         return Ok(Some(known));
     }
     let blocks = file.damaged_blocks();
-    let mut rows = RowCheck::new(s);
+    let mut rows = RowCheck::new(s, index.as_ref());
     rows.go(&file);
     known.uids = rows.uids;
     if !blocks.is_empty() || rows.lost > 0 {
@@ -134,6 +134,8 @@ pub(super) fn check(
 /// Goes over the rows of a segment.
 pub(super) struct RowCheck<'a> {
     s: &'a Segment,
+    /// Of times in the index, in nanoseconds.
+    unit: i64,
     uids: Option<(u64, u64)>,
     lost: u64,
     why: Option<String>,
@@ -149,9 +151,11 @@ pub(super) struct RowCheck<'a> {
 }
 
 impl<'a> RowCheck<'a> {
-    pub fn new(s: &'a Segment) -> Self {
+    /// With the index that its rows will be compared with.
+    pub fn new(s: &'a Segment, index: Option<&Reader>) -> Self {
         Self {
             s,
+            unit: index.map_or(1, |i| index::times(i).1),
             uids: None,
             lost: 0,
             why: None,
@@ -230,7 +234,7 @@ impl<'a> RowCheck<'a> {
             }
             let (low, high) = self.uids.unwrap_or((begin.uid, begin.uid));
             self.uids = Some((low.min(begin.uid), high.max(begin.uid)));
-            self.entries.expect(&keys, at, row);
+            self.entries.expect(&keys, at.div_euclid(self.unit), row);
         }
         for (page, rows) in read
             .chunks(PAGE_ROWS)
@@ -258,7 +262,9 @@ pub(super) fn read(
     rows: Range<usize>,
 ) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
     let rows: Vec<usize> = rows.collect();
-    segment::read_group(file, group, &rows)
+    let begin = BeginColumns::read(file, group, &rows)?;
+    let end = EndColumns::read(file, group, &rows)?;
+    segment::join(&begin, &end, rows.len(), file.path())
 }
 
 /// Whether lowest and highest values of a page are those of its rows.
@@ -296,11 +302,11 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, alias: bool, number: i64, second: i64, row: usize) {
+    fn add(&mut self, alias: bool, number: i64, time: i64, row: usize) {
         let parts = [
             u64::from(alias),
             number.cast_unsigned(),
-            second.cast_unsigned(),
+            time.cast_unsigned(),
             row as u64,
         ];
         // SplitMix64 over each part in turn.
@@ -314,10 +320,10 @@ impl Sum {
         self.entries += 1;
     }
 
-    fn expect(&mut self, keys: &Keys, at: i64, row: usize) {
+    fn expect(&mut self, keys: &Keys, time: i64, row: usize) {
         for (alias, keys) in [(false, &keys.calling), (true, &keys.aliases)] {
             for key in keys {
-                self.add(alias, *key, index::second(at), row);
+                self.add(alias, *key, time, row);
             }
         }
     }
@@ -380,6 +386,7 @@ fn index_sum(
     unread: &[Range<usize>],
 ) -> Result<IndexFound, StoreError> {
     let mut found = IndexFound::default();
+    let (column, _) = index::times(file);
     for group in 0..file.groups() {
         let rows = file.group_rows(group);
         let mut last = None;
@@ -389,7 +396,7 @@ fn index_sum(
             let wanted: Vec<usize> = page.collect();
             let aliases = file.rows::<bool>(group, "alias", &wanted)?;
             let numbers = file.rows::<i64>(group, "number", &wanted)?;
-            let seconds = file.rows::<i64>(group, "second", &wanted)?;
+            let times = file.rows::<i64>(group, column, &wanted)?;
             let targets = file.rows::<i64>(group, "row", &wanted)?;
             let known = numbers.iter().flatten();
             if statistics.min_value(at) != known.clone().min()
@@ -397,21 +404,20 @@ fn index_sum(
             {
                 found.unordered += wanted.len() as u64;
             }
-            let entries = aliases.into_iter().zip(numbers).zip(seconds).zip(targets);
-            for (((alias, number), second), row) in entries {
-                let (Some(alias), Some(number), Some(second), Some(row)) =
-                    (alias, number, second, row)
+            let entries = aliases.into_iter().zip(numbers).zip(times).zip(targets);
+            for (((alias, number), time), row) in entries {
+                let (Some(alias), Some(number), Some(time), Some(row)) = (alias, number, time, row)
                 else {
-                    return Err(file.lacks("alias, number, second or row", "value"));
+                    return Err(file.lacks("alias, number, time or row", "value"));
                 };
-                let key = (alias, number, second, row);
+                let key = (alias, number, time, row);
                 if last.is_some_and(|last| last >= key) {
                     found.unordered += 1;
                 }
                 last = Some(key);
                 match usize::try_from(row) {
                     Ok(row) if unread.iter().any(|r| r.contains(&row)) => {}
-                    Ok(row) if row < total => found.sum.add(alias, number, second, row),
+                    Ok(row) if row < total => found.sum.add(alias, number, time, row),
                     _ => found.beyond += 1,
                 }
             }
@@ -420,29 +426,19 @@ fn index_sum(
     Ok(found)
 }
 
-/// Entries of an index, with their hour.
-type Entries = Vec<(i64, IndexEntry)>;
-
 /// What the index of a segment must hold: calling numbers, other called numbers, and of how many rows. 24 octets an entry are held at once.
-pub(super) fn entries(file: &Reader, hour: i64) -> Result<(Entries, Entries, u64), StoreError> {
-    let (mut calling, mut aliases) = (Entries::new(), Entries::new());
+pub(super) fn entries(
+    file: &Reader,
+) -> Result<(Vec<IndexEntry>, Vec<IndexEntry>, u64), StoreError> {
+    let (mut calling, mut aliases) = (Vec::new(), Vec::new());
     let (mut body, mut row) = (Vec::new(), 0_u32);
     for group in 0..file.groups() {
         for page in pages(file.group_rows(group)) {
             for (begin, _) in read(file, group, page)? {
                 body.clear();
                 let keys = encode_begin(&begin, &mut body);
-                let second = index::second(begin.at.nanos());
-                let entry = |number: &i64| {
-                    (
-                        hour,
-                        IndexEntry {
-                            number: *number,
-                            second,
-                            row,
-                        },
-                    )
-                };
+                let at = begin.at.nanos();
+                let entry = |number: &i64| IndexEntry::new(*number, at, row);
                 calling.extend(keys.calling.iter().map(entry));
                 aliases.extend(keys.aliases.iter().map(entry));
                 row = row.saturating_add(1);
