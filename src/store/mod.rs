@@ -195,6 +195,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether a file was not there.
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),

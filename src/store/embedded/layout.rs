@@ -84,9 +84,18 @@ pub(super) fn day_from(name: &str) -> Option<i64> {
     Some(secs.div_euclid(86_400))
 }
 
+/// What a manifest says of a file beyond its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Facts {
+    pub rows: u64,
+    pub first_uid: u64,
+    pub last_uid: u64,
+}
+
 /// A segment's name says what a look-up must know to pass it by: `s-<seq>-<first>-<last>-<sum of the index>-<sum>.parquet`, the times in
 /// milliseconds within its hour, rounded outwards, the sums as `table` has them; its index is
-/// `s-<seq>-<first>-<last>-<sum>.cix`. Files of one seal have the `seq` of the log they replace.
+/// `s-<seq>-<first>-<last>-<sum>.cix`. Files of one seal have the `seq` of the log they replace. One that compaction made begins with `h` instead, and its
+/// `seq` is the highest of the segments and ends that went into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Segment {
     pub seq: u64,
@@ -95,10 +104,14 @@ pub(super) struct Segment {
     pub last_ms: u32,
     pub index_sum: u32,
     pub sum: u32,
+    /// Whether compaction made it.
+    pub merged: bool,
+    /// As the manifest says; `None` for a file of a store before format 3.
+    pub facts: Option<Facts>,
 }
 
 impl Segment {
-    /// Of records from `first` to `last`, which lie in the same hour. The sums are filled in when they are known.
+    /// Of records from `first` to `last`, which lie in the same hour. The rest is filled in when it is known.
     pub fn spanning(seq: u64, first: i64, last: i64) -> Self {
         let hour = hour_of(first);
         let ms = |t: i64| u32::try_from(t.rem_euclid(HOUR) / 1_000_000).unwrap_or(0);
@@ -109,6 +122,8 @@ impl Segment {
             last_ms: ms(last) + 1,
             index_sum: 0,
             sum: 0,
+            merged: false,
+            facts: None,
         }
     }
 
@@ -120,12 +135,19 @@ impl Segment {
     }
 
     pub fn parquet(&self, root: &Path) -> PathBuf {
-        let sum = self.sum;
-        hour_dir(root, self.hour).join(format!("{}-{sum:08x}.parquet", self.stem()))
+        hour_dir(root, self.hour).join(self.parquet_name())
     }
 
     pub fn index(&self, root: &Path) -> PathBuf {
-        hour_dir(root, self.hour).join(format!("{}.cix", self.stem()))
+        hour_dir(root, self.hour).join(self.index_name())
+    }
+
+    pub fn parquet_name(&self) -> String {
+        format!("{}-{:08x}.parquet", self.stem(), self.sum)
+    }
+
+    pub fn index_name(&self) -> String {
+        format!("{}.cix", self.stem())
     }
 
     fn stem(&self) -> String {
@@ -136,26 +158,34 @@ impl Segment {
             index_sum,
             ..
         } = self;
-        format!("s-{seq:010}-{first_ms:07}-{last_ms:07}-{index_sum:08x}")
+        let kind = if self.merged { 'h' } else { 's' };
+        format!("{kind}-{seq:010}-{first_ms:07}-{last_ms:07}-{index_sum:08x}")
     }
 }
 
 /// Ends that came after their segment was sealed: `e-<seq>-<lowest uid>-<highest uid>-<sum>.ends`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ends {
+    /// Of the log that brought them; of several that were gathered into one file, the highest.
     pub seq: u64,
     pub hour: i64,
     pub first_uid: u64,
     pub last_uid: u64,
     pub sum: u32,
+    /// As the manifest says.
+    pub rows: Option<u64>,
 }
 
 impl Ends {
     pub fn path(&self, root: &Path) -> PathBuf {
-        hour_dir(root, self.hour).join(format!(
+        hour_dir(root, self.hour).join(self.name())
+    }
+
+    pub fn name(&self) -> String {
+        format!(
             "e-{:010}-{:020}-{:020}-{:08x}.ends",
             self.seq, self.first_uid, self.last_uid, self.sum
-        ))
+        )
     }
 }
 
@@ -165,12 +195,16 @@ pub(super) enum Entry {
     Segment(Segment),
     Index(u64),
     Ends(Ends),
+    Manifest,
     /// Half-written when the process died.
     Fresh,
 }
 
 impl Entry {
     pub fn parse(hour: i64, name: &str) -> Option<Self> {
+        if name == "manifest" {
+            return Some(Self::Manifest);
+        }
         let (stem, extension) = name.rsplit_once('.')?;
         if extension == "new" {
             return Some(Self::Fresh);
@@ -178,21 +212,26 @@ impl Entry {
         let parts: Vec<&str> = stem.split('-').collect();
         let sum = |text: &str| u32::from_str_radix(text, 16).ok();
         match (extension, parts.as_slice()) {
-            ("cix", ["s", seq, _, _, _]) => Some(Self::Index(seq.parse().ok()?)),
-            ("parquet", ["s", seq, first, last, index, own]) => Some(Self::Segment(Segment {
-                seq: seq.parse().ok()?,
-                hour,
-                first_ms: first.parse().ok()?,
-                last_ms: last.parse().ok()?,
-                index_sum: sum(index)?,
-                sum: sum(own)?,
-            })),
+            ("cix", ["s" | "h", seq, _, _, _]) => Some(Self::Index(seq.parse().ok()?)),
+            ("parquet", [kind @ ("s" | "h"), seq, first, last, index, own]) => {
+                Some(Self::Segment(Segment {
+                    seq: seq.parse().ok()?,
+                    hour,
+                    first_ms: first.parse().ok()?,
+                    last_ms: last.parse().ok()?,
+                    index_sum: sum(index)?,
+                    sum: sum(own)?,
+                    merged: *kind == "h",
+                    facts: None,
+                }))
+            }
             ("ends", ["e", seq, first, last, own]) => Some(Self::Ends(Ends {
                 seq: seq.parse().ok()?,
                 hour,
                 first_uid: first.parse().ok()?,
                 last_uid: last.parse().ok()?,
                 sum: sum(own)?,
+                rows: None,
             })),
             _ => None,
         }

@@ -13,7 +13,7 @@ mod spread;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
 
@@ -23,7 +23,7 @@ use super::codec::{BeginRow, Digits, EndFacts};
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
-use super::{ends, index, ledger, segment};
+use super::{ends, index, ledger, manifest, recover, segment};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -55,10 +55,16 @@ pub(super) struct State {
 }
 
 /// Files of one hour folder.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hour {
     pub segments: Vec<Segment>,
     pub ends: Vec<Ends>,
+    /// Whether there is a manifest.
+    pub listed: bool,
+    /// Why it is not known what counts: the manifest can't be read. Nothing is deleted or merged here, and look-ups fail.
+    pub damage: Option<Arc<str>>,
+    /// When files were last added, by the time that the store was told; not known of what was there at opening.
+    pub changed: Option<Timestamp>,
 }
 
 impl State {
@@ -68,6 +74,17 @@ impl State {
         // An empty range would panic.
         let range: RangeInclusive<i64> = first.min(last)..=last;
         self.hours.range(range).map(|(_, h)| h)
+    }
+
+    /// Fails where it is not known which files count in an hour that touches the window.
+    fn check(&self, root: &Path, from: i64, until: i64) -> Result<(), StoreError> {
+        let (first, last) = (layout::hour_of(from), layout::hour_of(until));
+        for (hour, files) in self.hours.range(first.min(last)..=last) {
+            if let Some(what) = &files.damage {
+                return Err(StoreError::corrupt(&manifest::path(root, *hour), &**what));
+            }
+        }
+        Ok(())
     }
 
     fn tables(&self) -> impl Iterator<Item = &Memtable> {
@@ -80,7 +97,11 @@ impl State {
 pub(super) struct Shared {
     pub root: PathBuf,
     state: RwLock<State>,
+    /// Held by whoever changes which files count, from before the manifest is written until the state says the same.
+    files: Mutex<()>,
     cache: Cache,
+    /// Whether another process may be writing the store.
+    beside: bool,
 }
 
 impl Shared {
@@ -88,8 +109,57 @@ impl Shared {
         Self {
             root: root.to_owned(),
             state: RwLock::new(state),
+            files: Mutex::default(),
             cache: Cache::new(root, cache),
+            beside: false,
         }
+    }
+
+    /// Of a store that another process may be writing.
+    pub fn beside_a_writer(root: &Path, state: State, cache: usize) -> Self {
+        Self {
+            beside: true,
+            ..Self::new(root, state, cache)
+        }
+    }
+
+    /// What is to be done about a look-up that nothing changed under: its answer, or `None` where it is worth starting over.
+    fn settle<T>(&self, result: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        match result {
+            Err(e) if e.is_not_found() => {
+                if self.beside && self.look_anew() {
+                    return None;
+                }
+                Some(Err(match e {
+                    StoreError::Io { path, .. } => StoreError::corrupt(
+                        &path,
+                        "is gone, though it counts; `tracehop store check` says what is lost",
+                    ),
+                    e => e,
+                }))
+            }
+            result => Some(result),
+        }
+    }
+
+    /// Takes in what another process has made of the store; `false` where that is nothing new.
+    fn look_anew(&self) -> bool {
+        let Ok((fresh, _)) = recover::snapshot(&self.root) else {
+            return false;
+        };
+        let mut state = self.change();
+        let changed = fresh.hours != state.hours;
+        let generation = state.generation + 1;
+        *state = State {
+            generation,
+            ..fresh
+        };
+        changed
+    }
+
+    /// Taken before [`Shared::change`] wherever both are.
+    pub fn files(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -118,6 +188,21 @@ impl Shared {
 #[derive(Clone)]
 pub struct StoreReader {
     pub(super) shared: Arc<Shared>,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Records in segments.
+    pub sealed: u64,
+    /// Records in memory and in the log.
+    pub in_memory: u64,
+    /// Segments and files of ends.
+    pub files: u64,
+    /// Segments of which it is not known how many records they have: from before format 3, not merged yet.
+    pub unknown: u64,
+    /// The highest uid.
+    pub last_uid: u64,
 }
 
 /// The reader of a store that may be closed and opened anew meanwhile; `None` while it can't be read.
@@ -176,7 +261,9 @@ impl StoreReader {
                 hours: self.shared.state().hours.clone(),
                 ..State::default()
             }),
+            files: Mutex::default(),
             cache: Cache::with_files(&self.shared.root, octets, files),
+            beside: true,
         };
         Self {
             shared: Arc::new(shared),
@@ -187,6 +274,26 @@ impl StoreReader {
     #[cfg(test)]
     pub(super) fn kept(&self) -> (usize, usize, usize) {
         self.shared.cache.holds()
+    }
+
+    /// How much there is, without reading a file.
+    pub fn held(&self) -> Held {
+        let state = self.shared.state();
+        let mut held = Held {
+            in_memory: state.tables().map(|t| t.rows() as u64).sum(),
+            last_uid: state.active.last_uid,
+            ..Held::default()
+        };
+        for files in state.hours.values() {
+            for segment in &files.segments {
+                match segment.facts {
+                    Some(facts) => held.sealed += facts.rows,
+                    None => held.unknown += 1,
+                }
+            }
+            held.files += (files.segments.len() + files.ends.len()) as u64;
+        }
+        held
     }
 
     /// Evidence of a record, as far as it is committed; `None` where none was kept, or not any more.
@@ -275,10 +382,12 @@ impl StoreReader {
                     from,
                     until: until.nanos(),
                 };
+                state.check(&self.shared.root, wanted.from, wanted.until)?;
                 (wanted, Found::of(&state, &wanted, whole))
             };
             let result = run(&wanted, &mut found);
-            if self.shared.state().generation == found.generation {
+            let unchanged = self.shared.state().generation == found.generation;
+            if unchanged && let Some(result) = self.shared.settle(result) {
                 return result;
             }
         }

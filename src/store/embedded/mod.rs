@@ -1,10 +1,11 @@
 //! The embedded store: no server, one folder, a log and Parquet files.
 //!
 //! ```text
-//! format                                      "tracehop store, format 2"
+//! format                                      "tracehop store, format 3"
 //! lock                                        held while a process writes; holds its process id
 //! forgotten                                   until when retention has deleted everything (RFC 3339)
 //! wal/0000000007.wal                          the open log, and one more while its records are being sealed
+//! seg/2026-11-24/13/manifest                  which files of the hour count: see `manifest`
 //! seg/2026-11-24/13/s-0000000006-….parquet    records of one hour of capture time, from log 6: see `segment`
 //! seg/2026-11-24/13/s-0000000006-….cix        who called, and other called numbers: see `index`
 //! seg/2026-11-24/13/e-0000000006-….ends       second halves that came after their segment was sealed: see `ends`
@@ -15,12 +16,12 @@
 //!
 //! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
 //! segment once enough have come. Capture time decides the folder, never the wall clock. The log is unlinked when all its
-//! files are durable; until then they are void. There is no manifest: names say what a look-up needs, so nothing can disagree with the folder.
+//! files are durable and listed in the manifests of their hours; until then they are void. Names say what a look-up needs to pass a file by.
 //!
 //! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
 //! - `evidence`: what it takes to judge calls again · `campaigns`: JSON lines by the day
-//! - `layout`: where everything lies · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
+//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
@@ -35,6 +36,7 @@ mod layout;
 mod ledger;
 mod log;
 mod lookup;
+mod manifest;
 mod memtable;
 mod names;
 mod recover;
@@ -60,7 +62,7 @@ pub use check::{
     CheckOptions, CheckReport, Finding, Grade, Progress, Remedy, RepairReport, Repaired, check,
     repair,
 };
-pub use lookup::{CurrentReader, StoreReader};
+pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
@@ -154,13 +156,20 @@ impl EmbeddedStore {
             let recovered = recover::log(path, *seq, &mut report)?;
             last_uid = last_uid.max(recovered.last_uid);
             if Some(seq) == seqs.last() && recovered.resumable {
+                if !recovered.noted.is_empty() {
+                    // Before what is damaged is cut off: that it was there must not be forgotten.
+                    let rows = recovered.noted.into_iter();
+                    let rows = rows.map(|r| ((r.sensor.clone(), r.from), r)).collect();
+                    ledger::add(path, &rows)?;
+                }
                 let log = Log::resume(path, *seq, recovered.valid)?;
                 open = Some((log, recovered.table));
                 continue;
             }
             // A log whose sealing was not finished, or one of another version.
             let job = SealJob::freeze(path, recovered.table, forgotten);
-            let sealed = job.run()?;
+            let sealed = job.write()?;
+            job.publish(&sealed, |hour| state.hours.get(&hour).cloned())?;
             counters.note(&sealed);
             state.install(&sealed);
         }
@@ -223,50 +232,13 @@ impl EmbeddedStore {
     }
 
     /// Opens a store to read, also while another process writes it: shows what that process has written to the log so far (which may
-    /// be more than is committed), and nothing that comes later. When the writer's retention deletes files meanwhile,
-    /// look-ups that need them fail.
+    /// be more than is committed). A look-up that finds a file gone, because the writer merged or deleted it meanwhile, looks anew at what there is.
     pub fn open_read_only(path: &Path) -> Result<(StoreReader, OpenReport), StoreError> {
         recover::prepare(path, false)?;
-        // The writer may finish a seal while we look: then log and segment have changed places, and we look again.
-        for _ in 0..5 {
-            let mut report = OpenReport::default();
-            let seqs = recover::logs(path, &mut report)?;
-            let mut state = State {
-                forgotten: recover::forgotten(path)?,
-                ..State::default()
-            };
-            let mut tables = Vec::new();
-            let mut vanished = false;
-            let mut last_uid = 0;
-            for seq in &seqs {
-                match recover::log(path, *seq, &mut report) {
-                    Ok(recovered) => {
-                        last_uid = last_uid.max(recovered.last_uid);
-                        tables.push(recovered.table);
-                    }
-                    Err(StoreError::Io { source, .. })
-                        if source.kind() == std::io::ErrorKind::NotFound =>
-                    {
-                        vanished = true;
-                    }
-                    Err(e) => return Err(e),
-                }
-            }
-            state.hours = recover::hours(path, &seqs, false, &mut report)?;
-            if vanished || recover::logs(path, &mut OpenReport::default())? != seqs {
-                continue;
-            }
-            state.active = tables.pop().unwrap_or_default();
-            state.active.last_uid = match last_uid {
-                0 => recover::last_uid(path, &state.hours)?,
-                uid => uid,
-            };
-            state.frozen = tables.into_iter().map(Arc::new).collect();
-            let cache = StoreSettings::default().footer_cache;
-            let shared = Arc::new(Shared::new(path, state, cache));
-            return Ok((StoreReader { shared }, report));
-        }
-        Err(StoreError::Restless)
+        let (state, report) = recover::snapshot(path)?;
+        let cache = StoreSettings::default().footer_cache;
+        let shared = Arc::new(Shared::beside_a_writer(path, state, cache));
+        Ok((StoreReader { shared }, report))
     }
 
     /// A reading side for other threads: its look-ups go on beside appends.
@@ -401,7 +373,9 @@ impl EmbeddedStore {
 
 /// Seals, and shows the files to look-ups in place of the memtable.
 fn run(shared: &Shared, job: &SealJob) -> Result<Sealed, StoreError> {
-    let sealed = job.run()?;
+    let sealed = job.write()?;
+    let _files = shared.files();
+    job.publish(&sealed, |hour| shared.state().hours.get(&hour).cloned())?;
     let mut state = shared.change();
     state.frozen.retain(|t| t.seq != job.table.seq);
     state.install(&sealed);
@@ -421,12 +395,8 @@ impl SealJob {
 
 impl State {
     fn install(&mut self, sealed: &Sealed) {
-        for segment in &sealed.segments {
-            let hour = self.hours.entry(segment.hour).or_default();
-            hour.segments.push(*segment);
-        }
-        for ends in &sealed.ends {
-            self.hours.entry(ends.hour).or_default().ends.push(*ends);
+        for hour in sealed.hours() {
+            sealed.add_to(hour, self.hours.entry(hour).or_default());
         }
         self.generation += 1;
     }

@@ -10,11 +10,13 @@ use super::codec::{BeginRow, EndFacts, decode_coverage, encode_begin};
 use super::layout::{self, Entry};
 use super::ledger;
 use super::log::{self, Head};
-use super::lookup::Hour;
+use super::lookup::{Hour, State};
+use super::manifest;
 use super::memtable::Memtable;
 use super::names::{Numbering, VERSION};
 use super::table::Reader;
 use crate::base::Timestamp;
+use crate::call::record::{Coverage, Down};
 use crate::store::StoreError;
 
 /// What opening came upon. All zero after a clean close.
@@ -39,6 +41,12 @@ pub struct OpenReport {
     pub unknown_names: u64,
     /// Files deleted because a seal did not come to its end; their records are in the log.
     pub void_files: u64,
+    /// Hours whose manifest is damaged: look-ups there fail until `store check` has mended them.
+    pub damaged_hours: u64,
+    /// Files that a manifest lists and that are not there: look-ups that need them fail.
+    pub missing_files: u64,
+    /// The first hundred manifests that are damaged and files that are missing.
+    pub damaged: Vec<PathBuf>,
     /// Files that are not ours, left alone: how many, and the first hundred.
     pub foreign_files: u64,
     /// The first hundred of them.
@@ -46,8 +54,14 @@ pub struct OpenReport {
 }
 
 impl OpenReport {
-    /// How many foreign files are listed.
+    /// How many files of a kind are listed.
     const LISTED: usize = 100;
+
+    fn damaged(&mut self, path: PathBuf) {
+        if self.damaged.len() < Self::LISTED {
+            self.damaged.push(path);
+        }
+    }
 
     fn foreign(&mut self, path: PathBuf) {
         self.foreign_files += 1;
@@ -57,18 +71,18 @@ impl OpenReport {
     }
 }
 
-/// The first line of the file `format`, since logs are of version 2. An earlier version of the program refuses such a store: it
-/// would take the logs for damaged.
-const FORMAT: &str = "tracehop store, format 2";
-/// What it was before.
-const FORMER: &str = "tracehop store, format 1";
+/// The first line of the file `format`, since manifests say what counts. An earlier version of the program refuses such a store: it
+/// would count files that were merged into others as well.
+const FORMAT: &str = "tracehop store, format 3";
+/// What it was before: logs of version 1, then of version 2 without manifests.
+const FORMER: [&str; 2] = ["tracehop store, format 1", "tracehop store, format 2"];
 
 /// Makes the folders of a store, or checks that they are of one that this version reads.
 pub(super) fn prepare(root: &Path, create: bool) -> Result<(), StoreError> {
     let path = root.join("format");
     match std::fs::read(&path) {
         Ok(found) if found.starts_with(FORMAT.as_bytes()) => {}
-        Ok(found) if found.starts_with(FORMER.as_bytes()) => {
+        Ok(found) if FORMER.iter().any(|f| found.starts_with(f.as_bytes())) => {
             if create {
                 layout::write_whole(&path, format!("{FORMAT}\n").as_bytes())?;
             }
@@ -124,6 +138,44 @@ pub(super) fn logs(root: &Path, report: &mut OpenReport) -> Result<BTreeSet<u64>
     Ok(seqs)
 }
 
+/// What there is in a store that another process may be writing.
+pub(super) fn snapshot(root: &Path) -> Result<(State, OpenReport), StoreError> {
+    // The writer may finish a seal while we look: then log and segment have changed places, and we look again.
+    for _ in 0..5 {
+        let mut report = OpenReport::default();
+        let seqs = logs(root, &mut report)?;
+        let mut state = State {
+            forgotten: forgotten(root)?,
+            ..State::default()
+        };
+        let mut tables = Vec::new();
+        let mut vanished = false;
+        let mut last = 0;
+        for seq in &seqs {
+            match log(root, *seq, &mut report) {
+                Ok(recovered) => {
+                    last = last.max(recovered.last_uid);
+                    tables.push(recovered.table);
+                }
+                Err(e) if e.is_not_found() => vanished = true,
+                Err(e) => return Err(e),
+            }
+        }
+        state.hours = hours(root, &seqs, false, &mut report)?;
+        if vanished || logs(root, &mut OpenReport::default())? != seqs {
+            continue;
+        }
+        state.active = tables.pop().unwrap_or_default();
+        state.active.last_uid = match last {
+            0 => last_uid(root, &state.hours)?,
+            uid => uid,
+        };
+        state.frozen = tables.into_iter().map(Arc::new).collect();
+        return Ok((state, report));
+    }
+    Err(StoreError::Restless)
+}
+
 /// A log read back.
 pub(super) struct Recovered {
     pub table: Memtable,
@@ -134,6 +186,8 @@ pub(super) struct Recovered {
     pub resumable: bool,
     /// When records began that stood in what can't be read, as far as those around it tell.
     pub gap: Option<(Timestamp, Timestamp)>,
+    /// Rows of the ledger that say so; the log does not hold them.
+    pub noted: Vec<Coverage>,
 }
 
 /// Records of a log are nearly in the order of time: by so much those before and after a damaged stretch may be off.
@@ -153,11 +207,12 @@ struct Gaps {
 }
 
 impl Gaps {
-    fn begin(&mut self) {
+    /// A gap, be it the last frame.
+    fn begin(&mut self, is_tail: bool) {
         if let Some(last) = self.last {
             self.widen(Timestamp::from_nanos(last));
         }
-        self.open = true;
+        self.open = !is_tail;
     }
 
     fn record(&mut self, at: i64, sensor: &[u8]) {
@@ -181,19 +236,29 @@ impl Gaps {
         self.span = Some((from.min(at.minus(DISORDER)), until.max(at.plus(DISORDER))));
     }
 
-    /// Notes in the ledger that records of this time are lost.
-    fn note(mut self, table: &mut Memtable) -> Option<(Timestamp, Timestamp)> {
+    /// Notes in the ledger that records of this time are lost. Gives what it noted.
+    fn note(mut self, table: &mut Memtable) -> (Option<(Timestamp, Timestamp)>, Vec<Coverage>) {
         if let (true, Some(last)) = (self.open, self.last) {
             self.widen(Timestamp::from_nanos(last).plus(OPEN_ENDED));
         }
-        let (from, until) = self.span?;
+        let mut noted = Vec::new();
+        let Some((from, until)) = self.span else {
+            return (None, noted);
+        };
         let sensors = table.coverage.keys().map(|(sensor, _)| sensor.clone());
         let sensors: BTreeSet<Arc<str>> = sensors.chain(self.sensors).collect();
         for sensor in sensors {
-            let row = ledger::damaged(&sensor, from, until, &table.coverage);
-            table.cover(row);
+            let known = table.coverage.values().any(|r| {
+                let covers = r.from <= from && until <= r.until;
+                r.sensor == sensor && r.down == Some(Down::Damaged) && covers
+            });
+            if !known {
+                let row = ledger::damaged(&sensor, from, until, &table.coverage);
+                table.cover(row.clone());
+                noted.push(row);
+            }
         }
-        Some((from, until))
+        (Some((from, until)), noted)
     }
 }
 
@@ -208,7 +273,7 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
     let mut gaps = Gaps::default();
     let done = log::replay(&bytes, seq, |kind, version, body| match kind {
         log::GAP => {
-            gaps.begin();
+            gaps.begin(version == log::TAIL);
             true
         }
         log::HEAD => {
@@ -251,6 +316,9 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
             let Some(row) = decode_coverage(body) else {
                 return false;
             };
+            if row.down.is_none() {
+                gaps.record(row.until.nanos(), row.sensor.as_bytes());
+            }
             table.cover(row);
             report.coverage += 1;
             true
@@ -264,9 +332,10 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
     report.unknown_names += numbering.unknown as u64;
     let last_uid = head.as_ref().map_or(0, |h| h.last_uid);
     table.last_uid = table.last_uid.max(last_uid);
-    let gap = gaps.note(&mut table);
+    let (gap, noted) = gaps.note(&mut table);
     Ok(Recovered {
         gap,
+        noted,
         last_uid: table.last_uid,
         table,
         valid: done.valid,
@@ -296,8 +365,8 @@ pub(super) fn hours(
                 report.foreign(hour_dir);
                 continue;
             };
-            let found = hour_files(&hour_dir, hour, void, clean, report)?;
-            if !found.segments.is_empty() || !found.ends.is_empty() {
+            let found = hour_files(root, hour, void, clean, report)?;
+            if !found.segments.is_empty() || !found.ends.is_empty() || found.damage.is_some() {
                 hours.insert(hour, found);
             }
         }
@@ -305,22 +374,50 @@ pub(super) fn hours(
     Ok(hours)
 }
 
-fn hour_files(
-    dir: &Path,
+/// Files of one hour folder.
+pub(super) fn hour_files(
+    root: &Path,
     hour: i64,
     void: &BTreeSet<u64>,
     clean: bool,
     report: &mut OpenReport,
 ) -> Result<Hour, StoreError> {
+    // The folder first: what is listed afterwards and was there is found, and what came in between is looked for by its name.
+    let dir = layout::list(&layout::hour_dir(root, hour))?;
     let mut found = Hour::default();
-    for (path, name) in layout::list(dir)? {
-        let entry = name.and_then(|n| Entry::parse(hour, &n));
-        let unfinished = match entry {
-            Some(Entry::Fresh) => true,
-            Some(Entry::Segment(s)) => void.contains(&s.seq),
-            Some(Entry::Index(seq)) => void.contains(&seq),
-            Some(Entry::Ends(e)) => void.contains(&e.seq),
-            None => false,
+    let mut files = match manifest::read(root, hour) {
+        Ok(listed) => listed,
+        Err(StoreError::Corrupt { path, what }) => {
+            report.damaged_hours += 1;
+            report.damaged(path);
+            // Its files are noted by their names, so that no later one has the same.
+            found.damage = Some(what.into());
+            None
+        }
+        Err(e) => return Err(e),
+    };
+    if let Some(listed) = &mut files {
+        let before = listed.segments.len() + listed.ends.len();
+        listed
+            .segments
+            .retain(|s| s.merged || !void.contains(&s.seq));
+        listed.ends.retain(|e| !void.contains(&e.seq));
+        if clean && before != listed.segments.len() + listed.ends.len() {
+            // Before the files go: a manifest lists nothing that is missing.
+            manifest::write(root, hour, listed)?;
+        }
+    }
+    let counts = files.as_ref().map(manifest::names);
+    let mut there = BTreeSet::new();
+    for (path, name) in dir {
+        let entry = name.as_deref().and_then(|n| Entry::parse(hour, n));
+        let unfinished = match (entry, &counts) {
+            (None | Some(Entry::Manifest), _) => false,
+            (Some(Entry::Fresh), _) => true,
+            (Some(Entry::Segment(s)), None) => !s.merged && void.contains(&s.seq),
+            (Some(Entry::Index(seq)), None) => void.contains(&seq),
+            (Some(Entry::Ends(e)), None) => void.contains(&e.seq),
+            (Some(_), Some(counts)) => !name.as_ref().is_some_and(|n| counts.contains(n)),
         };
         match entry {
             _ if unfinished => {
@@ -328,12 +425,31 @@ fn hour_files(
                     layout::remove(&path)?;
                     report.void_files += 1;
                 }
+                continue;
             }
             Some(Entry::Segment(s)) => found.segments.push(s),
             Some(Entry::Ends(e)) => found.ends.push(e),
-            Some(Entry::Index(_)) => {}
+            Some(Entry::Index(_) | Entry::Manifest) => {}
             _ => report.foreign(path),
         }
+        there.extend(name);
+    }
+    if let Some(files) = files {
+        for name in counts.iter().flatten().filter(|n| !there.contains(*n)) {
+            let path = layout::hour_dir(root, hour).join(name);
+            if !path.exists() {
+                report.missing_files += 1;
+                report.damaged(path);
+            }
+        }
+        return Ok(files);
+    }
+    if found.damage.is_none() && found.segments.iter().any(|s| s.merged) {
+        // Which files were merged into which is not known.
+        let path = manifest::path(root, hour);
+        found.damage = Some("is gone, though there are merged segments beside it".into());
+        report.damaged_hours += 1;
+        report.damaged(path);
     }
     found.segments.sort_unstable();
     found.ends.sort_unstable();
@@ -346,7 +462,8 @@ pub(super) fn last_uid(root: &Path, hours: &BTreeMap<i64, Hour>) -> Result<u64, 
     let Some(newest) = segments.clone().map(|s| s.seq).max() else {
         return Ok(0);
     };
-    let mut last = 0;
+    let listed = segments.clone().filter_map(|s| s.facts);
+    let mut last = listed.map(|f| f.last_uid).max().unwrap_or(0);
     for segment in segments.filter(|s| s.seq == newest) {
         let file = Reader::open(&segment.parquet(root), &[], Some(segment.sum))?;
         let uid = file.about("last_uid").and_then(|u| u.parse().ok());
@@ -355,18 +472,34 @@ pub(super) fn last_uid(root: &Path, hours: &BTreeMap<i64, Hour>) -> Result<u64, 
     Ok(last)
 }
 
-/// Until when everything has been forgotten, as the file `forgotten` says.
+/// The file `forgotten`: a time, and a checksum.
+pub(super) fn forgotten_text(until: Timestamp) -> String {
+    let line = format!("{until}\n");
+    let sum = crc32c::crc32c(line.as_bytes());
+    format!("{line}crc32c {sum:08x}\n")
+}
+
+/// Until when everything has been forgotten, as the file `forgotten` says. Versions before format 3 wrote no checksum.
 pub(super) fn forgotten(root: &Path) -> Result<Option<Timestamp>, StoreError> {
     let path = root.join("forgotten");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match Timestamp::parse_rfc3339(text.trim()) {
-            Some(at) => Ok(Some(at)),
-            None => Err(StoreError::corrupt(
-                &path,
-                format!("{:?} is not an RFC 3339 time", text.trim()),
-            )),
-        },
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(StoreError::io(&path, e)),
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Err(StoreError::corrupt(&path, "damaged: no text"));
+        }
+        Err(e) => return Err(StoreError::io(&path, e)),
+    };
+    let (time, sum) = text.split_once('\n').unwrap_or((&text, ""));
+    let Some(at) = Timestamp::parse_rfc3339(time.trim()) else {
+        let what = format!("{:?} is not an RFC 3339 time", time.trim());
+        return Err(StoreError::corrupt(&path, what));
+    };
+    if !sum.is_empty() && text != forgotten_text(at) {
+        return Err(StoreError::corrupt(
+            &path,
+            "damaged: the checksum is another",
+        ));
     }
+    Ok(Some(at))
 }

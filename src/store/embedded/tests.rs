@@ -2,10 +2,13 @@
 
 mod bench;
 mod campaigns;
+mod check;
 pub(super) mod evidence;
 mod faults;
+mod flips;
 mod kill;
 pub(crate) mod made;
+mod manifest;
 mod older;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@
 //! The order survives a power cut: the damaged file is linked to its new place, then what can be kept is written, then the ledger says what is lost, and
 //! only then is the file unlinked where it was. Whatever is cut short is found again by the next check.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,12 @@ use super::{CheckOptions, Progress, check};
 use crate::base::Timestamp;
 use crate::store::StoreError;
 use crate::store::embedded::index;
-use crate::store::embedded::layout::{self, Segment};
-use crate::store::embedded::recover::OpenReport;
+use crate::store::embedded::layout::{self, Entry, Facts, Segment};
+use crate::store::embedded::lookup::Hour;
+use crate::store::embedded::manifest;
+use crate::store::embedded::recover::{self, OpenReport};
 use crate::store::embedded::seal::SealJob;
+use crate::store::embedded::table::Reader;
 use crate::store::embedded::{campaigns, evidence, ledger};
 
 /// The folder of what was set aside.
@@ -93,12 +96,14 @@ pub fn repair(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RepairR
 fn mend_all(root: &Path, report: &CheckReport) -> Vec<Repaired> {
     let mut done: Vec<Repaired> = Vec::new();
     let mut seen: Vec<&Target> = Vec::new();
-    // Logs first: what they hold becomes segments. Then segments: their indexes come with them.
+    // The ledger first, then lists, because what comes after adds to them; then logs, whose records become segments, and segments, whose indexes come
+    // with them.
     let rank = |f: &&Finding| match f.target {
         Target::Coverage(_) => 0,
-        Target::Log(_) => 1,
-        Target::Segment(_) => 2,
-        _ => 3,
+        Target::Hour(_) => 1,
+        Target::Log(_) => 2,
+        Target::Segment(_) => 3,
+        _ => 4,
     };
     let mut findings: Vec<&Finding> = report
         .damage()
@@ -161,7 +166,8 @@ impl Mender<'_> {
         let root = self.files.root;
         let repaired = Repaired::of(finding);
         match &finding.target {
-            Target::None | Target::Hour(_) => Ok(Repaired {
+            Target::Hour(hour) => self.manifest(*hour, repaired),
+            Target::None => Ok(Repaired {
                 done: false,
                 what: "nothing can be done".to_owned(),
                 ..repaired
@@ -175,6 +181,10 @@ impl Mender<'_> {
                 if kept.lost != Some(0) {
                     self.blind(&kept)?;
                 }
+                self.list(e.hour, |files| {
+                    files.ends.retain(|known| known.name() != e.name());
+                    files.ends.extend(&kept.ends);
+                })?;
                 if !kept.ends.iter().any(|k| k.path(root) == path) {
                     self.unlink(&path)?;
                 }
@@ -190,7 +200,7 @@ impl Mender<'_> {
                 lost: None,
                 from: finding.from,
                 until: finding.until,
-                moved: Some(self.set_aside(&finding.file)?),
+                moved: Some(set_aside(root, &finding.file)?),
                 ..repaired
             }),
             Target::Campaigns(_) => {
@@ -231,6 +241,12 @@ impl Mender<'_> {
         if kept.lost != Some(0) {
             self.blind(&kept)?;
         }
+        self.list(s.hour, |files| {
+            files
+                .segments
+                .retain(|known| known.parquet_name() != s.parquet_name());
+            files.segments.extend(&kept.segments);
+        })?;
         if !kept.segments.iter().any(|k| k.parquet(root) == path) {
             self.unlink(&path)?;
         }
@@ -262,8 +278,20 @@ impl Mender<'_> {
         layout::rename(&path, &fresh.index(root))?;
         layout::sync_dir(&layout::hour_dir(root, s.hour))?;
         if fresh != *s {
-            layout::rename(&s.parquet(root), &fresh.parquet(root))?;
-            layout::sync_dir(&layout::hour_dir(root, s.hour))?;
+            let (path, renamed) = (s.parquet(root), fresh.parquet(root));
+            match fs::hard_link(&path, &renamed) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::io(&renamed, e));
+                }
+                _ => layout::sync_dir(&layout::hour_dir(root, s.hour))?,
+            }
+            self.list(s.hour, |files| {
+                files
+                    .segments
+                    .retain(|known| known.parquet_name() != s.parquet_name());
+                files.segments.push(fresh);
+            })?;
+            self.unlink(&path)?;
             self.unlink(&old)?;
         }
         Ok(Repaired {
@@ -291,7 +319,13 @@ impl Mender<'_> {
             table: Arc::new(table),
             forgotten: i64::MIN,
         };
-        job.run()?;
+        let sealed = job.write()?;
+        // What there is besides, be it listed or not.
+        let mut others = BTreeMap::new();
+        for hour in sealed.hours() {
+            others.insert(hour, self.hour(hour)?);
+        }
+        job.publish(&sealed, |hour| others.get(&hour).cloned())?;
         Ok(Repaired {
             what: "records that read are in segments".to_owned(),
             kept,
@@ -299,6 +333,93 @@ impl Mender<'_> {
             from: gap.map(|(from, _)| from),
             until: gap.map(|(_, until)| until),
             moved: Some(moved),
+            ..repaired
+        })
+    }
+
+    /// The files of an hour that count, those of logs that are still there left out.
+    fn hour(&self, hour: i64) -> Result<Hour, StoreError> {
+        let root = self.files.root;
+        let mut seen = OpenReport::default();
+        let void = recover::logs(root, &mut seen)?;
+        recover::hour_files(root, hour, &void, false, &mut seen)
+    }
+
+    /// Changes what the manifest of an hour lists. An hour without one counts by the names of its files.
+    fn list(&self, hour: i64, change: impl FnOnce(&mut Hour)) -> Result<(), StoreError> {
+        let root = self.files.root;
+        let Some(mut files) = manifest::read(root, hour)? else {
+            return Ok(());
+        };
+        change(&mut files);
+        files.segments.sort_unstable();
+        files.segments.dedup();
+        files.ends.sort_unstable();
+        files.ends.dedup();
+        manifest::write(root, hour, &files)
+    }
+
+    /// Makes the manifest of an hour anew, from the names and footers of what lies there. A file that was merged into another counts no more.
+    fn manifest(&self, hour: i64, repaired: Repaired) -> Result<Repaired, StoreError> {
+        let root = self.files.root;
+        let path = manifest::path(root, hour);
+        let void = recover::logs(root, &mut OpenReport::default())?;
+        let mut files = Hour {
+            listed: true,
+            ..Hour::default()
+        };
+        let mut merged: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for (_, name) in layout::list(&layout::hour_dir(root, hour))? {
+            let name = name.unwrap_or_default();
+            match Entry::parse(hour, &name) {
+                Some(Entry::Segment(mut s)) if s.merged || !void.contains(&s.seq) => {
+                    // One that can't be read stays, and is mended by itself.
+                    if let Ok(file) = self.files.segment(&s) {
+                        s.facts = facts(&file);
+                        if s.merged {
+                            merged.insert(name, manifest::merged(&file));
+                        }
+                    }
+                    files.segments.push(s);
+                }
+                Some(Entry::Ends(mut e)) if !void.contains(&e.seq) => {
+                    if let Ok(file) = self.files.ends(&e) {
+                        let rows = (0..file.groups()).map(|g| file.group_rows(g) as u64).sum();
+                        e.rows = Some(rows);
+                    }
+                    files.ends.push(e);
+                }
+                _ => {}
+            }
+        }
+        // What went into another one: all that it was made of is of that.
+        files.segments.retain(|s| {
+            let name = s.parquet_name();
+            let made_of = merged.get(&name);
+            !merged.iter().any(|(other, of)| {
+                *other != name
+                    && match made_of {
+                        Some(own) => own.is_subset(of) && own != of,
+                        None => of.contains(&s.seq),
+                    }
+            })
+        });
+        files
+            .ends
+            .retain(|e| !merged.values().any(|of| of.contains(&e.seq)));
+        let moved = path
+            .exists()
+            .then(|| self.keep_aside(&path, &path))
+            .transpose()?;
+        manifest::write(root, hour, &files)?;
+        Ok(Repaired {
+            what: "the manifest is made anew from names and footers".to_owned(),
+            kept: files
+                .segments
+                .iter()
+                .filter_map(|s| Some(s.facts?.rows))
+                .sum(),
+            moved,
             ..repaired
         })
     }
@@ -332,20 +453,9 @@ impl Mender<'_> {
         ledger::add(root, &rows)
     }
 
-    /// Where something that lies at `place` goes.
-    fn aside(&self, place: &Path) -> Result<PathBuf, StoreError> {
-        let root = self.files.root;
-        let place = place.strip_prefix(root).unwrap_or(place);
-        let target = root.join(DAMAGED).join(place);
-        if let Some(folder) = target.parent() {
-            layout::create_dirs(folder)?;
-        }
-        Ok(target)
-    }
-
     /// Gives a file a second name in `damaged/`, as if it lay at `place`.
     fn keep_aside(&self, path: &Path, place: &Path) -> Result<PathBuf, StoreError> {
-        let target = self.aside(place)?;
+        let target = aside(self.files.root, place)?;
         match fs::hard_link(path, &target) {
             // An earlier repair, cut short or of the same file.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -364,17 +474,9 @@ impl Mender<'_> {
 
     /// Copies a file that is written anew under its name.
     fn copy_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let target = self.aside(path)?;
+        let target = aside(self.files.root, path)?;
         fs::copy(path, &target).map_err(|e| StoreError::io(&target, e))?;
         target.parent().map_or(Ok(()), layout::sync_dir)?;
-        Ok(target)
-    }
-
-    fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let target = self.aside(path)?;
-        layout::rename(path, &target)?;
-        target.parent().map_or(Ok(()), layout::sync_dir)?;
-        path.parent().map_or(Ok(()), layout::sync_dir)?;
         Ok(target)
     }
 
@@ -382,6 +484,46 @@ impl Mender<'_> {
         layout::remove(path)?;
         path.parent().map_or(Ok(()), layout::sync_dir)
     }
+}
+
+/// Where something that lies at `place` goes.
+fn aside(root: &Path, place: &Path) -> Result<PathBuf, StoreError> {
+    let place = place.strip_prefix(root).unwrap_or(place);
+    let target = root.join(DAMAGED).join(place);
+    if let Some(folder) = target.parent() {
+        layout::create_dirs(folder)?;
+    }
+    Ok(target)
+}
+
+/// Moves a file to `damaged/`, and gives where it is now.
+pub(in crate::store::embedded) fn set_aside(
+    root: &Path,
+    path: &Path,
+) -> Result<PathBuf, StoreError> {
+    let target = aside(root, path)?;
+    layout::rename(path, &target)?;
+    target.parent().map_or(Ok(()), layout::sync_dir)?;
+    path.parent().map_or(Ok(()), layout::sync_dir)?;
+    Ok(target)
+}
+
+/// What a manifest says of a segment, as its rows have it.
+fn facts(file: &Reader) -> Option<Facts> {
+    let mut uids: Option<(u64, u64)> = None;
+    let mut rows = 0;
+    super::ends::for_each_uid(file, |uid| {
+        let (low, high) = uids.unwrap_or((uid, uid));
+        uids = Some((low.min(uid), high.max(uid)));
+        rows += 1;
+    });
+    let (first_uid, last_uid) = uids?;
+    let all: usize = (0..file.groups()).map(|g| file.group_rows(g)).sum();
+    (rows == all as u64).then_some(Facts {
+        rows,
+        first_uid,
+        last_uid,
+    })
 }
 
 /// Retention of what was set aside: with the records of its hour, or the evidence of its day.

@@ -37,7 +37,7 @@ pub(super) fn segment(files: &Files<'_>, s: &Segment) -> Result<Kept, StoreError
         Err(_) => (believable(files, s), false),
     };
     let Some(file) = file else {
-        kept.lost = index_says(files, s);
+        kept.lost = s.facts.map(|f| f.rows).or_else(|| index_says(files, s));
         kept.span = Some(span(s));
         return Ok(kept);
     };
@@ -83,7 +83,7 @@ pub(super) fn segment(files: &Files<'_>, s: &Segment) -> Result<Kept, StoreError
                 table: Arc::new(table),
                 forgotten: i64::MIN,
             };
-            kept.segments.extend(job.run()?.segments);
+            kept.segments.extend(job.write()?.segments);
         }
     }
     kept.lost = Some(lost);
@@ -114,6 +114,7 @@ pub(super) fn late_ends(files: &Files<'_>, e: &Ends) -> Result<Kept, StoreError>
         ..Kept::default()
     };
     let Ok(file) = files.ends(e) else {
+        kept.lost = e.rows;
         return Ok(kept);
     };
     let mut lost = 0;
@@ -143,6 +144,7 @@ fn write_ends(root: &Path, e: &Ends, all: &[EndFacts]) -> Result<Option<Ends>, S
     let mut fresh = Ends {
         first_uid: first.uid,
         last_uid: last.uid,
+        rows: e.rows.map(|_| all.len() as u64),
         ..*e
     };
     let path = fresh.path(root).with_extension("ends.new");

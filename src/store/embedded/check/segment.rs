@@ -24,6 +24,8 @@ pub(super) struct Rows {
     pub rows: u64,
     /// Lowest and highest uid of the rows that read.
     pub uids: Option<(u64, u64)>,
+    /// Whether all of them do.
+    pub whole: bool,
 }
 
 /// Start and end of what a segment may hold, by its name.
@@ -71,6 +73,7 @@ pub(super) fn check(
     let mut known = Rows {
         rows: total as u64,
         uids: None,
+        whole: true,
     };
     let index = match files.index(s) {
         Ok(index) => Some(index),
@@ -92,7 +95,7 @@ pub(super) fn check(
     let blocks = file.damaged_blocks();
     let mut rows = RowCheck::new(s, index.as_ref());
     rows.go(&file);
-    known.uids = rows.uids;
+    (known.uids, known.whole) = (rows.uids, rows.lost == 0);
     if !blocks.is_empty() || rows.lost > 0 {
         let where_ = match blocks.first() {
             Some(first) => format!(

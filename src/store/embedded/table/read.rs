@@ -58,6 +58,11 @@ impl Reader {
         self.source.damaged_blocks()
     }
 
+    /// Where the pages end.
+    pub fn end_of_pages(&self) -> u64 {
+        self.footer.sums.pages()
+    }
+
     /// Whether the file is laid out as we lay out one of these columns, whatever its statistics say: see [`Footer::is_ours`].
     pub fn is_ours(&self, specs: &[&[Spec]]) -> bool {
         self.footer.is_ours(specs)
