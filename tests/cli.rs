@@ -328,7 +328,7 @@ fn a_stored_call_is_judged_again_and_what_differs_is_said() {
     let config = text(&lab.path("tracehop.toml"));
     let out = tracehop(&["replay", &text(&lab.captures()[0]), "--config", &config]);
     assert_eq!(code(&out), 0, "{}", stderr(&out));
-    let (reader, _) = EmbeddedStore::open_read_only(&lab.config.store).unwrap();
+    let (reader, _) = EmbeddedStore::open_read_only(&lab.config.store.path).unwrap();
     let evidence = |uid| reader.evidence(uid).unwrap();
     let passed = (1..=reader.last_uid())
         .find(|uid| {

@@ -98,7 +98,7 @@ fn what_is_written_to_disk_is_a_daemons_and_answers_as_the_world_says() {
 fn answer(out: &Path, line: &serde_json::Value) -> (Option<String>, String) {
     let folder = out.join(line["folder"].as_str().unwrap());
     let config = Config::load(&folder.join("tracehop.toml")).unwrap();
-    let (store, _) = EmbeddedStore::open_read_only(&config.store).unwrap();
+    let (store, _) = EmbeddedStore::open_read_only(&config.store.path).unwrap();
     let octets = line["request"].to_string().into_bytes();
     let request = HopRequest::parse(&octets, &config.plan).unwrap();
     let settings = TracebackSettings {

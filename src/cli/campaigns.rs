@@ -47,14 +47,15 @@ impl Show {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
         let (since, until) = span(self.since, self.until, SPAN)?;
-        let (store, _) = EmbeddedStore::open_read_only(&config.store).map_err(Failure::no_input)?;
+        let (store, _) =
+            EmbeddedStore::open_read_only(&config.store.path).map_err(Failure::no_input)?;
         let damaged = store
             .unreadable_campaigns(since, until)
             .map_err(Failure::io)?;
         if damaged > 0 {
             output::complain(format_args!(
                 "{}: {damaged} campaigns can't be read: damage",
-                config.store.display()
+                config.store.path.display()
             ));
         }
         let mut all = store.campaigns(since, until).map_err(Failure::io)?;

@@ -55,7 +55,7 @@ impl Classify {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
         let (_, until) = span(Some(self.since), self.until, Duration::ZERO)?;
-        let path = self.store.as_ref().unwrap_or(&config.store);
+        let path = self.store.as_ref().unwrap_or(&config.store.path);
         let (store, _) = EmbeddedStore::open_read_only(path).map_err(Failure::no_input)?;
         let mut again = Again::new(
             config.peers.clone(),

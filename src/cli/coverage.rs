@@ -48,11 +48,11 @@ impl Show {
         let config = load(&self.config)?;
         let (since, until) = span(self.since, self.until, SPAN)?;
         let (store, report) =
-            EmbeddedStore::open_read_only(&config.store).map_err(Failure::no_input)?;
+            EmbeddedStore::open_read_only(&config.store.path).map_err(Failure::no_input)?;
         if report.bad_frames > 0 {
             output::complain(format_args!(
                 "{}: {} damaged stretches in the log: rows in them are lost",
-                config.store.display(),
+                config.store.path.display(),
                 report.bad_frames
             ));
         }

@@ -81,7 +81,7 @@ impl Demo {
         let captures = captures(&dir)?;
         let done = replay::replay(&config, &captures, None, config.fetch_enabled, true)?;
         for capture in &captures {
-            replayed::remember(&config.store, capture, clock::now())
+            replayed::remember(&config.store.path, capture, clock::now())
                 .map_err(|e| Failure::io(format!("{}: {e}", capture.display())))?;
         }
         let metrics = dir.join("metrics.prom");
@@ -227,5 +227,5 @@ fn next(dir: &Path, config: &Config) {
     say!(
         "  # a capture of your own: copy config/tracehop.toml and config/peers.example.toml, then check and replay"
     );
-    say!("  # records: {} (Parquet)", config.store.display());
+    say!("  # records: {} (Parquet)", config.store.path.display());
 }

@@ -464,8 +464,8 @@ pub struct Unknown {
 impl Unknown {
     fn run(self) -> Outcome {
         let config = load(&self.config)?;
-        let list = neighbours::read_unknown(&config.store)
-            .map_err(|e| Failure::data(format!("{}: {e}", config.store.display())))?;
+        let list = neighbours::read_unknown(&config.store.path)
+            .map_err(|e| Failure::data(format!("{}: {e}", config.store.path.display())))?;
         if self.json {
             output::json(&list)?;
             return Ok(ExitCode::SUCCESS);

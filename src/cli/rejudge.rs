@@ -23,20 +23,20 @@ use crate::traceback::explain::SeenBy;
 
 /// Finds the evidence of a record.
 pub(super) fn find(config: &Config, uid: u64) -> Result<StoredEvidence, Failure> {
-    let (reader, _) =
-        EmbeddedStore::open_read_only(&config.store).map_err(|e| failed(&config.store, &e))?;
+    let (reader, _) = EmbeddedStore::open_read_only(&config.store.path)
+        .map_err(|e| failed(&config.store.path, &e))?;
     match reader.evidence(uid) {
         Ok(Some(found)) => Ok(found),
         Ok(None) if uid == 0 || uid > reader.last_uid() => Err(Failure::no_input(format!(
             "no record {uid}: the newest in {} is {}",
-            config.store.display(),
+            config.store.path.display(),
             reader.last_uid()
         ))),
         Ok(None) => Err(Failure::no_input(format!(
             "no evidence of record {uid}: it has no Identity header, or it is older than evidence_days = {}, or [store] evidence did not ask for it",
-            config.evidence_retention.as_secs() / 86_400
+            config.store.settings.evidence_retention.as_secs() / 86_400
         ))),
-        Err(e) => Err(failed(&config.store, &e)),
+        Err(e) => Err(failed(&config.store.path, &e)),
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn seen_by(
     stored: &StoredEvidence,
     numbers: &Numbers,
 ) -> Option<SeenBy> {
-    let (reader, _) = EmbeddedStore::open_read_only(&config.store).ok()?;
+    let (reader, _) = EmbeddedStore::open_read_only(&config.store.path).ok()?;
     let (at, uid) = (stored.at, stored.uid);
     let called = numbers.called.map(|n| reader.by_called(n, at, at));
     let calling = numbers.from.or(numbers.asserted);

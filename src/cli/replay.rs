@@ -46,7 +46,8 @@ pub struct Replay {
 impl Replay {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
-        let mut list = List::open(&config.store).map_err(|e| unreadable(&config.store, e))?;
+        let mut list =
+            List::open(&config.store.path).map_err(|e| unreadable(&config.store.path, e))?;
         let mut fingerprints = Vec::new();
         for file in &self.files {
             let print = replayed::fingerprint(file)
@@ -57,8 +58,8 @@ impl Replay {
                     file.display(),
                     known.at,
                     known.file.display(),
-                    config.store.display(),
-                    config.store.with_extension("replayed.jsonl").display(),
+                    config.store.path.display(),
+                    config.store.path.with_extension("replayed.jsonl").display(),
                 )));
             }
             fingerprints.push(print);
@@ -67,7 +68,7 @@ impl Replay {
         let done = replay(&config, &self.files, self.judges, fetch, !self.json)?;
         for (file, print) in self.files.iter().zip(fingerprints) {
             list.add(file, print, clock::now())
-                .map_err(|e| unreadable(&config.store, e))?;
+                .map_err(|e| unreadable(&config.store.path, e))?;
         }
         if let Some(path) = &self.metrics {
             std::fs::write(path, metrics::render(&done.report))
@@ -152,7 +153,7 @@ pub(super) fn replay(
         notes.push(format!("{too_old} records are older than this store's retention and can't be looked up: raise store.retention_days, or use a store of their own"));
     }
     store.close().map_err(Failure::io)?;
-    neighbours::write_unknown(&config.store, &report, clock::now()).map_err(Failure::io)?;
+    neighbours::write_unknown(&config.store.path, &report, clock::now()).map_err(Failure::io)?;
     Ok(Done {
         report,
         endings: source
@@ -166,7 +167,7 @@ pub(super) fn replay(
 
 /// Opens the configuration's store for writing.
 pub(super) fn open_store(config: &Config) -> Result<EmbeddedStore, Failure> {
-    EmbeddedStore::open(&config.store, config.store_settings()).map_err(Failure::io)
+    EmbeddedStore::open(&config.store.path, config.store.settings.clone()).map_err(Failure::io)
 }
 
 fn bar(total: u64, shown: bool) -> ProgressBar {

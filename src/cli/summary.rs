@@ -90,7 +90,7 @@ impl Done {
         self.print_disagreements(config);
         self.print_found(config);
         self.print_fetches();
-        say!("\nrecords are in {}", config.store.display());
+        say!("\nrecords are in {}", config.store.path.display());
     }
 
     /// Addresses that no rule knows, the busiest first.

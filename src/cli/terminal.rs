@@ -30,7 +30,7 @@ pub(super) fn who() -> Who {
 pub(super) fn state(config: &Config) -> PathBuf {
     match &config.responder {
         Some(responder) => responder.state.clone(),
-        None => config.store.with_file_name("responder"),
+        None => config.store.path.with_file_name("responder"),
     }
 }
 

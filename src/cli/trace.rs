@@ -111,11 +111,11 @@ impl Trace {
 /// Answers a hop request from the configuration's store. The look-up is in the audit log before it is done.
 pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
     let (store, report) =
-        EmbeddedStore::open_read_only(&config.store).map_err(Failure::no_input)?;
+        EmbeddedStore::open_read_only(&config.store.path).map_err(Failure::no_input)?;
     if report.bad_frames > 0 {
         output::complain(format_args!(
             "{}: {} damaged stretches in the log, {} octets: records in them are lost",
-            config.store.display(),
+            config.store.path.display(),
             report.bad_frames,
             report.bad_bytes
         ));
@@ -138,7 +138,7 @@ pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
     };
     terminal::audited(config, &entry)?;
     responder::answer(&request, &store, &config.peers, &settings, now(octets))
-        .map_err(|e| Failure::io(format!("{}: {e}", config.store.display())))
+        .map_err(|e| Failure::io(format!("{}: {e}", config.store.path.display())))
 }
 
 /// The time of asking. A capture of the laboratory lies in a future of its own: there the question is asked when it was issued.

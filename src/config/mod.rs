@@ -18,6 +18,7 @@ mod portal;
 mod reader;
 mod responder;
 mod run;
+mod store;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,12 +30,12 @@ pub use portal::PortalConfig;
 pub use reader::Problem;
 use reader::{Reader, Section};
 pub use run::RunSettings;
+pub use store::StoreConfig;
 
 use crate::call::classify::behaviour::BehaviourSettings;
 use crate::call::classify::campaign::CampaignSettings;
 use crate::call::classify::{FlagSettings, OwnNumbers};
 use crate::call::peer::{PeerKind, PeerTable};
-use crate::call::record::evidence::EvidenceKept;
 use crate::call::record::{Clock, ClockSource};
 use crate::capture::hep::HepSettings;
 use crate::capture::live::LiveSettings;
@@ -47,7 +48,6 @@ use crate::number::NumberPlan;
 use crate::responder::service::{World, WorldError};
 use crate::responder::settings::ResponderSettings;
 use crate::stir::verify::{CrlPolicy, Profile, VerifySettings, VerstatMapping};
-use crate::store::embedded::StoreSettings;
 use crate::traceback::{TracebackSettings, answer};
 use crate::web::WebSettings;
 
@@ -96,14 +96,8 @@ pub struct Config {
     pub assemble: AssembleLimits,
     /// Agents that mirror to us; `None` where we don't listen.
     pub hep: Option<HepSettings>,
-    /// Folder of the store.
-    pub store: PathBuf,
-    /// How long records are kept.
-    pub retention: Duration,
-    /// Of which calls it is kept what it takes to judge them again.
-    pub evidence: EvidenceKept,
-    /// How long that is kept.
-    pub evidence_retention: Duration,
+    /// Where records are, and how long.
+    pub store: StoreConfig,
     /// How much is asked of an answer that nobody looks at.
     pub matching: crate::traceback::Profile,
     /// Posterior from which an answer is certain.
@@ -214,18 +208,12 @@ impl Config {
         let campaign = behaviour::campaign(root.section("campaign"));
         let assemble = limits::read(root.section("limits"));
         let hep = hep::read(root.section("hep"), &capture.sensors());
-        let store = root.section("store");
-        let store_path = store.place("path");
-        let store_path = store_path.unwrap_or_else(|| reader.folder().join("store"));
-        // 18 months: 47 CFR 42.6 asks as much of toll records.
-        let retention_days = store.integer("retention_days", 548, 1..3_661);
-        let evidence = evidence(&store);
-        let evidence_days = store.integer("evidence_days", 30, 1..3_661);
+        let store = store::read(root.section("store"), reader.folder());
         let http = http::read(root.section("http"));
         let log = log::read(root.section("log"));
         let (findings, named) = findings::read(root.section("findings"));
         let us = provider.as_ref().and_then(|p| p.portal_id.as_ref());
-        let mut responder = responder::read(root.section("responder"), us, &store_path);
+        let mut responder = responder::read(root.section("responder"), us, &store.path);
         let traceback = root.section("traceback");
         let matching = traceback
             .choice(
@@ -247,7 +235,7 @@ impl Config {
             own.unwrap_or_default(),
         );
 
-        for section in [sensor, verify, store, traceback, peers_section] {
+        for section in [sensor, verify, traceback, peers_section] {
             section.finish();
         }
         let sensor = Arc::from(name);
@@ -331,14 +319,11 @@ impl Config {
                 fetch_enabled,
                 folder,
                 files,
-                history: store_path.join("lists.json"),
+                history: store.path.join("lists.json"),
                 assemble,
                 hep,
-                store: store_path,
+                store,
                 run,
-                retention: Duration::from_secs(retention_days * 86_400),
-                evidence,
-                evidence_retention: Duration::from_secs(evidence_days * 86_400),
                 matching,
                 threshold,
                 http,
@@ -380,17 +365,9 @@ impl Config {
             }),
             own_ids: self.provider.portal_id.iter().cloned().collect(),
             sensors: self.sensors(),
-            retention_days: u32::try_from(self.retention.as_secs() / 86_400).unwrap_or(u32::MAX),
+            retention_days: u32::try_from(self.store.settings.retention.as_secs() / 86_400)
+                .unwrap_or(u32::MAX),
             ..TracebackSettings::default()
-        }
-    }
-
-    /// What the store needs of it.
-    pub fn store_settings(&self) -> StoreSettings {
-        StoreSettings {
-            retention: self.retention,
-            evidence_retention: self.evidence_retention,
-            ..StoreSettings::default()
         }
     }
 
@@ -455,22 +432,6 @@ fn provider(s: Section<'_, '_>) -> Option<Provider> {
         portal_id,
         own_numbers: OwnNumbers(own),
     })
-}
-
-fn evidence(s: &Section<'_, '_>) -> EvidenceKept {
-    match s.text("evidence") {
-        None | Some(("signed", _)) => EvidenceKept::Signed,
-        Some(("failed", _)) => EvidenceKept::Failed,
-        Some(("none", _)) => EvidenceKept::None,
-        Some((text, span)) => {
-            s.problem_at(
-                &span,
-                format!("{text:?} is none of the choices"),
-                "write \"signed\" (every call with an Identity header), \"failed\" or \"none\"",
-            );
-            EvidenceKept::default()
-        }
-    }
 }
 
 /// What to do about a file of trust that isn't there.

@@ -31,7 +31,7 @@ pub struct UnknownList {
 ///
 /// What the file system says; and that another text is kept under the same version already: versions are checksums of 32 bits.
 pub fn keep_table(config: &Config) -> io::Result<()> {
-    let path = table_path(&config.store, config.version);
+    let path = table_path(&config.store.path, config.version);
     match fs::read_to_string(&path) {
         Ok(kept) if kept == *config.peers_text => return Ok(()),
         Ok(_) => {

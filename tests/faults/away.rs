@@ -39,7 +39,7 @@ impl Bench {
     fn new(portal: &Portal) -> Self {
         let house = House::new("", &[portal.lines()]);
         let config = Self::config(&house);
-        let store = EmbeddedStore::open(&config.store, StoreSettings::default()).unwrap();
+        let store = EmbeddedStore::open(&config.store.path, StoreSettings::default()).unwrap();
         let reader = Arc::new(ArcSwapOption::from_pointee(store.reader()));
         let mut bench = Self {
             house,

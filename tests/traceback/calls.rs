@@ -23,8 +23,8 @@ pub const CALLING: &str = "13035550147";
 
 /// A store that was looking for half a day on either side of the call, and holds its two legs.
 pub fn fill(config: &Config, at: Timestamp) {
-    fs::create_dir_all(&config.store).unwrap();
-    let mut store = EmbeddedStore::open(&config.store, StoreSettings::default()).unwrap();
+    fs::create_dir_all(&config.store.path).unwrap();
+    let mut store = EmbeddedStore::open(&config.store.path, StoreSettings::default()).unwrap();
     let first = at.minute().secs() - 13 * 3_600;
     for i in 0..26 * 60 {
         let row = Coverage {

@@ -71,7 +71,10 @@ fn the_files_that_ship_have_no_problem() {
     assert_eq!(verify.clock_error, Duration::from_millis(50));
     assert!(!verify.require_identity && verify.priority_signers.is_empty());
     assert_eq!(config.peers.peers.len(), 5);
-    assert_eq!(config.retention, Duration::from_secs(548 * 86_400));
+    assert_eq!(
+        config.store.settings.retention,
+        Duration::from_secs(548 * 86_400)
+    );
 }
 
 /// The package's own: what it says of where things are is the unit's, and it starts with nothing to watch yet.
@@ -79,7 +82,7 @@ fn the_files_that_ship_have_no_problem() {
 fn the_configuration_of_the_package_has_no_problem_and_idles() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/etc/tracehop.toml");
     let config = Config::load(&shipped).unwrap();
-    assert_eq!(config.store, Path::new("/var/lib/tracehop/store"));
+    assert_eq!(config.store.path, Path::new("/var/lib/tracehop/store"));
     assert!(config.idles().is_some());
 
     // What is commented out there can be switched on.

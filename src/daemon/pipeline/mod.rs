@@ -166,7 +166,7 @@ impl PipelineSettings {
                 limits: AttemptLimits::default(),
             },
             assemble: config.assemble,
-            evidence: config.evidence,
+            evidence: config.store.evidence,
             fetch: None,
             findings: None,
             live: None,

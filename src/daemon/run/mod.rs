@@ -263,7 +263,7 @@ impl Daemon {
             }
             if size_due <= Instant::now() {
                 size_due = Instant::now() + SIZE;
-                self.known.store_bytes = EmbeddedStore::size_on_disk(&self.config.store).ok();
+                self.known.store_bytes = EmbeddedStore::size_on_disk(&self.config.store.path).ok();
                 self.shown.store(Arc::new(self.known.clone()));
             }
             if ledger_due <= Instant::now() {
@@ -331,7 +331,7 @@ impl Daemon {
 
     fn keep_unknown(&mut self, report: &Report) {
         if report.unknown != self.unknown {
-            let written = neighbours::write_unknown(&self.config.store, report, clock::now());
+            let written = neighbours::write_unknown(&self.config.store.path, report, clock::now());
             if written.is_ok() {
                 self.unknown.clone_from(&report.unknown);
             }

@@ -29,7 +29,7 @@ impl Opened {
             tracing::warn!("nothing to watch yet and nobody to answer: {remedy}, then restart");
         }
         // Before any socket: a second start must say that the first one runs, not that an address is taken.
-        EmbeddedStore::look_for_holder(&config.store)?;
+        EmbeddedStore::look_for_holder(&config.store.path)?;
         let live = live::open(&config.capture, 0)?;
         for source in &live {
             if let Some(note) = source.note() {
@@ -102,7 +102,7 @@ impl Opened {
 /// What is the daemon's own to write into.
 fn folders(config: &Config) -> Vec<PathBuf> {
     let cache = config.fetch.folder.clone().filter(|_| config.fetch_enabled);
-    std::iter::once(config.store.clone())
+    std::iter::once(config.store.path.clone())
         .chain(cache)
         .chain(config.responder.as_ref().map(|r| r.state.clone()))
         .collect()

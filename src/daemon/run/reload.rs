@@ -109,20 +109,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("[capture]", old.capture != new.capture),
         ("[run]", old.run != new.run),
-        (
-            "[store]",
-            (
-                &old.store,
-                old.retention,
-                old.evidence,
-                old.evidence_retention,
-            ) != (
-                &new.store,
-                new.retention,
-                new.evidence,
-                new.evidence_retention,
-            ),
-        ),
+        ("[store]", old.store != new.store),
         ("[hep] addresses", addresses(old) != addresses(new)),
         ("[hep] limits", hep_limits(old) != hep_limits(new)),
         ("[http]", old.http != new.http),

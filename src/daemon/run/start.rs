@@ -55,7 +55,11 @@ impl Daemon {
         log: Option<LogHandle>,
     ) -> Result<Self, RunError> {
         let now = clock::now();
-        let keeper = Keeper::open(config.store.clone(), config.store_settings(), clock::now)?;
+        let keeper = Keeper::open(
+            config.store.path.clone(),
+            config.store.settings.clone(),
+            clock::now,
+        )?;
         let reader = keeper.reader();
         let trust = Trust::open(&config, Some(config.history.clone()), now)?;
         for note in trust.notes() {
@@ -73,8 +77,8 @@ impl Daemon {
             board: Arc::default(),
             hurry: Arc::new(AtomicBool::new(false)),
             carried: Arc::new(Carried::new(
-                open_calls::load(&config.store),
-                flag_memory::load(&config.store),
+                open_calls::load(&config.store.path),
+                flag_memory::load(&config.store.path),
             )),
         };
         let at_hand = trust.held().current().credentials.clone();
@@ -133,7 +137,7 @@ impl Daemon {
             known: known.clone(),
         };
         let lost = notes.clone();
-        let folder = config.store.clone();
+        let folder = config.store.path.clone();
         let stages = thread::Builder::new()
             .name("intake".to_owned())
             .spawn(move || {

@@ -3,10 +3,11 @@
 //! A look-up takes the lock only to scan memory and to note which files there are, so it holds up an append for a millisecond at
 //! most; it reads files without it. If a seal or retention changed what there is meanwhile, it starts over.
 //!
-//! - `cache`: footers and files kept open · `spread`: segments side by side · `scan`: every record of a window
+//! - `cache`: footers and files kept open · `spread`: segments side by side · `scan`: every record of a window · `select`: those that somebody wants
 
 mod cache;
 mod scan;
+mod select;
 mod spread;
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +29,7 @@ use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
+use crate::store::select::{is_called, is_calling};
 use crate::store::{Bounded, Store, StoreError};
 
 /// How often a look-up starts over. A seal comes every few seconds at most, a look-up takes milliseconds.
@@ -144,12 +146,10 @@ impl Wanted {
     }
 
     fn matches(&self, begin: &Begin) -> bool {
-        let n = &begin.numbers;
-        let numbers = match self.role {
-            Role::Called => [n.called, n.to, n.diverted_from, None],
-            Role::Calling => [n.from, n.asserted, n.remote_party, begin.verdict.orig],
-        };
-        numbers.contains(&Some(self.number))
+        match self.role {
+            Role::Called => is_called(begin, self.number),
+            Role::Calling => is_calling(begin, self.number),
+        }
     }
 }
 

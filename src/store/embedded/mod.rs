@@ -28,6 +28,7 @@ mod campaigns;
 mod codec;
 mod ends;
 mod evidence;
+pub mod export;
 mod index;
 mod layout;
 mod ledger;
@@ -40,6 +41,7 @@ mod retention;
 mod seal;
 mod segment;
 mod settings;
+pub(in crate::store) mod spool;
 mod sums;
 mod table;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! A file that is no Parquet, lacks a column that it must have, or makes the Parquet reader panic is
 //! [`StoreError::Corrupt`] with its path: never a panic of ours, never an empty answer.
 
+pub(super) mod binary;
 mod footer;
 mod pages;
 mod read;
@@ -197,6 +198,31 @@ macro_rules! table {
             ) -> Result<Self, $crate::store::StoreError> {
                 Ok(Self { $( $field: reader.rows(group, stringify!($field), rows)?, )* })
             }
+
+            /// No rows.
+            #[allow(dead_code)] // not every table goes to the shared engine
+            pub fn none() -> Self {
+                Self { $( $field: Vec::new(), )* }
+            }
+
+            /// A row as `RowBinary`; `None` where it lacks what it must have.
+            #[allow(dead_code)]
+            pub fn put_binary(&self, row: usize, out: &mut Vec<u8>) -> Option<()> {
+                let mut specs = $name::SPECS.iter();
+                $(
+                    let cell = self.$field.get(row).and_then(Option::as_ref);
+                    $crate::store::embedded::table::binary::put(cell, specs.next()?, out)?;
+                )*
+                Some(())
+            }
+
+            /// One more row, from `RowBinary`; `None` where that is something else.
+            #[allow(dead_code)]
+            pub fn take_binary(&mut self, cut: &mut $crate::store::embedded::codec::Cut<'_>) -> Option<()> {
+                let mut specs = $name::SPECS.iter();
+                $( self.$field.push($crate::store::embedded::table::binary::take(specs.next()?, cut)?); )*
+                Some(())
+            }
         }
     };
 }
@@ -212,10 +238,15 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn create(path: &Path, specs: &[&[Spec]]) -> Result<Self, StoreError> {
+        let file = File::create(path).map_err(|e| StoreError::io(path, e))?;
+        Self::over(path, file, specs)
+    }
+
+    /// Into a file that the caller has made, and which is no part of the store's own.
+    pub fn over(path: &Path, file: File, specs: &[&[Spec]]) -> Result<Self, StoreError> {
         let bad = |e| parquet_error(path, e);
         let schema = schema(specs).map_err(bad)?;
         let properties = Arc::new(properties(specs).map_err(bad)?);
-        let file = File::create(path).map_err(|e| StoreError::io(path, e))?;
         let file =
             SerializedFileWriter::new(Summing::over(file), schema.clone(), properties.clone())
                 .map_err(bad)?;
@@ -225,6 +256,10 @@ impl Writer {
             schema: Arc::new(SchemaDescriptor::new(schema)),
             properties,
         })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes one row group: `fill` writes page after page to all columns.

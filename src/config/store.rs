@@ -1,0 +1,55 @@
+//! Section `[store]`: where records are, how long they stay, and what of them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::reader::Section;
+use crate::call::record::evidence::EvidenceKept;
+use crate::store::embedded::StoreSettings;
+
+/// 18 months: 47 CFR 42.6 asks as much of toll records.
+const RETENTION_DAYS: u64 = 548;
+
+/// The store as the operator wants it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Of which calls it is kept what it takes to judge them again.
+    pub evidence: EvidenceKept,
+    /// How it behaves.
+    pub settings: StoreSettings,
+}
+
+/// Reads the section; `folder` is the configuration's own.
+pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> StoreConfig {
+    let days = |key, default| Duration::from_secs(s.integer(key, default, 1..3_661) * 86_400);
+    let path = s.place("path").unwrap_or_else(|| folder.join("store"));
+    let config = StoreConfig {
+        path,
+        evidence: evidence(&s),
+        settings: StoreSettings {
+            retention: days("retention_days", RETENTION_DAYS),
+            evidence_retention: days("evidence_days", 30),
+            ..StoreSettings::default()
+        },
+    };
+    s.finish();
+    config
+}
+
+fn evidence(s: &Section<'_, '_>) -> EvidenceKept {
+    match s.text("evidence") {
+        None | Some(("signed", _)) => EvidenceKept::Signed,
+        Some(("failed", _)) => EvidenceKept::Failed,
+        Some(("none", _)) => EvidenceKept::None,
+        Some((text, span)) => {
+            s.problem_at(
+                &span,
+                format!("{text:?} is none of the choices"),
+                "write \"signed\" (every call with an Identity header), \"failed\" or \"none\"",
+            );
+            EvidenceKept::default()
+        }
+    }
+}
