@@ -208,6 +208,13 @@ impl EmbeddedStore {
         Ok(sum)
     }
 
+    /// A record as the log holds it: what other stores are given when they are measured beside this one.
+    pub fn octets_of(begin: &Begin) -> Vec<u8> {
+        let mut body = Vec::new();
+        encode_begin(begin, &mut body);
+        body
+    }
+
     /// Looks whether another process has the store open to write, and changes nothing.
     ///
     /// # Errors
