@@ -175,10 +175,19 @@ impl Space {
             }),
         }
     }
+}
 
-    #[cfg(test)]
-    pub fn measure_with(&mut self, measure: Measure) {
-        self.measure = measure;
+#[cfg(test)]
+impl super::EmbeddedStore {
+    /// Guards a disk that has as much free as the test says.
+    pub fn guard(&mut self, least: MinFree, free: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.space.least = least;
+        self.space.measure = Box::new(move |_| {
+            Ok(Free {
+                free: free(),
+                total: u64::MAX,
+            })
+        });
     }
 }
 
@@ -218,19 +227,10 @@ mod tests {
 
     /// A store whose disk has as much free as the test says.
     fn store(dir: &Path) -> (EmbeddedStore, Arc<AtomicU64>) {
-        let settings = StoreSettings {
-            min_free: MinFree::Octets(LEAST),
-            ..StoreSettings::default()
-        };
-        let mut store = EmbeddedStore::open(dir, settings).unwrap();
+        let mut store = EmbeddedStore::open(dir, StoreSettings::default()).unwrap();
         let free = Arc::new(AtomicU64::new(10 * LEAST));
         let told = free.clone();
-        store.space.measure_with(Box::new(move |_| {
-            Ok(Free {
-                free: told.load(Ordering::Relaxed),
-                total: 100 * LEAST,
-            })
-        }));
+        store.guard(MinFree::Octets(LEAST), move || told.load(Ordering::Relaxed));
         (store, free)
     }
 
