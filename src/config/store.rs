@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Section;
 use crate::call::record::evidence::EvidenceKept;
-use crate::store::embedded::StoreSettings;
+use crate::store::embedded::{MinFree, StoreSettings};
 
 /// 18 months: 47 CFR 42.6 asks as much of toll records.
 const RETENTION_DAYS: u64 = 548;
@@ -24,6 +24,11 @@ pub struct StoreConfig {
 /// Reads the section; `folder` is the configuration's own.
 pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> StoreConfig {
     let days = |key, default| Duration::from_secs(s.integer(key, default, 1..3_661) * 86_400);
+    // Up to a pebibyte.
+    let min_free = s
+        .has("min_free_mb")
+        .then(|| s.integer("min_free_mb", 0, 0..1 << 30));
+    let min_free = min_free.map_or(MinFree::Usual, |mb| MinFree::Octets(mb << 20));
     let path = s.place("path").unwrap_or_else(|| folder.join("store"));
     let config = StoreConfig {
         path,
@@ -31,6 +36,7 @@ pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> StoreConfig {
         settings: StoreSettings {
             retention: days("retention_days", RETENTION_DAYS),
             evidence_retention: days("evidence_days", 30),
+            min_free,
             ..StoreSettings::default()
         },
     };

@@ -172,6 +172,20 @@ pub enum StoreError {
         /// What the system said when it failed.
         why: String,
     },
+    /// So little of the disk is free that no record is taken: see [`embedded::MinFree`].
+    #[error(
+        "{path}: only {} MiB are free and {} MiB must stay so: no record is taken until there is room. Make room on that disk, or set [store] retention_days, evidence_days or min_free_mb lower",
+        free >> 20,
+        least >> 20
+    )]
+    NoRoom {
+        /// The store.
+        path: PathBuf,
+        /// Octets that are free.
+        free: u64,
+        /// Octets that must stay free.
+        least: u64,
+    },
     /// A record does not fit an event of the log.
     #[error("a record of {octets} octets; the most is {limit}")]
     TooLong {

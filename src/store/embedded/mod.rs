@@ -21,7 +21,7 @@
 //! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
 //! - `evidence`: what it takes to judge calls again · `campaigns`: JSON lines by the day
-//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
+//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour · `space`: the guard of the disk
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
@@ -43,6 +43,7 @@ mod retention;
 mod seal;
 mod segment;
 mod settings;
+mod space;
 pub(in crate::store) mod spool;
 mod sums;
 mod table;
@@ -61,6 +62,7 @@ pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
+pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};
@@ -68,6 +70,7 @@ use self::evidence::EvidenceWriter;
 use self::log::Log;
 use self::lookup::{Shared, State};
 use self::seal::{SealJob, Sealed};
+use self::space::Space;
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -94,8 +97,16 @@ pub struct StoreCounters {
     pub evidence: u64,
     /// Calls whose evidence was not: longer than a SIP message can be.
     pub evidence_too_long: u64,
+    /// Calls whose evidence was not: too little room.
+    pub evidence_no_room: u64,
+    /// Days of evidence deleted before their time, to make room.
+    pub evidence_days_freed: u64,
+    /// First and second halves refused for want of room; whoever brought them may bring them again.
+    pub refused: u64,
     /// States of campaigns taken in.
     pub campaigns: u64,
+    /// States of campaigns that were not, for want of room.
+    pub campaigns_no_room: u64,
     /// Taken in, but older than what retention has deleted: no look-up finds them, and no segment holds them.
     pub too_old: u64,
     /// Seals done.
@@ -118,6 +129,7 @@ pub struct EmbeddedStore {
     report: OpenReport,
     sealing: Option<JoinHandle<Result<Sealed, StoreError>>>,
     seal_trouble: Option<String>,
+    space: Space,
     /// Unlocks when it is dropped, last of all.
     _lock: File,
 }
@@ -175,8 +187,11 @@ impl EmbeddedStore {
         };
         state.active = table;
         let shared = Arc::new(Shared::new(path, state, settings.footer_cache));
+        let mut space = Space::new(path, settings.min_free);
+        space.look();
         Ok(Self {
             reader: StoreReader { shared },
+            space,
             settings,
             log,
             evidence: EvidenceWriter::open(path)?,
@@ -250,6 +265,37 @@ impl EmbeddedStore {
     /// What has been done since.
     pub fn counters(&self) -> StoreCounters {
         self.counters
+    }
+
+    /// How much room the disk has, as of the last commit.
+    pub fn space(&self) -> SpaceReport {
+        self.space.report()
+    }
+
+    /// The same for other threads, such as those whose work can wait.
+    pub fn room(&self) -> SharedRoom {
+        self.space.shared()
+    }
+
+    /// Looks at the disk, and makes room where there is little: a day of evidence at a time, the oldest first. The newest stays.
+    fn watch_space(&mut self) -> Result<(), StoreError> {
+        if self.space.look() == Room::Plenty {
+            return Ok(());
+        }
+        let days = self.evidence.days()?;
+        if let [oldest, .., newest] = days.as_slice()
+            && oldest < newest
+        {
+            self.counters.evidence_days_freed += self.evidence.forget_before(oldest + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what is refused for want of room.
+    fn admit(&mut self) -> Result<(), StoreError> {
+        self.space
+            .admit()
+            .inspect_err(|_| self.counters.refused += 1)
     }
 
     /// Why the last seal failed, until one succeeds. Its records are safe in the log and in memory.
@@ -412,8 +458,10 @@ impl Store for EmbeddedStore {
 
     /// # Errors
     ///
-    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up.
+    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up. [`StoreError::NoRoom`] as of the last
+    /// commit.
     fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
+        self.admit()?;
         self.make_room()?;
         let mut body = std::mem::take(&mut self.log.body);
         body.clear();
@@ -442,6 +490,7 @@ impl Store for EmbeddedStore {
     }
 
     fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
+        self.admit()?;
         self.make_room()?;
         let facts = EndFacts::of(end);
         let mut body = std::mem::take(&mut self.log.body);
@@ -457,6 +506,10 @@ impl Store for EmbeddedStore {
     }
 
     fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
+        if self.space.report().room != Room::Plenty {
+            self.counters.evidence_no_room += 1;
+            return Ok(());
+        }
         let kept = self.evidence.append(stored)?;
         self.counters.evidence += u64::from(kept);
         self.counters.evidence_too_long += u64::from(!kept);
@@ -478,7 +531,7 @@ impl Store for EmbeddedStore {
         self.evidence.commit()?;
         self.campaigns.commit()?;
         self.poll_sealing();
-        Ok(())
+        self.watch_space()
     }
 
     fn by_called(
@@ -542,6 +595,10 @@ impl Store for EmbeddedStore {
     }
 
     fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
+        if self.space.report().room == Room::None {
+            self.counters.campaigns_no_room += 1;
+            return Ok(());
+        }
         self.campaigns.append(campaign)?;
         self.counters.campaigns += 1;
         Ok(())

@@ -2,7 +2,7 @@
 
 mod bench;
 mod campaigns;
-pub(super) mod evidence;
+pub(crate) mod evidence;
 mod faults;
 mod kill;
 pub(crate) mod made;

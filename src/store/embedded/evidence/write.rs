@@ -82,6 +82,14 @@ impl EvidenceWriter {
         Ok(())
     }
 
+    /// The days that there are, as days since 1970, rising.
+    pub fn days(&self) -> Result<Vec<i64>, StoreError> {
+        let names = layout::list(&layout::evidence(&self.root))?.into_iter();
+        let mut days: Vec<i64> = names.filter_map(|(_, n)| layout::day_from(&n?)).collect();
+        days.sort_unstable();
+        Ok(days)
+    }
+
     /// Deletes all days before the given one, as days since 1970, and says how many there were.
     pub fn forget_before(&mut self, first_kept: i64) -> Result<u64, StoreError> {
         self.open.retain(|f| f.day >= first_kept);
