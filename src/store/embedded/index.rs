@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::segment::partition;
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
+use super::vault::Vault;
 use crate::store::StoreError;
 
 table! {
@@ -43,8 +44,10 @@ pub(super) fn write(
     calling: &[(i64, IndexEntry)],
     aliases: &[(i64, IndexEntry)],
     about: &[(&str, String)],
+    vault: &Vault,
+    day: i64,
 ) -> Result<Finished, StoreError> {
-    let mut file = Writer::create(path, &[IndexCells::SPECS])?;
+    let mut file = Writer::create(path, &[IndexCells::SPECS], vault, Some(day))?;
     for (alias, entries) in [(false, calling), (true, aliases)] {
         if entries.is_empty() {
             continue;

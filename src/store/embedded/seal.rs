@@ -4,6 +4,7 @@
 //! the log unlinked. That unlink is the moment at which the files begin to count: as long as the log exists, the files of its number are
 //! void, and whoever opens the store deletes them and reads the log. So a record is never lost and never there twice.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Posting};
 use super::segment::{BeginCells, EndCells, SegmentRows};
 use super::table::Writer;
+use super::vault::Vault;
 use super::{ends, ledger};
 use crate::store::StoreError;
 
@@ -23,6 +25,8 @@ pub(super) struct SealJob {
     pub table: Arc<Memtable>,
     /// Records before it have been forgotten and are not written.
     pub forgotten: i64,
+    /// Seals what is written; its erased days are not written either.
+    pub vault: Vault,
 }
 
 /// Files that a seal made.
@@ -78,6 +82,7 @@ impl SealJob {
         }
         layout::remove(&layout::log(&self.root, self.table.seq))?;
         layout::sync_dir(&layout::wal(&self.root))?;
+        self.vault.drop_log_key(self.table.seq)?;
         Ok(sealed)
     }
 
@@ -88,13 +93,14 @@ impl SealJob {
     fn order(&self, sealed: &mut Sealed) -> Vec<Key> {
         let table = &self.table;
         let first = layout::hour_of(table.first.unwrap_or(0));
+        let erased = self.vault.erased();
         // 32 bits of hours since the first, 64 of number, 32 of row.
         let mut packed: Vec<u128> = table
             .called
             .iter()
             .zip(&table.at)
             .zip(0_u32..)
-            .filter(|((_, at), _)| **at >= self.forgotten)
+            .filter(|((_, at), _)| **at >= self.forgotten && !is_erased(&erased, **at))
             .map(|((called, at), row)| {
                 let hour = (layout::hour_of(*at) - first).unsigned_abs();
                 let called = u64::try_from(*called).unwrap_or(u64::MAX);
@@ -150,13 +156,15 @@ impl SealJob {
         let fresh = segment.index(&self.root).with_extension("cix.new");
         let calling = of_hour(calling, segment.hour);
         let aliases = of_hour(aliases, segment.hour);
-        let written = index::write(&fresh, calling, aliases, &self.about())?;
+        let day = layout::day_of(segment.hour);
+        let written = index::write(&fresh, calling, aliases, &self.about(), &self.vault, day)?;
         sealed.octets += written.octets;
         segment.index_sum = written.sum;
         layout::rename(&fresh, &segment.index(&self.root))?;
 
         let fresh = segment.parquet(&self.root).with_extension("parquet.new");
-        let mut file = Writer::create(&fresh, &[BeginCells::SPECS, EndCells::SPECS])?;
+        let specs = [BeginCells::SPECS, EndCells::SPECS];
+        let mut file = Writer::create(&fresh, &specs, &self.vault, Some(day))?;
         let numbering = super::names::Numbering::current();
         let mut damaged = None;
         file.group(|writers| {
@@ -207,10 +215,11 @@ impl SealJob {
     }
 
     fn ends(&self, sealed: &mut Sealed) -> Result<(), StoreError> {
+        let erased = self.vault.erased();
         let mut strays: Vec<_> = self
             .table
             .strays()
-            .filter(|e| e.begun_at >= self.forgotten)
+            .filter(|e| e.begun_at >= self.forgotten && !is_erased(&erased, e.begun_at))
             .copied()
             .collect();
         strays.sort_unstable_by_key(|e| (layout::hour_of(e.begun_at), e.uid));
@@ -229,7 +238,8 @@ impl SealJob {
             };
             layout::create_dirs(&layout::hour_dir(&self.root, file.hour))?;
             let fresh = file.path(&self.root).with_extension("ends.new");
-            let written = ends::write(&fresh, hour, &self.about())?;
+            let day = layout::day_of(file.hour);
+            let written = ends::write(&fresh, hour, &self.about(), &self.vault, day)?;
             sealed.octets += written.octets;
             file.sum = written.sum;
             layout::rename(&fresh, &file.path(&self.root))?;
@@ -237,6 +247,10 @@ impl SealJob {
         }
         Ok(())
     }
+}
+
+fn is_erased(erased: &BTreeSet<i64>, at: i64) -> bool {
+    !erased.is_empty() && erased.contains(&layout::day_of(layout::hour_of(at)))
 }
 
 fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> &[(i64, IndexEntry)] {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::vault::KeySource;
+
 /// How a store behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -17,6 +19,8 @@ pub struct StoreSettings {
     pub footer_cache: usize,
     /// Who seals.
     pub sealing: Sealing,
+    /// Whose key wraps the keys of the days; `None` for a store that is not encrypted.
+    pub encryption: Option<KeySource>,
 }
 
 /// Who seals a full memtable.
@@ -38,6 +42,7 @@ impl Default for StoreSettings {
             evidence_retention: Duration::from_secs(30 * 86_400),
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
+            encryption: None,
         }
     }
 }
