@@ -1,11 +1,13 @@
 //! Floor 5: where call records live. One trait, so that the daemon, the look-up and the tests don't care which store it is.
 //!
 //! - [`embedded`]: the default: a log and Parquet files in a folder, no server
+//! - [`engine`]: one that many probes share: ClickHouse, with the embedded store as its spool
 //! - [`memory`]: one that lives as long as its process
 //! - [`looked`]: when each sensor last looked
 //! - [`select`]: which records somebody wants
 
 pub mod embedded;
+pub mod engine;
 pub mod looked;
 pub mod memory;
 pub mod select;
@@ -192,6 +194,9 @@ pub enum StoreError {
     /// The store was opened to read.
     #[error("the store is open to read only")]
     ReadOnly,
+    /// The shared engine could not be asked, or not so that its answer counts. What the probe's own store holds alone would be no answer.
+    #[error("the shared engine: {0}")]
+    Engine(String),
     /// The store changed under every attempt to read it: seals or retention while a look-up was going on.
     #[error("the store kept changing during the look-up; ask again")]
     Restless,

@@ -14,9 +14,11 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 
 use super::codec::Cut;
@@ -212,6 +214,21 @@ impl Content {
         self.length
     }
 
+    /// Has the system fetch a span in the background.
+    pub fn will_need(&self, span: Range<u64>) {
+        let (start, end) = (span.start, span.end.min(self.length));
+        let (start, end) = match self.cipher {
+            None => (start, end),
+            Some(_) => (place(start), place(end.next_multiple_of(BLOCK as u64))),
+        };
+        let length = i64::try_from(end.saturating_sub(start)).ok();
+        if let Some((start, length)) = i64::try_from(start).ok().zip(length) {
+            // A file system that does not know the advice is as slow as without it.
+            let advice = PosixFadviseAdvice::POSIX_FADV_WILLNEED;
+            let _ = posix_fadvise(&self.file, start, length, advice);
+        }
+    }
+
     /// Reads `length` octets from `start`.
     pub fn read(&self, start: u64, length: usize) -> ParquetResult<Vec<u8>> {
         let Some(cipher) = &self.cipher else {
@@ -247,6 +264,14 @@ impl Content {
         out.drain(..skip);
         Ok(out)
     }
+}
+
+/// Where the block lies in an encrypted file that begins with octet `at` of what was written.
+fn place(at: u64) -> u64 {
+    let blocks = at / BLOCK as u64;
+    blocks
+        .saturating_mul(SEALED as u64)
+        .saturating_add(HEADER as u64)
 }
 
 /// How long what was written is, of an encrypted file of a length; `None` where no file is so long.

@@ -65,7 +65,7 @@ pub(super) fn find(file: &Reader, uids: &[u64]) -> Result<Vec<EndFacts>, StoreEr
         let rows: Vec<usize> = hits.iter().map(|(row, _)| *row).collect();
         let columns = EndColumns::read(file, group, &rows)?;
         for (i, (_, uid)) in hits.iter().enumerate() {
-            found.extend(columns.row(i, *uid, 0, file)?);
+            found.extend(columns.row(i, *uid, 0, file.path())?);
         }
     }
     Ok(found)

@@ -127,14 +127,51 @@ pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
     for group in 0..file.groups() {
         let all: Vec<usize> = (0..file.group_rows(group)).collect();
         let c = CoverageColumns::read(&file, group, &all)?;
-        for i in all {
+        c.add_to(&mut rows, path)?;
+    }
+    Ok(rows)
+}
+
+impl CoverageColumns {
+    /// One row.
+    pub fn of(row: &Coverage) -> Self {
+        let count = |n: u64| vec![Some(n.cast_signed())];
+        let clock = row.clock;
+        Self {
+            sensor: vec![Some(ByteArray::from(&*row.sensor))],
+            from_time: vec![Some(row.from.nanos())],
+            until_time: vec![Some(row.until.nanos())],
+            packets: count(row.packets),
+            messages: count(row.messages),
+            incomplete: count(row.incomplete),
+            dropped: count(row.dropped),
+            unreadable: count(row.unreadable),
+            lost_fragments: count(row.lost_fragments),
+            tcp_gaps: count(row.tcp_gaps),
+            freezes: count(row.freezes),
+            shed: count(row.shed),
+            unverified: count(row.unverified),
+            lost_records: count(row.lost_records),
+            duplicates: count(row.duplicates),
+            clock_synchronised: vec![clock.map(|c| c.synchronised)],
+            clock_offset_ns: vec![clock.map(|c| c.offset_ns)],
+            clock_error_ns: vec![clock.map(|c| c.error_ns.cast_signed())],
+            down: vec![row.down.map(|d| ByteArray::from(d.label()))],
+        }
+    }
+
+    /// Adds what the columns say; a later row of a sensor and beginning replaces an earlier one.
+    pub fn add_to(&self, rows: &mut Rows, place: &Path) -> Result<(), StoreError> {
+        let c = self;
+        for i in 0..c.sensor.len() {
             let n = |cells: &[Option<i64>]| cells.get(i).copied().flatten();
             let sensor = c.sensor.get(i).and_then(Option::as_ref);
             let sensor = sensor.and_then(|s| std::str::from_utf8(s.data()).ok());
             let (Some(sensor), Some(from), Some(until)) =
                 (sensor, n(&c.from_time), n(&c.until_time))
             else {
-                return Err(file.lacks("sensor, from_time or until_time", "value"));
+                let what = "sensor, from_time or until_time: no value";
+                return Err(StoreError::corrupt(place, what));
             };
             let count = |cells: &[Option<i64>]| n(cells).unwrap_or(0).cast_unsigned();
             let row = Coverage {
@@ -173,8 +210,8 @@ pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
             };
             rows.insert((row.sensor.clone(), row.from), row);
         }
+        Ok(())
     }
-    Ok(rows)
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ mod retention;
 mod seal;
 mod segment;
 mod settings;
+pub(in crate::store) mod spool;
 mod sums;
 mod table;
 #[cfg(test)]

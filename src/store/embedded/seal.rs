@@ -202,11 +202,7 @@ impl SealJob {
             .filter_map(|p| {
                 let at = *self.table.at.get(p.row as usize)?;
                 let place = *places.get(p.row as usize)?;
-                let entry = IndexEntry {
-                    number: p.key,
-                    second: index::second(at),
-                    row: place,
-                };
+                let entry = IndexEntry::new(p.key, at, place);
                 (place != u32::MAX).then_some((layout::hour_of(at), entry))
             })
             .collect();
@@ -253,8 +249,9 @@ fn is_erased(erased: &BTreeSet<i64>, at: i64) -> bool {
     !erased.is_empty() && erased.contains(&layout::day_of(layout::hour_of(at)))
 }
 
-fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> &[(i64, IndexEntry)] {
+fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> impl Iterator<Item = IndexEntry> {
     let from = entries.partition_point(|(h, _)| *h < hour);
     let until = entries.partition_point(|(h, _)| *h <= hour);
-    entries.get(from..until).unwrap_or_default()
+    let entries = entries.get(from..until).unwrap_or_default();
+    entries.iter().map(|(_, entry)| *entry)
 }

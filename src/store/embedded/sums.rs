@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -26,6 +27,10 @@ pub(super) struct Finished {
 
 /// Octets that one checksum covers: a block.
 const SUMMED: usize = BLOCK;
+
+/// Spans with no more than this between them are fetched as one: a request costs as much as reading this (measured: a request of 16 KiB takes 17 µs,
+/// one of 128 KiB 82 µs, of a thousand at once).
+const CLOSE: u64 = 16 << 10;
 
 /// Sums up what is written.
 pub(super) struct Summing {
@@ -164,6 +169,24 @@ impl Source {
             return Err(ParquetError::General("damaged: footer checksum".to_owned()));
         }
         Ok(())
+    }
+
+    /// Has the system fetch these spans of pages in the background, the blocks around them whole.
+    pub fn will_need(&self, mut spans: Vec<Range<u64>>) {
+        const BLOCK: u64 = SUMMED as u64;
+        for span in &mut spans {
+            span.start -= span.start % BLOCK;
+            span.end = span.end.div_ceil(BLOCK).saturating_mul(BLOCK);
+        }
+        spans.sort_unstable_by_key(|s| s.start);
+        let near = |a: &Range<u64>, b: &Range<u64>| b.start <= a.end.saturating_add(CLOSE);
+        let mut spans = spans.into_iter().peekable();
+        while let Some(mut span) = spans.next() {
+            while let Some(next) = spans.next_if(|next| near(&span, next)) {
+                span.end = span.end.max(next.end);
+            }
+            self.file.will_need(span);
+        }
     }
 
     /// Reads octets of pages with the whole blocks around them, and checks those.

@@ -9,6 +9,7 @@
 //! A file that is no Parquet, lacks a column that it must have, or makes the Parquet reader panic is
 //! [`StoreError::Corrupt`] with its path: never a panic of ours, never an empty answer.
 
+pub(super) mod binary;
 mod footer;
 mod pages;
 mod read;
@@ -198,6 +199,31 @@ macro_rules! table {
                 rows: &[usize],
             ) -> Result<Self, $crate::store::StoreError> {
                 Ok(Self { $( $field: reader.rows(group, stringify!($field), rows)?, )* })
+            }
+
+            /// No rows.
+            #[allow(dead_code)] // not every table goes to the shared engine
+            pub fn none() -> Self {
+                Self { $( $field: Vec::new(), )* }
+            }
+
+            /// A row as `RowBinary`; `None` where it lacks what it must have.
+            #[allow(dead_code)]
+            pub fn put_binary(&self, row: usize, out: &mut Vec<u8>) -> Option<()> {
+                let mut specs = $name::SPECS.iter();
+                $(
+                    let cell = self.$field.get(row).and_then(Option::as_ref);
+                    $crate::store::embedded::table::binary::put(cell, specs.next()?, out)?;
+                )*
+                Some(())
+            }
+
+            /// One more row, from `RowBinary`; `None` where that is something else.
+            #[allow(dead_code)]
+            pub fn take_binary(&mut self, cut: &mut $crate::store::embedded::codec::Cut<'_>) -> Option<()> {
+                let mut specs = $name::SPECS.iter();
+                $( self.$field.push($crate::store::embedded::table::binary::take(specs.next()?, cut)?); )*
+                Some(())
             }
         }
     };
