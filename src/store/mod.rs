@@ -161,6 +161,14 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// A key is not there, or not the right one.
+    #[error("{path}: {what}")]
+    Key {
+        /// The file of the key, or who was to give it.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Writing the log failed, now or earlier. Nothing is acknowledged any more; open the store anew to go on with
     /// what is on disk.
     #[error(
@@ -218,6 +226,13 @@ impl StoreError {
         Self::Io {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    fn key(path: &Path, what: impl Into<String>) -> Self {
+        Self::Key {
+            path: path.to_owned(),
+            what: what.into(),
         }
     }
 

@@ -12,6 +12,7 @@
 //! coverage/2026-11-24.parquet                 what the sensors saw, minute by minute: see `ledger`
 //! campaigns/2026-11-24.jsonl                 campaigns, one state a line: see `campaigns`
 //! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
+//! keys/2026-11-24.key                         in an encrypted store: the key of a day, wrapped: see `vault`
 //! ```
 //!
 //! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
@@ -22,12 +23,15 @@
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
 //! - `evidence`: what it takes to judge calls again · `campaigns`: JSON lines by the day
 //! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour · `space`: the guard of the disk
+//! - `vault`: keys of days · `blocks`: files sealed block by block · `erase`: forgetting days before their time
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
+mod blocks;
 mod campaigns;
 mod codec;
 mod ends;
+mod erase;
 mod evidence;
 pub mod export;
 mod index;
@@ -49,9 +53,10 @@ mod sums;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod vault;
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +68,7 @@ pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
 pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
+pub use vault::{KeyListing, KeySource, make_key_file, rotate_keys};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};
@@ -71,6 +77,7 @@ use self::log::Log;
 use self::lookup::{Shared, State};
 use self::seal::{SealJob, Sealed};
 use self::space::Space;
+use self::vault::Vault;
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -143,8 +150,11 @@ impl EmbeddedStore {
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         recover::prepare(path, true)?;
         let lock = lock(path)?;
+        let vault = Vault::open(path, settings.encryption.as_ref(), true)?;
+        erase::finish(path, &vault)?;
         let mut report = OpenReport::default();
         let seqs = recover::logs(path, &mut report)?;
+        vault.sweep_logs(&seqs)?;
         for (stale, name) in layout::list(&layout::wal(path))? {
             if name.is_some_and(|n| n.ends_with(".new")) {
                 layout::remove(&stale)?;
@@ -160,33 +170,35 @@ impl EmbeddedStore {
         let mut last_uid = 0;
         let mut open = None;
         for seq in &seqs {
-            let recovered = recover::log(path, *seq, &mut report)?;
+            let recovered = recover::log(path, &vault, *seq, &mut report)?;
             last_uid = last_uid.max(recovered.last_uid);
             if Some(seq) == seqs.last() && recovered.resumable {
-                let log = Log::resume(path, *seq, recovered.valid)?;
+                let log = Log::resume(path, *seq, recovered.valid, recovered.cipher)?;
                 open = Some((log, recovered.table));
                 continue;
             }
             // A log whose sealing was not finished, or one of another version.
-            let job = SealJob::freeze(path, recovered.table, forgotten);
+            let job = SealJob::freeze(path, &vault, recovered.table, forgotten);
             let sealed = job.write()?;
             job.publish(&sealed, |hour| state.hours.get(&hour).cloned())?;
             counters.note(&sealed);
             state.install(&sealed);
         }
         if seqs.is_empty() {
-            last_uid = recover::last_uid(path, &state.hours)?;
+            last_uid = recover::last_uid(path, &vault, &state.hours)?;
         }
         let (log, table) = match open {
             Some(open) => open,
             None => {
                 let seq = next_seq(&state, &seqs);
-                let log = Log::create(path, seq, last_uid)?;
+                let log = Log::create(path, &vault, seq, last_uid)?;
                 (log, memtable::Memtable::new(seq, last_uid))
             }
         };
         state.active = table;
-        let shared = Arc::new(Shared::new(path, state, settings.footer_cache));
+        let evidence = EvidenceWriter::open(path, vault.clone())?;
+        let campaigns = CampaignWriter::open(path, vault.clone())?;
+        let shared = Arc::new(Shared::new(path, vault, state, settings.footer_cache));
         let mut space = Space::new(path, settings.min_free);
         space.look();
         Ok(Self {
@@ -194,8 +206,8 @@ impl EmbeddedStore {
             space,
             settings,
             log,
-            evidence: EvidenceWriter::open(path)?,
-            campaigns: CampaignWriter::open(path)?,
+            evidence,
+            campaigns,
             last_uid,
             counters,
             report,
@@ -244,11 +256,25 @@ impl EmbeddedStore {
 
     /// Opens a store to read, also while another process writes it: shows what that process has written to the log so far (which may
     /// be more than is committed). A look-up that finds a file gone, because the writer merged or deleted it meanwhile, looks anew at what there is.
+    /// One that is encrypted is opened by [`EmbeddedStore::open_reader`].
     pub fn open_read_only(path: &Path) -> Result<(StoreReader, OpenReport), StoreError> {
+        Self::open_reader(path, &StoreSettings::default())
+    }
+
+    /// Opens a store to read, with a memory for footers and the key as the settings have them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Key`], where the store is encrypted and the key is not its key.
+    pub fn open_reader(
+        path: &Path,
+        settings: &StoreSettings,
+    ) -> Result<(StoreReader, OpenReport), StoreError> {
         recover::prepare(path, false)?;
-        let (state, report) = recover::snapshot(path)?;
-        let cache = StoreSettings::default().footer_cache;
-        let shared = Arc::new(Shared::beside_a_writer(path, state, cache));
+        let vault = Vault::open(path, settings.encryption.as_ref(), false)?;
+        let (state, report) = recover::snapshot(path, &vault)?;
+        let shared = Shared::beside_a_writer(path, vault, state, settings.footer_cache);
+        let shared = Arc::new(shared);
         Ok((StoreReader { shared }, report))
     }
 
@@ -322,6 +348,10 @@ impl EmbeddedStore {
         self.evidence.commit()
     }
 
+    fn is_erased(&self, at: Timestamp) -> bool {
+        self.reader.shared.vault.is_erased(ledger::day_of(at))
+    }
+
     /// Makes room for one more record.
     fn make_room(&mut self) -> Result<(), StoreError> {
         let full = {
@@ -342,13 +372,13 @@ impl EmbeddedStore {
         self.log.commit()?;
         let shared = self.reader.shared.clone();
         let seq = self.log.seq() + 1;
-        let log = Log::create(&shared.root, seq, self.last_uid)?;
+        let log = Log::create(&shared.root, &shared.vault, seq, self.last_uid)?;
         let job = {
             let mut state = shared.change();
             let fresh = memtable::Memtable::new(seq, self.last_uid);
             let full = std::mem::replace(&mut state.active, fresh);
             let forgotten = state.forgotten.map_or(i64::MIN, Timestamp::nanos);
-            let job = SealJob::freeze(&shared.root, full, forgotten);
+            let job = SealJob::freeze(&shared.root, &shared.vault, full, forgotten);
             state.frozen.push(job.table.clone());
             state.generation += 1;
             job
@@ -387,6 +417,7 @@ impl EmbeddedStore {
                     root: self.reader.shared.root.clone(),
                     table: table.clone(),
                     forgotten: state.forgotten.map_or(i64::MIN, Timestamp::nanos),
+                    vault: self.reader.shared.vault.clone(),
                 }
             };
             match run(&self.reader.shared, &job) {
@@ -425,12 +456,13 @@ fn run(shared: &Shared, job: &SealJob) -> Result<Sealed, StoreError> {
 }
 
 impl SealJob {
-    fn freeze(root: &Path, mut table: memtable::Memtable, forgotten: i64) -> Self {
+    fn freeze(root: &Path, vault: &Vault, mut table: memtable::Memtable, forgotten: i64) -> Self {
         table.freeze();
         Self {
             root: root.to_owned(),
             table: Arc::new(table),
             forgotten,
+            vault: vault.clone(),
         }
     }
 }
@@ -480,7 +512,8 @@ impl Store for EmbeddedStore {
             table.begin(begin.uid, begin.at.nanos(), &keys, &body);
             self.last_uid = self.last_uid.max(begin.uid);
             self.counters.begins += 1;
-            if state.forgotten.is_some_and(|f| begin.at < f) {
+            let erased = self.reader.shared.vault.is_erased(ledger::day_of(begin.at));
+            if erased || state.forgotten.is_some_and(|f| begin.at < f) {
                 self.counters.too_old += 1;
             }
         }
@@ -506,6 +539,9 @@ impl Store for EmbeddedStore {
     }
 
     fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
+        if self.is_erased(stored.at) {
+            return Ok(());
+        }
         if self.space.report().room != Room::Plenty {
             self.counters.evidence_no_room += 1;
             return Ok(());
@@ -595,6 +631,9 @@ impl Store for EmbeddedStore {
     }
 
     fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
+        if self.is_erased(campaign.last) {
+            return Ok(());
+        }
         if self.space.report().room == Room::None {
             self.counters.campaigns_no_room += 1;
             return Ok(());
@@ -632,13 +671,9 @@ const OWN_LOCK: Duration = Duration::from_secs(1);
 fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join("lock");
     let io = |e| StoreError::io(&path, e);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io)?;
+    let mut options = layout::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&path).map_err(io)?;
     let own = format!("process {}", std::process::id());
     let begin = Instant::now();
     loop {

@@ -6,13 +6,14 @@
 use std::path::Path;
 
 use super::codec::{Cut, Digits, EndFacts, Keys};
+use super::ends;
 use super::layout::{self, Ends, Segment};
 use super::ledger::{self, CoverageCells, CoverageColumns};
 use super::lookup::StoreReader;
 use super::segment::{self, BeginCells, BeginColumns, EndCells, EndColumns, Names};
 use super::table::binary::sql_type;
 use super::table::{Reader, Spec};
-use super::ends;
+use super::vault::Vault;
 use crate::base::Timestamp;
 use crate::call::record::{Begin, Coverage, StoredCall};
 use crate::number::Tn;
@@ -92,10 +93,10 @@ impl SealedFile {
         matches!(self.0, Kind::Ends(_))
     }
 
-    fn open(&self, root: &Path) -> Result<Reader, StoreError> {
+    fn open(&self, root: &Path, vault: &Vault) -> Result<Reader, StoreError> {
         match self.0 {
-            Kind::Segment(s) => Reader::open(&s.parquet(root), &segment::KEYS, Some(s.sum)),
-            Kind::Ends(e) => Reader::open(&e.path(root), &ends::KEYS, Some(e.sum)),
+            Kind::Segment(s) => Reader::open(&s.parquet(root), &segment::KEYS, Some(s.sum), vault),
+            Kind::Ends(e) => Reader::open(&e.path(root), &ends::KEYS, Some(e.sum), vault),
         }
     }
 }
@@ -223,7 +224,10 @@ fn share(uids: &mut [Option<i64>], probe: u16, place: &Path) -> Result<(), Store
     for uid in uids.iter_mut().flatten() {
         let shared = shared_uid(probe, uid.cast_unsigned());
         let shared = shared.ok_or_else(|| {
-            StoreError::corrupt(place, format!("uid {uid}: the shared engine has no room for it"))
+            StoreError::corrupt(
+                place,
+                format!("uid {uid}: the shared engine has no room for it"),
+            )
         })?;
         *uid = shared.cast_signed();
     }
@@ -263,7 +267,7 @@ impl StoreReader {
 
     /// Opens a sealed file.
     pub(in crate::store) fn forwarding(&self, file: SealedFile) -> Result<Forwarding, StoreError> {
-        let reader = file.open(&self.shared.root)?;
+        let reader = file.open(&self.shared.root, &self.shared.vault)?;
         Ok(Forwarding {
             groups: (0..reader.groups()).map(|g| reader.group_rows(g)).collect(),
             file,
