@@ -1,11 +1,13 @@
 //! Floor 5: where call records live. One trait, so that the daemon, the look-up and the tests don't care which store it is.
 //!
 //! - [`embedded`]: the default: a log and Parquet files in a folder, no server
+//! - [`engine`]: one that many probes share: ClickHouse, with the embedded store as its spool
 //! - [`memory`]: one that lives as long as its process
 //! - [`looked`]: when each sensor last looked
 //! - [`select`]: which records somebody wants
 
 pub mod embedded;
+pub mod engine;
 pub mod looked;
 pub mod memory;
 pub mod select;
@@ -159,6 +161,14 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// A key is not there, or not the right one.
+    #[error("{path}: {what}")]
+    Key {
+        /// The file of the key, or who was to give it.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Writing the log failed, now or earlier. Nothing is acknowledged any more; open the store anew to go on with
     /// what is on disk.
     #[error(
@@ -198,16 +208,31 @@ pub enum StoreError {
     /// The store was opened to read.
     #[error("the store is open to read only")]
     ReadOnly,
+    /// The shared engine could not be asked, or not so that its answer counts. What the probe's own store holds alone would be no answer.
+    #[error("the shared engine: {0}")]
+    Engine(String),
     /// The store changed under every attempt to read it: seals or retention while a look-up was going on.
     #[error("the store kept changing during the look-up; ask again")]
     Restless,
 }
 
 impl StoreError {
+    /// Whether a file was not there.
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    fn key(path: &Path, what: impl Into<String>) -> Self {
+        Self::Key {
+            path: path.to_owned(),
+            what: what.into(),
         }
     }
 

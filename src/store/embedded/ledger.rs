@@ -1,7 +1,7 @@
 //! The coverage ledger on disk: one Parquet file a day, written anew when a seal adds rows to it.
 //!
 //! A day of one sensor is 1,440 rows, so the whole file is cheap to write; replacing it by rename makes adding the same rows
-//! twice harmless.
+//! twice harmless. It is never encrypted: there is no number in it, and it must be readable when the records are not any more.
 //!
 //! The columns behind `unreadable` came later than the others. A file of before lacks them: its counts are 0, and what it says of the
 //! clock and of being down is nothing.
@@ -14,6 +14,7 @@ use parquet::data_type::ByteArray;
 
 use super::layout;
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
+use super::vault::Vault;
 use crate::base::Timestamp;
 use crate::call::record::{ClockState, Coverage, Down};
 use crate::store::StoreError;
@@ -74,7 +75,7 @@ pub(super) fn add(root: &Path, rows: &Rows) -> Result<(), StoreError> {
 }
 
 fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
-    let mut file = Writer::create(path, &[CoverageCells::SPECS])?;
+    let mut file = Writer::create(path, &[CoverageCells::SPECS], &Vault::default(), None)?;
     file.group(|writers| {
         let mut cells = CoverageCells::new();
         let mut waiting = 0;
@@ -121,19 +122,56 @@ fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
 
 /// All rows of a day's file.
 pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
-    let file = Reader::open(path, &[], None)?;
+    let file = Reader::open(path, &[], None, &Vault::default())?;
     let mut rows = Rows::new();
     for group in 0..file.groups() {
         let all: Vec<usize> = (0..file.group_rows(group)).collect();
         let c = CoverageColumns::read(&file, group, &all)?;
-        for i in all {
+        c.add_to(&mut rows, path)?;
+    }
+    Ok(rows)
+}
+
+impl CoverageColumns {
+    /// One row.
+    pub fn of(row: &Coverage) -> Self {
+        let count = |n: u64| vec![Some(n.cast_signed())];
+        let clock = row.clock;
+        Self {
+            sensor: vec![Some(ByteArray::from(&*row.sensor))],
+            from_time: vec![Some(row.from.nanos())],
+            until_time: vec![Some(row.until.nanos())],
+            packets: count(row.packets),
+            messages: count(row.messages),
+            incomplete: count(row.incomplete),
+            dropped: count(row.dropped),
+            unreadable: count(row.unreadable),
+            lost_fragments: count(row.lost_fragments),
+            tcp_gaps: count(row.tcp_gaps),
+            freezes: count(row.freezes),
+            shed: count(row.shed),
+            unverified: count(row.unverified),
+            lost_records: count(row.lost_records),
+            duplicates: count(row.duplicates),
+            clock_synchronised: vec![clock.map(|c| c.synchronised)],
+            clock_offset_ns: vec![clock.map(|c| c.offset_ns)],
+            clock_error_ns: vec![clock.map(|c| c.error_ns.cast_signed())],
+            down: vec![row.down.map(|d| ByteArray::from(d.label()))],
+        }
+    }
+
+    /// Adds what the columns say; a later row of a sensor and beginning replaces an earlier one.
+    pub fn add_to(&self, rows: &mut Rows, place: &Path) -> Result<(), StoreError> {
+        let c = self;
+        for i in 0..c.sensor.len() {
             let n = |cells: &[Option<i64>]| cells.get(i).copied().flatten();
             let sensor = c.sensor.get(i).and_then(Option::as_ref);
             let sensor = sensor.and_then(|s| std::str::from_utf8(s.data()).ok());
             let (Some(sensor), Some(from), Some(until)) =
                 (sensor, n(&c.from_time), n(&c.until_time))
             else {
-                return Err(file.lacks("sensor, from_time or until_time", "value"));
+                let what = "sensor, from_time or until_time: no value";
+                return Err(StoreError::corrupt(place, what));
             };
             let count = |cells: &[Option<i64>]| n(cells).unwrap_or(0).cast_unsigned();
             let row = Coverage {
@@ -172,8 +210,8 @@ pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
             };
             rows.insert((row.sensor.clone(), row.from), row);
         }
+        Ok(())
     }
-    Ok(rows)
 }
 
 #[cfg(test)]
@@ -228,7 +266,7 @@ mod tests {
     fn a_file_of_version_0_1_reads_as_if_the_later_columns_were_empty() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("2026-11-24.parquet");
-        let mut file = Writer::create(&path, &[OldCells::SPECS]).unwrap();
+        let mut file = Writer::create(&path, &[OldCells::SPECS], &Vault::default(), None).unwrap();
         file.group(|writers| {
             let mut cells = OldCells::new();
             cells.sensor.put(ByteArray::from("edge"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::space::MinFree;
+use super::vault::KeySource;
 
 /// How a store behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct StoreSettings {
     pub sealing: Sealing,
     /// How much of the disk must stay free.
     pub min_free: MinFree,
+    /// Whose key wraps the keys of the days; `None` for a store that is not encrypted.
+    pub encryption: Option<KeySource>,
 }
 
 /// Who seals a full memtable.
@@ -44,6 +47,7 @@ impl Default for StoreSettings {
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
             min_free: MinFree::Octets(0),
+            encryption: None,
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod evidence;
 mod faults;
 mod kill;
 pub(crate) mod made;
+mod manifest;
 mod older;
 
 use std::collections::BTreeMap;

@@ -158,6 +158,18 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Those of a record.
+    pub fn of_begin(b: &Begin) -> Self {
+        let n = &b.numbers;
+        let digits = |tn: &Option<Tn>| tn.as_ref().map(Digits::of);
+        let calling = [&n.from, &n.asserted, &n.remote_party, &b.verdict.orig].map(digits);
+        Self::of(
+            digits(&n.called),
+            calling,
+            [&n.to, &n.diverted_from].map(digits),
+        )
+    }
+
     fn of(
         called: Option<Digits>,
         calling: [Option<Digits>; 4],

@@ -22,33 +22,51 @@ use crate::store::embedded::names::{Named, flags_from, keys_from, rule, rules_fr
 use crate::store::embedded::table::Reader;
 use crate::wire::Provenance;
 
+/// Where columns come from, as errors name it: a file, or the shared engine.
+type Place = std::path::Path;
+
 /// Reads the given rows whole. They rise.
 pub(in crate::store::embedded) fn read_rows(
     segment: &Reader,
     rows: &[usize],
 ) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
+    segment.prefetch_all(0, rows);
     let begin = BeginColumns::read(segment, 0, rows)?;
     let end = EndColumns::read(segment, 0, rows)?;
-    let mut names = Names {
-        segment,
-        known: HashMap::new(),
-    };
-    (0..rows.len())
+    join(&begin, &end, rows.len(), segment.path())
+}
+
+/// Both halves of so many rows.
+pub(in crate::store::embedded) fn join(
+    begin: &BeginColumns,
+    end: &EndColumns,
+    rows: usize,
+    place: &Place,
+) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
+    let mut names = Names::of(place);
+    (0..rows)
         .map(|i| {
             let first = begin.row(i, &mut names)?;
-            let second = end.row(i, first.uid, first.at.nanos(), segment)?;
+            let second = end.row(i, first.uid, first.at.nanos(), place)?;
             Ok((first, second))
         })
         .collect()
 }
 
 /// Shares names that repeat, and says which column is to blame.
-struct Names<'a> {
-    segment: &'a Reader,
+pub(in crate::store::embedded) struct Names<'a> {
+    place: &'a Place,
     known: HashMap<Vec<u8>, Arc<str>>,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    pub fn of(place: &'a Place) -> Self {
+        Self {
+            place,
+            known: HashMap::new(),
+        }
+    }
+
     fn shared(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.known.get(text.as_bytes()) {
             return known.clone();
@@ -63,12 +81,12 @@ fn text<'c>(
     cells: &'c [Option<ByteArray>],
     row: usize,
     column: &str,
-    reader: &Reader,
+    place: &Place,
 ) -> Result<Option<&'c str>, StoreError> {
     match cells.get(row).and_then(Option::as_ref) {
         Some(cell) => match std::str::from_utf8(cell.data()) {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(reader.lacks(column, "UTF-8 text")),
+            Err(_) => Err(lacks(place, column, "UTF-8 text")),
         },
         None => Ok(None),
     }
@@ -78,12 +96,12 @@ fn named<T: Named>(
     cells: &[Option<ByteArray>],
     row: usize,
     column: &str,
-    reader: &Reader,
+    place: &Place,
 ) -> Result<Option<T>, StoreError> {
-    match text(cells, row, column, reader)? {
+    match text(cells, row, column, place)? {
         Some(name) => match T::from_name(name) {
             Some(value) => Ok(Some(value)),
-            None => Err(reader.unknown(column, name)),
+            None => Err(unknown(place, column, name)),
         },
         None => Ok(None),
     }
@@ -93,34 +111,36 @@ fn small<T: TryFrom<i64>>(
     cells: &[Option<i64>],
     row: usize,
     column: &str,
-    reader: &Reader,
+    place: &Place,
 ) -> Result<Option<T>, StoreError> {
     match cells.get(row).copied().flatten() {
         Some(n) => match T::try_from(n) {
             Ok(n) => Ok(Some(n)),
-            Err(_) => Err(reader.unknown(column, &n.to_string())),
+            Err(_) => Err(unknown(place, column, &n.to_string())),
         },
         None => Ok(None),
     }
 }
 
-impl Reader {
-    fn unknown(&self, column: &str, value: &str) -> StoreError {
-        let what = format!("column {column} says {value:?}, which this version does not know");
-        StoreError::corrupt(self.path(), what)
-    }
+fn unknown(place: &Place, column: &str, value: &str) -> StoreError {
+    let what = format!("column {column} says {value:?}, which this version does not know");
+    StoreError::corrupt(place, what)
+}
+
+fn lacks(place: &Place, column: &str, what: &str) -> StoreError {
+    StoreError::corrupt(place, format!("column {column}: no {what}"))
 }
 
 impl BeginColumns {
-    fn row(&self, i: usize, names: &mut Names<'_>) -> Result<Begin, StoreError> {
-        let s = names.segment;
+    pub fn row(&self, i: usize, names: &mut Names<'_>) -> Result<Begin, StoreError> {
+        let s = names.place;
         let text = |cells, column: &str| text(cells, i, column, s);
         let boxed = |cells, column: &str| Ok::<_, StoreError>(text(cells, column)?.map(Box::from));
         let integer = |cells: &[Option<i64>]| cells.get(i).copied().flatten();
         let id = |cells: &[Option<i64>]| integer(cells).map(|n| IdDigest(n.cast_unsigned()));
-        let lacks = |column: &str| s.lacks(column, "value");
+        let lacks = |column: &str| lacks(s, column, "value");
         let rules = |cells, column: &str| match text(cells, column)? {
-            Some(names) => rules_from(names).map_err(|name| s.unknown(column, name)),
+            Some(names) => rules_from(names).map_err(|name| unknown(s, column, name)),
             None => Ok(RuleSet::default()),
         };
         let socket = |ips, ports: &[Option<i64>], column: &str| {
@@ -151,7 +171,7 @@ impl BeginColumns {
             text(&self.peer_rule, "peer_rule")?,
         );
         let decided_by = match text(&self.decided_by, "decided_by")? {
-            Some(id) => Some(rule(id).ok_or_else(|| s.unknown("decided_by", id))?),
+            Some(id) => Some(rule(id).ok_or_else(|| unknown(s, "decided_by", id))?),
             None => None,
         };
         let origid = match octets(&self.origid) {
@@ -159,15 +179,15 @@ impl BeginColumns {
             None => boxed(&self.origid_text, "origid_text")?,
         };
         let flags = match text(&self.flags, "flags")? {
-            Some(names) => flags_from(names).map_err(|name| s.unknown("flags", name))?,
+            Some(names) => flags_from(names).map_err(|name| unknown(s, "flags", name))?,
             None => Default::default(),
         };
         let keys = match text(&self.attribution, "attribution")? {
-            Some(names) => keys_from(names).map_err(|name| s.unknown("attribution", name))?,
+            Some(names) => keys_from(names).map_err(|name| unknown(s, "attribution", name))?,
             None => Default::default(),
         };
         let mac = match text(&self.mac, "mac")? {
-            Some(mac) => Some(mac_from(mac).ok_or_else(|| s.unknown("mac", mac))?),
+            Some(mac) => Some(mac_from(mac).ok_or_else(|| unknown(s, "mac", mac))?),
             None => None,
         };
         let how = named(&self.pair_how, i, "pair_how", s)?;
@@ -259,7 +279,7 @@ impl EndColumns {
         i: usize,
         uid: u64,
         begun_at: i64,
-        s: &Reader,
+        s: &Place,
     ) -> Result<Option<EndFacts>, StoreError> {
         let Some(state) = named(&self.state, i, "state", s)? else {
             return Ok(None);
