@@ -125,7 +125,7 @@ impl Keeper {
         let begin = Instant::now();
         let reader = CurrentReader::default();
         reader.store(Some(Arc::new(store.reader())));
-        Ok(Self {
+        let mut keeper = Self {
             last_uid: store.last_uid(),
             forgotten: store.forgotten_before(),
             path,
@@ -145,7 +145,10 @@ impl Keeper {
             reader,
             on_lost: Box::new(|_| ()),
             now,
-        })
+        };
+        keeper.watch_room();
+        keeper.show();
+        Ok(keeper)
     }
 
     /// How it is, for other threads.
@@ -273,7 +276,8 @@ impl Keeper {
     }
 
     fn fail(&mut self, why: &StoreError) {
-        if self.health.trouble.is_none() {
+        // Once, and not again for each vain attempt to open it.
+        if self.store.is_some() {
             tracing::error!(
                 store = %self.path.display(),
                 "records can't be stored: {why}; they are held in memory and written when the store can be opened again, tried every {} s",
@@ -378,6 +382,9 @@ impl Keeper {
         let Some(store) = &self.store else { return };
         let (now, was) = (store.space(), self.health.space);
         self.health.space = now;
+        if let Err(e) = store.has_room() {
+            self.refused(&e);
+        }
         if now.room == was.room {
             return;
         }

@@ -298,6 +298,15 @@ impl EmbeddedStore {
         self.space.report()
     }
 
+    /// Whether there is room for a record.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoRoom`].
+    pub fn has_room(&self) -> Result<(), StoreError> {
+        self.space.admit()
+    }
+
     /// The same for other threads, such as those whose work can wait.
     pub fn room(&self) -> SharedRoom {
         self.space.shared()
