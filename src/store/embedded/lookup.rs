@@ -23,7 +23,8 @@ use super::codec::{BeginRow, Digits, EndFacts};
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
-use super::{ends, index, ledger, manifest, recover, segment};
+use super::vault::Vault;
+use super::{ends, erase, index, ledger, manifest, recover, segment};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -96,6 +97,7 @@ impl State {
 /// What the writing side and all readers share.
 pub(super) struct Shared {
     pub root: PathBuf,
+    pub vault: Vault,
     state: RwLock<State>,
     /// Held by whoever changes which files count, from before the manifest is written until the state says the same.
     files: Mutex<()>,
@@ -105,21 +107,26 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(root: &Path, state: State, cache: usize) -> Self {
+    pub fn new(root: &Path, vault: Vault, mut state: State, cache: usize) -> Self {
+        let erased = vault.erased();
+        state
+            .hours
+            .retain(|hour, _| !erased.contains(&layout::day_of(*hour)));
         Self {
             root: root.to_owned(),
+            cache: Cache::new(root, vault.clone(), cache),
+            vault,
             state: RwLock::new(state),
             files: Mutex::default(),
-            cache: Cache::new(root, cache),
             beside: false,
         }
     }
 
     /// Of a store that another process may be writing.
-    pub fn beside_a_writer(root: &Path, state: State, cache: usize) -> Self {
+    pub fn beside_a_writer(root: &Path, vault: Vault, state: State, cache: usize) -> Self {
         Self {
             beside: true,
-            ..Self::new(root, state, cache)
+            ..Self::new(root, vault, state, cache)
         }
     }
 
@@ -144,7 +151,7 @@ impl Shared {
 
     /// Takes in what another process has made of the store; `false` where that is nothing new.
     fn look_anew(&self) -> bool {
-        let Ok((fresh, _)) = recover::snapshot(&self.root) else {
+        let Ok((fresh, _)) = recover::snapshot(&self.root, &self.vault) else {
             return false;
         };
         let mut state = self.change();
@@ -175,9 +182,9 @@ impl Shared {
         self.cache.open(name)
     }
 
-    /// Forgets files of hours before the given one.
-    pub fn forget_before(&self, hour: i64) {
-        self.cache.forget_before(hour);
+    /// Forgets files of hours that are gone.
+    pub fn forget(&self, is_gone: impl Fn(i64) -> bool) {
+        self.cache.forget(is_gone);
     }
 }
 
@@ -249,7 +256,7 @@ impl StoreReader {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<u64, StoreError> {
-        Ok(campaigns::find(&self.shared.root, from, until)?.1)
+        Ok(campaigns::find(&self.shared.root, &self.shared.vault, from, until)?.1)
     }
 
     /// The same store with other limits of what is kept of its files.
@@ -257,12 +264,13 @@ impl StoreReader {
     pub(super) fn keeping(&self, octets: usize, files: usize) -> Self {
         let shared = Shared {
             root: self.shared.root.clone(),
+            vault: self.shared.vault.clone(),
             state: RwLock::new(State {
                 hours: self.shared.state().hours.clone(),
                 ..State::default()
             }),
             files: Mutex::default(),
-            cache: Cache::with_files(&self.shared.root, octets, files),
+            cache: Cache::with_files(&self.shared.root, self.shared.vault.clone(), octets, files),
             beside: true,
         };
         Self {
@@ -302,7 +310,7 @@ impl StoreReader {
     ///
     /// [`StoreError::Corrupt`] where it may have stood in what can't be read of a file.
     pub fn evidence(&self, uid: u64) -> Result<Option<StoredEvidence>, StoreError> {
-        super::evidence::find(&self.shared.root, uid)
+        super::evidence::find(&self.shared.root, &self.shared.vault, uid)
     }
 
     fn look_up(
@@ -675,6 +683,7 @@ impl Store for StoreReader {
             }
             let mut rows = result?;
             rows.extend(newer);
+            erase::blind(&self.shared.vault.erased(), &mut rows);
             rows.retain(|_, row| row.from <= until && from <= row.until);
             return Ok(rows.into_values().collect());
         }
@@ -682,7 +691,7 @@ impl Store for StoreReader {
     }
 
     fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
-        Ok(campaigns::find(&self.shared.root, from, until)?.0)
+        Ok(campaigns::find(&self.shared.root, &self.shared.vault, from, until)?.0)
     }
 
     fn forgotten_before(&self) -> Option<Timestamp> {

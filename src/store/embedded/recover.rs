@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::codec::{BeginRow, EndFacts, decode_coverage, encode_begin};
+use super::gaps::Gaps;
 use super::layout::{self, Entry};
-use super::ledger;
 use super::log::{self, Head};
 use super::lookup::{Hour, State};
 use super::manifest;
 use super::memtable::Memtable;
 use super::names::{Numbering, VERSION};
 use super::table::Reader;
+use super::vault::{Cipher, Vault};
 use crate::base::Timestamp;
-use crate::call::record::{Coverage, Down};
+use crate::call::record::Coverage;
 use crate::store::StoreError;
 
 /// What opening came upon. All zero after a clean close.
@@ -139,7 +139,7 @@ pub(super) fn logs(root: &Path, report: &mut OpenReport) -> Result<BTreeSet<u64>
 }
 
 /// What there is in a store that another process may be writing.
-pub(super) fn snapshot(root: &Path) -> Result<(State, OpenReport), StoreError> {
+pub(super) fn snapshot(root: &Path, vault: &Vault) -> Result<(State, OpenReport), StoreError> {
     // The writer may finish a seal while we look: then log and segment have changed places, and we look again.
     for _ in 0..5 {
         let mut report = OpenReport::default();
@@ -152,7 +152,7 @@ pub(super) fn snapshot(root: &Path) -> Result<(State, OpenReport), StoreError> {
         let mut vanished = false;
         let mut last = 0;
         for seq in &seqs {
-            match log(root, *seq, &mut report) {
+            match log(root, vault, *seq, &mut report) {
                 Ok(recovered) => {
                     last = last.max(recovered.last_uid);
                     tables.push(recovered.table);
@@ -167,7 +167,7 @@ pub(super) fn snapshot(root: &Path) -> Result<(State, OpenReport), StoreError> {
         }
         state.active = tables.pop().unwrap_or_default();
         state.active.last_uid = match last {
-            0 => last_uid(root, &state.hours)?,
+            0 => last_uid(root, vault, &state.hours)?,
             uid => uid,
         };
         state.frozen = tables.into_iter().map(Arc::new).collect();
@@ -182,149 +182,96 @@ pub(super) struct Recovered {
     pub last_uid: u64,
     /// Octets to keep when the log goes on.
     pub valid: u64,
-    /// Whether it may go on: its head is sound and it was numbered by this version.
+    /// Whether it may go on: its head is sound, it was numbered by this version, and it is sealed if new ones are.
     pub resumable: bool,
+    /// To go on with.
+    pub cipher: Option<Cipher>,
     /// When records began that stood in what can't be read, as far as those around it tell.
     pub gap: Option<(Timestamp, Timestamp)>,
     /// Rows of the ledger that say so; the log does not hold them.
     pub noted: Vec<Coverage>,
 }
 
-/// Records of a log are nearly in the order of time: by so much those before and after a damaged stretch may be off.
-const DISORDER: Duration = Duration::from_secs(60);
-/// How far a damaged stretch may reach where no record stands before it, or none after: a frame is a MiB, some thousand records.
-const OPEN_ENDED: Duration = Duration::from_secs(3_600);
-
-/// Times of what can't be read of a log.
-#[derive(Default)]
-struct Gaps {
-    /// The latest record so far.
-    last: Option<i64>,
-    /// Whether a gap waits for a record after it.
-    open: bool,
-    span: Option<(Timestamp, Timestamp)>,
-    sensors: BTreeSet<Arc<str>>,
-}
-
-impl Gaps {
-    /// A gap, be it the last frame.
-    fn begin(&mut self, is_tail: bool) {
-        if let Some(last) = self.last {
-            self.widen(Timestamp::from_nanos(last));
-        }
-        self.open = !is_tail;
-    }
-
-    fn record(&mut self, at: i64, sensor: &[u8]) {
-        if std::mem::take(&mut self.open) {
-            let after = Timestamp::from_nanos(at);
-            if self.last.is_none() {
-                self.widen(after.minus(OPEN_ENDED));
-            }
-            self.widen(after);
-        }
-        self.last = Some(self.last.map_or(at, |l| l.max(at)));
-        if let Ok(sensor) = std::str::from_utf8(sensor)
-            && !self.sensors.contains(sensor)
-        {
-            self.sensors.insert(sensor.into());
-        }
-    }
-
-    fn widen(&mut self, at: Timestamp) {
-        let (from, until) = self.span.unwrap_or((at, at));
-        self.span = Some((from.min(at.minus(DISORDER)), until.max(at.plus(DISORDER))));
-    }
-
-    /// Notes in the ledger that records of this time are lost. Gives what it noted.
-    fn note(mut self, table: &mut Memtable) -> (Option<(Timestamp, Timestamp)>, Vec<Coverage>) {
-        if let (true, Some(last)) = (self.open, self.last) {
-            self.widen(Timestamp::from_nanos(last).plus(OPEN_ENDED));
-        }
-        let mut noted = Vec::new();
-        let Some((from, until)) = self.span else {
-            return (None, noted);
-        };
-        let sensors = table.coverage.keys().map(|(sensor, _)| sensor.clone());
-        let sensors: BTreeSet<Arc<str>> = sensors.chain(self.sensors).collect();
-        for sensor in sensors {
-            let known = table.coverage.values().any(|r| {
-                let covers = r.from <= from && until <= r.until;
-                r.sensor == sensor && r.down == Some(Down::Damaged) && covers
-            });
-            if !known {
-                let row = ledger::damaged(&sensor, from, until, &table.coverage);
-                table.cover(row.clone());
-                noted.push(row);
-            }
-        }
-        (Some((from, until)), noted)
-    }
-}
-
 /// Reads one log back.
-pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Recovered, StoreError> {
+pub(super) fn log(
+    root: &Path,
+    vault: &Vault,
+    seq: u64,
+    report: &mut OpenReport,
+) -> Result<Recovered, StoreError> {
     let path = layout::log(root, seq);
     let bytes = log::read(&path)?;
+    let cipher = vault.log_key(seq)?;
+    if cipher.is_none() && log::looks_sealed(&bytes) {
+        // Its writer may have sealed it just now: then it is gone, and not its key alone.
+        std::fs::metadata(&path).map_err(|e| StoreError::io(&path, e))?;
+        let what = "the key of this log is gone, and its records can't be read without it";
+        return Err(StoreError::key(&path, what));
+    }
     let mut table = Memtable::new(seq, 0);
     let mut head = None;
     let mut numbering = Numbering::current();
     let mut again = Vec::new();
     let mut gaps = Gaps::default();
-    let done = log::replay(&bytes, seq, |kind, version, body| match kind {
-        log::GAP => {
-            gaps.begin(version == log::TAIL);
-            true
-        }
-        log::HEAD => {
-            let Some(read) = Head::decode(body, version) else {
-                return false;
-            };
-            numbering = read.numbering.clone();
-            head = Some(read);
-            true
-        }
-        log::BEGIN => {
-            // Where the head is damaged, the layout is still known.
-            numbering.version = version;
-            let row = BeginRow::decode(body, &numbering).filter(BeginRow::is_text);
-            let Some(row) = row else {
-                return false;
-            };
-            let taken = if numbering.current && version == VERSION {
-                table.begin(row.uid, row.at, &row.keys(), body)
-            } else {
-                again.clear();
-                row.to_begin().is_some_and(|begin| {
-                    let keys = encode_begin(&begin, &mut again);
-                    table.begin(row.uid, row.at, &keys, &again)
-                })
-            };
-            gaps.record(row.at, row.sensor);
-            report.records += u64::from(taken);
-            taken
-        }
-        log::END => {
-            let Some(end) = EndFacts::decode(body, version) else {
-                return false;
-            };
-            table.end(end);
-            report.ends += 1;
-            true
-        }
-        log::COVERAGE => {
-            let Some(row) = decode_coverage(body) else {
-                return false;
-            };
-            if row.down.is_none() {
-                gaps.record(row.until.nanos(), row.sensor.as_bytes());
+    let done = log::replay(
+        &bytes,
+        seq,
+        cipher.as_ref(),
+        |kind, version, body| match kind {
+            log::GAP => {
+                gaps.begin(version == log::TAIL);
+                true
             }
-            table.cover(row);
-            report.coverage += 1;
-            true
-        }
-        _ => false,
-    });
+            log::HEAD => {
+                let Some(read) = Head::decode(body, version) else {
+                    return false;
+                };
+                numbering = read.numbering.clone();
+                head = Some(read);
+                true
+            }
+            log::BEGIN => {
+                // Where the head is damaged, the layout is still known.
+                numbering.version = version;
+                let row = BeginRow::decode(body, &numbering).filter(BeginRow::is_text);
+                let Some(row) = row else {
+                    return false;
+                };
+                let taken = if numbering.current && version == VERSION {
+                    table.begin(row.uid, row.at, &row.keys(), body)
+                } else {
+                    again.clear();
+                    row.to_begin().is_some_and(|begin| {
+                        let keys = encode_begin(&begin, &mut again);
+                        table.begin(row.uid, row.at, &keys, &again)
+                    })
+                };
+                gaps.record(row.at, row.sensor);
+                report.records += u64::from(taken);
+                taken
+            }
+            log::END => {
+                let Some(end) = EndFacts::decode(body, version) else {
+                    return false;
+                };
+                table.end(end);
+                report.ends += 1;
+                true
+            }
+            log::COVERAGE => {
+                let Some(row) = decode_coverage(body) else {
+                    return false;
+                };
+                if row.down.is_none() {
+                    gaps.record(row.until.nanos(), row.sensor.as_bytes());
+                }
+                table.cover(row);
+                report.coverage += 1;
+                true
+            }
+            _ => false,
+        },
+    );
     report.torn_bytes += done.torn;
     report.bad_frames += done.bad_frames;
     report.bad_bytes += done.bad_bytes;
@@ -340,7 +287,9 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
         table,
         valid: done.valid,
         // Numbered the same and naming as much: what is appended must be readable by the names at its start.
-        resumable: head.is_some_and(|h| h.numbering == Numbering::current()),
+        resumable: head.is_some_and(|h| h.numbering == Numbering::current())
+            && done.sealed == vault.is_sealed(),
+        cipher,
     })
 }
 
@@ -457,7 +406,11 @@ pub(super) fn hour_files(
 }
 
 /// The highest uid that sealed files name, for a store whose logs are gone.
-pub(super) fn last_uid(root: &Path, hours: &BTreeMap<i64, Hour>) -> Result<u64, StoreError> {
+pub(super) fn last_uid(
+    root: &Path,
+    vault: &Vault,
+    hours: &BTreeMap<i64, Hour>,
+) -> Result<u64, StoreError> {
     let segments = hours.values().flat_map(|h| &h.segments);
     let Some(newest) = segments.clone().map(|s| s.seq).max() else {
         return Ok(0);
@@ -465,7 +418,7 @@ pub(super) fn last_uid(root: &Path, hours: &BTreeMap<i64, Hour>) -> Result<u64, 
     let listed = segments.clone().filter_map(|s| s.facts);
     let mut last = listed.map(|f| f.last_uid).max().unwrap_or(0);
     for segment in segments.filter(|s| s.seq == newest) {
-        let file = Reader::open(&segment.parquet(root), &[], Some(segment.sum))?;
+        let file = Reader::open(&segment.parquet(root), &[], Some(segment.sum), vault)?;
         let uid = file.about("last_uid").and_then(|u| u.parse().ok());
         last = last.max(uid.unwrap_or(0));
     }

@@ -80,7 +80,7 @@ impl Check<'_> {
                     .records(0)
                     .mend(Remedy::SetAside, Target::Campaigns(day))
             };
-            match campaigns::unreadable(&path) {
+            match campaigns::unreadable(&path, &self.files.vault, day) {
                 Ok(0) => self.count(&[path.clone()]),
                 Ok(lines) => {
                     let what = format!("{lines} states of campaigns can't be read");
@@ -95,7 +95,7 @@ impl Check<'_> {
     fn evidence(&mut self) -> Result<(), StoreError> {
         for (_, _, day, path) in evidence::files(self.root)? {
             let (from, until) = span(day);
-            let found = match evidence::examine(&path) {
+            let found = match evidence::examine(&path, &self.files.vault) {
                 Ok(found) => found,
                 Err(e) if is_gone(&e) => {
                     self.report.vanished += 1;

@@ -30,6 +30,7 @@ use super::layout::{self, Facts};
 use super::lookup::Hour;
 use super::manifest;
 use super::recover::{self, OpenReport};
+use super::vault::{KeySource, Vault};
 use crate::base::Timestamp;
 use crate::store::StoreError;
 
@@ -52,12 +53,14 @@ pub struct Progress {
 }
 
 /// What to look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
     /// Names, lists, footers and logs alone.
     pub quick: bool,
     /// Only hours from this one on.
     pub since: Option<Timestamp>,
+    /// Where the key of an encrypted store comes from.
+    pub encryption: Option<KeySource>,
 }
 
 /// Checks a store, also while a process writes it. Changes nothing.
@@ -71,15 +74,16 @@ pub fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, StoreError> {
     recover::prepare(root, false)?;
+    let vault = Vault::open(root, options.encryption.as_ref(), false)?;
     let mut check = Check {
         root,
-        files: Files::new(root),
-        options,
+        files: Files::new(root, &vault),
         progress,
         report: CheckReport {
             quick: options.quick,
             ..CheckReport::default()
         },
+        options,
         runs: Vec::new(),
         in_logs: Vec::new(),
         void: BTreeSet::new(),

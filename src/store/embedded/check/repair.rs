@@ -28,6 +28,7 @@ use crate::store::embedded::manifest;
 use crate::store::embedded::recover::{self, OpenReport};
 use crate::store::embedded::seal::SealJob;
 use crate::store::embedded::table::Reader;
+use crate::store::embedded::vault::{KeySource, Vault};
 use crate::store::embedded::{campaigns, evidence, ledger};
 
 /// The folder of what was set aside.
@@ -70,21 +71,30 @@ pub struct RepairReport {
 /// # Errors
 ///
 /// [`StoreError::Locked`] while a process writes the store; [`StoreError`] where the folder is no store. What can't be mended is no error.
-pub fn repair(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RepairReport, StoreError> {
+pub fn repair(
+    root: &Path,
+    encryption: Option<&KeySource>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RepairReport, StoreError> {
     crate::store::embedded::recover::prepare(root, false)?;
     let _lock = crate::store::embedded::lock(root)?;
-    let before = check(root, CheckOptions::default(), progress)?;
+    let vault = Vault::open(root, encryption, false)?;
+    let options = CheckOptions {
+        encryption: encryption.cloned(),
+        ..CheckOptions::default()
+    };
+    let before = check(root, options.clone(), progress)?;
     let mut repaired = Vec::new();
     let mut after = before.clone();
     // More than one turn where there was more damage than a report lists.
     while !after.is_sound() {
-        let done = mend_all(root, &after);
+        let done = mend_all(root, &vault, &after);
         let some = done.iter().any(|r| r.done);
         repaired.extend(done);
         if !some {
             break;
         }
-        after = check(root, CheckOptions::default(), progress)?;
+        after = check(root, options.clone(), progress)?;
     }
     Ok(RepairReport {
         before,
@@ -93,7 +103,7 @@ pub fn repair(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RepairR
     })
 }
 
-fn mend_all(root: &Path, report: &CheckReport) -> Vec<Repaired> {
+fn mend_all(root: &Path, vault: &Vault, report: &CheckReport) -> Vec<Repaired> {
     let mut done: Vec<Repaired> = Vec::new();
     let mut seen: Vec<&Target> = Vec::new();
     // The ledger first, then lists, because what comes after adds to them; then logs, whose records become segments, and segments, whose indexes come
@@ -121,7 +131,7 @@ fn mend_all(root: &Path, report: &CheckReport) -> Vec<Repaired> {
         }
         seen.push(&finding.target);
         let mended = Mender {
-            files: Files::new(root),
+            files: Files::new(root, vault),
         }
         .mend(finding);
         done.push(mended.unwrap_or_else(|e| Repaired {
@@ -203,9 +213,10 @@ impl Mender<'_> {
                 moved: Some(set_aside(root, &finding.file)?),
                 ..repaired
             }),
-            Target::Campaigns(_) => {
+            Target::Campaigns(day) => {
                 let moved = self.copy_aside(&finding.file)?;
-                let kept = campaigns::compact(&finding.file)?;
+                let kept =
+                    campaigns::compact(&finding.file, self.files.vault.to_seal(*day)?.as_ref())?;
                 Ok(Repaired {
                     what: "campaigns that read are kept".to_owned(),
                     kept,
@@ -216,7 +227,7 @@ impl Mender<'_> {
             }
             Target::Evidence => {
                 let fresh = finding.file.with_extension("ev.new");
-                let found = evidence::salvage(&finding.file, &fresh)?;
+                let found = evidence::salvage(&finding.file, &fresh, &self.files.vault)?;
                 let moved = self.keep_aside(&finding.file, &finding.file)?;
                 layout::rename(&fresh, &finding.file)?;
                 finding.file.parent().map_or(Ok(()), layout::sync_dir)?;
@@ -269,7 +280,10 @@ impl Mender<'_> {
             .collect();
         let mut fresh = *s;
         let path = fresh.index(root).with_extension("cix.new");
-        fresh.index_sum = index::write(&path, calling, aliases, &about)?.sum;
+        fresh.index_sum = {
+            let (vault, day) = (&self.files.vault, layout::day_of(s.hour));
+            index::write(&path, calling, aliases, &about, vault, day)?.sum
+        };
         let old = s.index(root);
         let moved = old
             .exists()
@@ -318,6 +332,7 @@ impl Mender<'_> {
             root: root.to_owned(),
             table: Arc::new(table),
             forgotten: i64::MIN,
+            vault: self.files.vault.clone(),
         };
         let sealed = job.write()?;
         // What there is besides, be it listed or not.

@@ -202,7 +202,7 @@ fn a_sound_store_is_sound_and_everything_in_it_is_counted() {
     let _store = open(dir.path());
     assert!(checked(dir.path()).is_sound());
     assert!(matches!(
-        repair(dir.path(), &mut |_| ()),
+        repair(dir.path(), None, &mut |_| ()),
         Err(StoreError::Locked { .. })
     ));
 }
@@ -233,7 +233,7 @@ fn an_index_that_is_gone_or_damaged_is_made_anew_and_nothing_is_lost() {
         assert_eq!(report.damaged, 1, "{report:#?}");
         assert_eq!(report.findings[0].file, index);
         assert_eq!(report.findings[0].remedy, Remedy::Index);
-        let done = repair(dir.path(), &mut |_| ()).unwrap();
+        let done = repair(dir.path(), None, &mut |_| ()).unwrap();
         assert!(done.after.is_sound(), "{done:#?}");
         assert_eq!(done.repaired[0].lost, Some(0));
         assert_eq!(Answers::of(dir.path()).unwrap(), sound);
@@ -272,7 +272,7 @@ fn rows_of_a_damaged_page_are_lost_and_the_ledger_says_so_for_good() {
     let lost = finding.records.unwrap();
     assert!((1..=4_000).contains(&lost) && lost % 1_000 == 0, "{lost}");
 
-    let done = repair(dir.path(), &mut |_| ()).unwrap();
+    let done = repair(dir.path(), None, &mut |_| ()).unwrap();
     assert!(done.after.is_sound(), "{done:#?}");
     let one = &done.repaired[0];
     assert_eq!((one.kept, one.lost), (5_000 - lost, Some(lost)));
@@ -323,7 +323,7 @@ fn a_damaged_footer_costs_nothing_where_all_the_rest_proves_what_it_said() {
     let place = memchr::memmem::rfind(&octets, b"tracehop 0").unwrap();
     flip(&segment, place);
     assert!(Answers::of(dir.path()).unwrap().calls[0].is_err());
-    let done = repair(dir.path(), &mut |_| ()).unwrap();
+    let done = repair(dir.path(), None, &mut |_| ()).unwrap();
     assert!(done.after.is_sound(), "{done:#?}");
     assert_eq!(done.repaired[0].lost, Some(0));
     let after = Answers::of(dir.path()).unwrap();
@@ -332,7 +332,7 @@ fn a_damaged_footer_costs_nothing_where_all_the_rest_proves_what_it_said() {
     // Cut short there is nothing left of it, and the whole hour is not to be relied on.
     let segment = one(dir.path(), "parquet");
     fs::write(&segment, &octets[..octets.len() / 2]).unwrap();
-    let done = repair(dir.path(), &mut |_| ()).unwrap();
+    let done = repair(dir.path(), None, &mut |_| ()).unwrap();
     assert!(done.after.is_sound(), "{done:#?}");
     assert_eq!(
         (done.repaired[0].kept, done.repaired[0].lost),
@@ -385,7 +385,7 @@ fn a_damaged_stretch_of_a_log_is_told_in_the_ledger() {
     }
     open(other.path()).seal().unwrap();
     assert!(checked(other.path()).is_sound());
-    let done = repair(dir.path(), &mut |_| ()).unwrap();
+    let done = repair(dir.path(), None, &mut |_| ()).unwrap();
     assert!(done.after.is_sound(), "{done:#?}");
     for dir in [dir.path(), other.path()] {
         let store = open(dir);
@@ -406,7 +406,7 @@ fn a_manifest_is_made_anew_from_what_lies_there() {
     let report = checked(dir.path());
     assert_eq!(report.findings[0].file, manifest, "{report:#?}");
     assert!(Answers::of(dir.path()).unwrap().calls[0].is_err());
-    let done = repair(dir.path(), &mut |_| ()).unwrap();
+    let done = repair(dir.path(), None, &mut |_| ()).unwrap();
     assert!(done.after.is_sound(), "{done:#?}");
     assert_eq!(fs::read(&manifest).unwrap(), text);
     assert_eq!(Answers::of(dir.path()).unwrap(), sound);
@@ -421,7 +421,12 @@ fn a_manifest_is_made_anew_from_what_lies_there() {
     )
     .unwrap();
     assert_eq!(checked(dir.path()).findings[0].file, manifest);
-    assert!(repair(dir.path(), &mut |_| ()).unwrap().after.is_sound());
+    assert!(
+        repair(dir.path(), None, &mut |_| ())
+            .unwrap()
+            .after
+            .is_sound()
+    );
 }
 
 #[test]
@@ -445,7 +450,7 @@ fn damage_to_what_is_kept_by_the_day_is_told_and_the_rest_kept() {
             "{file:?}: {report:#?}"
         );
     }
-    let done = repair(dir.path(), &mut |_| ()).unwrap();
+    let done = repair(dir.path(), None, &mut |_| ()).unwrap();
     assert!(done.after.is_sound(), "{done:#?}");
     let after = Answers::of(dir.path()).unwrap();
     let uids_of = |a: &Answers| uids(a.calls[0].as_ref().unwrap());

@@ -187,7 +187,7 @@ fn is_idle(file: &Path, whole: &[u8], flipped: &[u8]) -> bool {
 
 /// After a repair the store is sound, or the check still says what is wrong; no answer is wrong, and what is lost is known to be.
 fn mend(root: &Path, sound: &Answers, what: &str) {
-    let Ok(done) = repair(root, &mut |_| ()) else {
+    let Ok(done) = repair(root, None, &mut |_| ()) else {
         return;
     };
     if !done.after.is_sound() {
