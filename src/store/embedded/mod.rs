@@ -13,6 +13,7 @@
 //! campaigns/2026-11-24.jsonl                 campaigns, one state a line: see `campaigns`
 //! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
 //! keys/2026-11-24.key                         in an encrypted store: the key of a day, wrapped: see `vault`
+//! damaged/seg/2026-11-24/13/s-….parquet      what a repair set aside: see `check`
 //! ```
 //!
 //! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a

@@ -1,6 +1,7 @@
 //! The store as a whole, on a real folder.
 
 mod bench;
+mod beside;
 mod campaigns;
 mod check;
 pub(crate) mod evidence;
@@ -11,6 +12,7 @@ pub(crate) mod made;
 mod manifest;
 mod older;
 mod sealed;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;

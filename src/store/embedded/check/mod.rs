@@ -57,6 +57,8 @@ pub struct Progress {
 pub struct CheckOptions {
     /// Names, lists, footers and logs alone.
     pub quick: bool,
+    /// Passes over what is in logs: whoever has just opened the store has read them.
+    pub without_logs: bool,
     /// Only hours from this one on.
     pub since: Option<Timestamp>,
     /// Where the key of an encrypted store comes from.
@@ -136,6 +138,10 @@ impl Check<'_> {
     fn logs(&mut self) -> Result<(), StoreError> {
         let mut seen = OpenReport::default();
         let seqs = recover::logs(self.root, &mut seen)?;
+        if self.options.without_logs {
+            self.void = seqs;
+            return Ok(());
+        }
         for seq in &seqs {
             let path = layout::log(self.root, *seq);
             let mut found = OpenReport::default();
