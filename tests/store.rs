@@ -74,7 +74,13 @@ fn damage_is_65_and_named_and_a_repair_says_what_it_did() {
     assert!(said(&out).contains("repaired: "), "{}", said(&out));
     assert!(said(&out).contains("the ledger says"), "{}", said(&out));
     let day = tracehop(&[
-        "coverage", "--config", &config, "--since", "2020-01-01T00:00:00Z", "--until", "2039-12-31T00:00:00Z",
+        "coverage",
+        "--config",
+        &config,
+        "--since",
+        "2020-01-01T00:00:00Z",
+        "--until",
+        "2039-12-31T00:00:00Z",
     ]);
     assert!(said(&day).contains("damaged on the disk"), "{}", said(&day));
     let out = tracehop(&["store", "check", &text(&store), "--quick"]);
@@ -106,7 +112,11 @@ fn a_second_process_is_refused_with_the_pid_of_the_first() {
     for arguments in writers {
         let out = tracehop(arguments);
         assert!(!out.status.success(), "{arguments:?}");
-        assert!(said(&out).contains(&holder), "{arguments:?}: {}", said(&out));
+        assert!(
+            said(&out).contains(&holder),
+            "{arguments:?}: {}",
+            said(&out)
+        );
     }
     // Whoever only reads is not.
     let out = tracehop(&["store", "check", &text(&store)]);

@@ -153,7 +153,13 @@ struct Writer {
 impl Writer {
     fn start(store: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", NAME, "--ignored", "--nocapture", "--test-threads=1"])
+            .args([
+                "--exact",
+                NAME,
+                "--ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(CHILD, store)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -231,7 +237,10 @@ impl Disk {
 
     fn mount(&self) {
         let options = ["-t", "ext4", "-o", "errors=remount-ro"];
-        run("mount", &[&options[..], &[&self.device, &text(&self.at())]].concat());
+        run(
+            "mount",
+            &[&options[..], &[&self.device, &text(&self.at())]].concat(),
+        );
     }
 
     fn unmount(&self) {
@@ -249,7 +258,11 @@ impl Disk {
     /// Takes all the space that there is.
     fn fill(&self) {
         let filler = self.at().join("filler");
-        let mut file = File::options().create(true).append(true).open(filler).unwrap();
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(filler)
+            .unwrap();
         let block = [0; 4096];
         while file.write_all(&block).is_ok() {}
     }
@@ -263,13 +276,17 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l", &text(&self.at())]).status();
+        let _ = Command::new("umount")
+            .args(["-l", &text(&self.at())])
+            .status();
         let _ = Command::new("losetup").args(["-d", &self.device]).status();
     }
 }
 
 fn found(store: &dyn Store) -> Vec<StoredCall> {
-    store.by_called(number(), Timestamp::MIN, Timestamp::MAX).unwrap()
+    store
+        .by_called(number(), Timestamp::MIN, Timestamp::MAX)
+        .unwrap()
 }
 
 /// Everything that was acknowledged is there, field by field, and once; a check says that the store is sound.
@@ -328,7 +345,10 @@ fn peer_ext4_that_is_full_is_a_clear_error_and_the_store_goes_on_when_there_is_r
         assert!(writer.listen(), "the writer has died by itself");
     }
     let why = writer.refused.clone().unwrap();
-    assert!(why.starts_with("true ") && why.contains("No space left"), "{why}");
+    assert!(
+        why.starts_with("true ") && why.contains("No space left"),
+        "{why}"
+    );
     assert!(why.contains(&text(&disk.store())), "it names a file: {why}");
     writer.listen_until(|w| w.found > 0);
     assert!(writer.found >= writer.acknowledged);
@@ -360,7 +380,12 @@ fn peer_ext4_that_turns_read_only_is_a_clear_error_and_readers_go_on() {
     let (reader, _) = EmbeddedStore::open_read_only(&disk.store()).unwrap();
     assert!(found(&reader).len() as u64 >= writer.acknowledged);
     let out = tracehop(&["store", "check", &text(&disk.store())]);
-    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
+    assert_eq!(
+        out.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&out.stdout)
+    );
     let acknowledged = writer.kill();
     disk.unmount();
     disk.mount();

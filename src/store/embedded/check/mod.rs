@@ -151,10 +151,12 @@ impl Check<'_> {
                     self.report.vanished += 1;
                     continue;
                 }
+                Err(StoreError::Key { path, what }) => {
+                    self.key(path, &what);
+                    continue;
+                }
                 Err(e) => {
-                    let finding = Finding::damage(path, why(&e));
-                    self.report
-                        .add(finding.mend(Remedy::SetAside, Target::Log(*seq)));
+                    self.report.add(Finding::damage(path, why(&e)));
                     continue;
                 }
             };
@@ -230,6 +232,8 @@ impl Check<'_> {
                     .filter(|h| (0..layout::DAY).contains(h) && dir.is_dir())
                     .map(|h| day * layout::DAY + h);
                 match hour {
+                    // What a crash left of a day that was erased: the next writer deletes it.
+                    Some(_) if self.files.vault.is_erased(day) => {}
                     Some(hour) if since.is_none_or(|s| s <= hour) => hours.push(hour),
                     Some(_) => {}
                     None => self
@@ -282,6 +286,7 @@ impl Check<'_> {
                             self.report.add(finding.mend(Remedy::Salvage, target));
                         }
                     }
+                    Err(StoreError::Key { path, what }) => self.key(path, &what),
                     Err(e) => return Err(e),
                 }
             }
@@ -308,10 +313,12 @@ impl Check<'_> {
                             );
                         }
                     }
+                    Err(StoreError::Key { path, what }) => self.key(path, &what),
                     Err(error) => return Err(error),
                 }
             }
-            if !counted && !(files.segments.is_empty() && files.ends.is_empty()) {
+            let is_empty = files.segments.is_empty() && files.ends.is_empty();
+            if !counted && !is_empty {
                 counted = true;
                 self.report.hours += 1;
             }
@@ -322,6 +329,15 @@ impl Check<'_> {
             vanished = gone;
         }
         Ok(())
+    }
+
+    /// A key that is damaged or gone, told once: what it seals may be sound, and nothing is set aside for its sake.
+    pub(super) fn key(&mut self, path: PathBuf, what: &str) {
+        if !self.report.damage().any(|f| f.file == path) {
+            let what =
+                format!("{what}: nothing that it seals can be read; put it back from a backup");
+            self.report.add(Finding::damage(path, what));
+        }
     }
 
     fn count(&mut self, paths: &[PathBuf]) {
@@ -398,7 +414,7 @@ impl Check<'_> {
                 self.report.add(finding.touching(from, until).records(n));
             }
             // A file that can't be opened has been told of.
-            Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
+            Err(StoreError::Corrupt { .. } | StoreError::Io { .. } | StoreError::Key { .. }) => {}
             Err(e) => return Err(e),
         }
         Ok(())

@@ -62,7 +62,7 @@ pub(super) fn check(
     };
     let file = match files.segment(s) {
         Ok(file) => file,
-        Err(e) if is_gone(&e) => return Err(e),
+        Err(e) if is_gone(&e) || is_key(&e) => return Err(e),
         Err(e) => {
             let rows = index_says(files, s);
             say(damage(format!("its footer can't be read: {}", why(&e))).records(rows));
@@ -79,7 +79,7 @@ pub(super) fn check(
         Ok(index) => Some(index),
         Err(e) => {
             // Where the segment went away too, this is no damage.
-            if is_gone(&e) && !path.exists() {
+            if is_key(&e) || is_gone(&e) && !path.exists() {
                 return Err(e);
             }
             say(
@@ -470,6 +470,11 @@ pub(super) fn index_says(files: &Files<'_>, s: &Segment) -> Option<u64> {
 /// Whether the file is not there.
 pub(super) fn is_gone(e: &StoreError) -> bool {
     matches!(e, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Whether a key is what is wrong: the file may be as sound as it was.
+pub(super) fn is_key(e: &StoreError) -> bool {
+    matches!(e, StoreError::Key { .. })
 }
 
 /// What went wrong, without the file's name.

@@ -10,8 +10,8 @@ use super::*;
 pub(super) const CHILD: &str = "TRACEHOP_TEST_STORE";
 /// An end follows its begin by so many records: some come after the seal.
 pub(super) const LAG: u64 = 10;
-/// How long records are kept: the child makes an hour of capture time in some thousand records.
-const KEPT: Duration = Duration::from_secs(4 * 3_600);
+/// How long records are kept: the child makes an hour of capture time of 720 records.
+const KEPT: Duration = Duration::from_secs(3_600);
 
 /// The record of a uid, five seconds after the one before.
 pub(super) fn made(uid: u64) -> Begin {
@@ -71,7 +71,7 @@ pub(super) fn write_forever(dir: &Path) {
         store.commit().unwrap();
         writeln!(out, "acknowledged {uid}").unwrap();
         out.flush().unwrap();
-        if uid.is_multiple_of(400) {
+        if uid.is_multiple_of(200) {
             store.retain(made(uid).at).unwrap();
         }
     }
