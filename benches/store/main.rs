@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench store -- FOLDER RECORDS [PART …]` (for instance `/var/tmp/store 100000000`), as root, so that the file cache can be dropped.
 //!
-//! Prints Markdown for docs/BENCHMARKS.md. Parts: `write`, `look-ups`, `compaction`, `reopen`, `beside`; all when none is named. FOLDER gets a store of 10^6, 10^7, … up to RECORDS
+//! Prints Markdown for docs/BENCHMARKS.md. Parts: `write`, `look-ups`, `compaction`, `reopen`, `encryption`, `beside`; all when none is named. FOLDER gets a store of 10^6, 10^7, … up to RECORDS
 //! records each, which is kept and used again; everything else in it is made anew and deleted. 10^8 records take 8 GB.
 
 mod beside;
@@ -10,6 +10,7 @@ mod look;
 mod machine;
 mod made;
 mod open;
+mod sealed;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
     }
     if wanted("reopen") {
         open::measure(&folder, records);
+    }
+    if wanted("encryption") {
+        sealed::measure(&folder);
     }
     if wanted("beside") {
         beside::measure(&folder, records);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::state_file;
 use crate::call::classify::FlagMemory;
+use crate::store::embedded::StateSeal;
 
 /// Its name.
 const NAME: &str = "flags.state";
@@ -14,8 +15,8 @@ const NAME: &str = "flags.state";
 const LARGEST: u64 = 256 << 20;
 
 /// Reads what an earlier run left; nothing where there is none or it is broken, which the log says.
-pub(super) fn load(folder: &Path) -> FlagMemory {
-    let read = state_file::take(folder, NAME, LARGEST);
+pub(super) fn load(folder: &Path, seal: &StateSeal) -> FlagMemory {
+    let read = state_file::take(folder, seal, NAME, LARGEST);
     let why = match read.map(|b| b.map(|b| FlagMemory::from_snapshot(&b))) {
         Ok(None) => return FlagMemory::default(),
         Ok(Some(Ok(memory))) => return memory,
@@ -31,8 +32,8 @@ pub(super) fn load(folder: &Path) -> FlagMemory {
 }
 
 /// Leaves it. Trouble is said, and costs that all is learnt anew.
-pub(super) fn save(folder: &Path, memory: FlagMemory) {
-    if let Err(e) = state_file::leave(folder, NAME, &memory.into_snapshot()) {
+pub(super) fn save(folder: &Path, seal: &StateSeal, memory: FlagMemory) {
+    if let Err(e) = state_file::leave(folder, seal, NAME, memory.into_snapshot()) {
         let path = folder.join(NAME);
         tracing::warn!(
             "{}: {e}: numbers that neighbours have signed are learnt anew",
@@ -50,8 +51,10 @@ mod tests {
     fn what_is_left_is_read_once_and_what_is_broken_is_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
+        let seal = StateSeal::default();
+        let load = |folder| load(folder, &seal);
         assert_eq!(load(folder).counters(), MemoryCounters::default());
-        save(folder, FlagMemory::default());
+        save(folder, &seal, FlagMemory::default());
         assert!(folder.join(NAME).exists());
         load(folder);
         assert!(!folder.join(NAME).exists());

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::state_file;
 use crate::call::attempt::Snapshot;
 use crate::call::attempt::snapshot::Refused;
+use crate::store::embedded::StateSeal;
 
 /// Its name.
 const NAME: &str = "open-calls";
@@ -13,8 +14,8 @@ const NAME: &str = "open-calls";
 const LARGEST: u64 = 256 << 20;
 
 /// Reads what an earlier run left, and takes it away. `None` where there is nothing.
-pub(super) fn load(folder: &Path) -> Option<Result<Snapshot, Refused>> {
-    match state_file::take(folder, NAME, LARGEST) {
+pub(super) fn load(folder: &Path, seal: &StateSeal) -> Option<Result<Snapshot, Refused>> {
+    match state_file::take(folder, seal, NAME, LARGEST) {
         Ok(bytes) => bytes.map(|b| Snapshot::decode(&b)),
         Err(e) => {
             tracing::warn!("{}: {e}", folder.join(NAME).display());
@@ -24,12 +25,12 @@ pub(super) fn load(folder: &Path) -> Option<Result<Snapshot, Refused>> {
 }
 
 /// Leaves what is open. Trouble is said and costs how these calls end, nothing else.
-pub(super) fn save(folder: &Path, snapshot: &Snapshot) {
+pub(super) fn save(folder: &Path, seal: &StateSeal, snapshot: &Snapshot) {
     if snapshot.is_empty() {
         return;
     }
     let path = folder.join(NAME);
-    match state_file::leave(folder, NAME, &snapshot.encode()) {
+    match state_file::leave(folder, seal, NAME, snapshot.encode()) {
         Ok(()) => tracing::info!(calls = snapshot.len(), "calls that are open can go on"),
         Err(e) => tracing::warn!(
             "{}: {e}; calls that are open stay unfinished",
@@ -49,21 +50,23 @@ mod tests {
     #[test]
     fn what_is_read_is_gone_and_what_is_broken_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(load(dir.path()).is_none());
+        let seal = StateSeal::default();
+        let load = || load(dir.path(), &seal);
+        assert!(load().is_none());
         let clock = ClockMark {
             boot: 1,
             boot_at: Timestamp::MIN,
         };
         let attempts = Attempts::new(AttemptLimits::default());
         let snapshot = attempts.snapshot(Timestamp::default(), clock, 1);
-        save(dir.path(), &snapshot);
-        assert!(load(dir.path()).is_none(), "nothing open, nothing to leave");
+        save(dir.path(), &seal, &snapshot);
+        assert!(load().is_none(), "nothing open, nothing to leave");
         let path = dir.path().join(NAME);
-        state_file::leave(dir.path(), NAME, &snapshot.encode()).unwrap();
-        assert_eq!(load(dir.path()), Some(Ok(snapshot)));
-        assert!(load(dir.path()).is_none());
+        state_file::leave(dir.path(), &seal, NAME, snapshot.encode()).unwrap();
+        assert_eq!(load(), Some(Ok(snapshot)));
+        assert!(load().is_none());
         fs::write(&path, b"THCALLS").unwrap();
-        assert_eq!(load(dir.path()), Some(Err(Refused::Broken)));
-        assert!(load(dir.path()).is_none());
+        assert_eq!(load(), Some(Err(Refused::Broken)));
+        assert!(load().is_none());
     }
 }

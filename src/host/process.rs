@@ -67,6 +67,14 @@ pub fn allow_files() {
     }
 }
 
+/// Has the system write no memory of this process to disk when it dies. Gives whether that holds: a unit's filter of system calls may refuse it, and its
+/// `LimitCORE=0` has done it before.
+pub fn no_core() -> bool {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let is_off = || getrlimit(Resource::RLIMIT_CORE).is_ok_and(|(soft, _)| soft == 0);
+    is_off() || (setrlimit(Resource::RLIMIT_CORE, 0, 0).is_ok() && is_off())
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     cpu: u64,
@@ -108,6 +116,15 @@ mod tests {
         assert!(p.open_fds.unwrap() >= 3 && p.open_fds < p.max_fds);
         assert!(p.threads.unwrap() >= 1);
         assert!(p.cpu.is_some());
+    }
+
+    #[test]
+    fn its_memory_is_not_written_to_disk() {
+        assert!(no_core() && no_core());
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits.lines().find(|l| l.starts_with("Max core file size"));
+        let soft = line.unwrap().split_whitespace().nth(4);
+        assert_eq!(soft, Some("0"));
     }
 
     #[test]

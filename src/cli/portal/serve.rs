@@ -34,6 +34,7 @@ pub(super) fn run(path: &Path) -> Outcome {
         tracing::warn!("{note}");
     }
     process::allow_files();
+    process::no_core();
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
         .map_err(|e| Failure::new(71, format!("no signals: {e}")))?;
     let opened = Opened::open(config.settings.clone()).map_err(|e| Failure::new(code(&e), &e))?;

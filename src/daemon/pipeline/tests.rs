@@ -19,7 +19,7 @@ use crate::engine::park::Why;
 use crate::host::clock;
 use crate::number::Tn;
 use crate::stir::verify::Want;
-use crate::store::embedded::StoreSettings;
+use crate::store::embedded::{StateSeal, StoreSettings};
 use crate::wire::test_support;
 
 /// Hands on what the test sends.
@@ -110,7 +110,7 @@ impl Daemon {
     /// The same after a restart.
     fn again(mut self) -> Self {
         let (orders, from) = bounded(4);
-        let before = open_calls::load(self.folder.path());
+        let before = open_calls::load(self.folder.path(), &StateSeal::default());
         let live = self.settings.live.as_mut().unwrap();
         live.orders = from;
         live.carried = Arc::new(Carried::new(before, FlagMemory::default()));
@@ -135,7 +135,7 @@ impl Daemon {
         keeper.close();
         let live = self.settings.live.as_ref().unwrap();
         if let Some(snapshot) = live.carried.take_after() {
-            open_calls::save(self.folder.path(), &snapshot);
+            open_calls::save(self.folder.path(), &StateSeal::default(), &snapshot);
         }
         (report, calls)
     }

@@ -8,8 +8,9 @@ use crate::capture::hep::{HepListener, why_unreadable};
 use crate::capture::live::{self, LiveSource};
 use crate::config::Config;
 use crate::host::privilege::{self, Confined, Identity, PrivilegeError};
+use crate::host::process;
 use crate::responder::api::ApiServer;
-use crate::store::embedded::EmbeddedStore;
+use crate::store::embedded::{EmbeddedStore, KeySource};
 use crate::web::WebServer;
 
 /// What needed privileges.
@@ -18,6 +19,8 @@ pub(super) struct Opened {
     pub hep: Option<HepListener>,
     pub web: Option<WebServer>,
     pub api: Option<ApiServer>,
+    /// The store's key: what gives it may be out of reach from now on.
+    pub key: Option<KeySource>,
 }
 
 impl Opened {
@@ -66,6 +69,15 @@ impl Opened {
             prepare(folder, identity.as_ref())?;
         }
         privilege::drop_all(identity.as_ref())?;
+        // A core dump would hold telephone numbers, and the store's key.
+        if !process::no_core() {
+            tracing::warn!(
+                "the system may write this process's memory to disk when it dies: set LimitCORE=0"
+            );
+        }
+        // As the user that the daemon is from now on, never as root; and before it can start no program any more.
+        let key = config.store.settings.encryption.as_ref();
+        let key = key.map(KeySource::hold).transpose()?;
         if config.run.sandbox {
             let written = [folders(config), shared].concat();
             let confined = privilege::confine(&readable(config), &written)?;
@@ -95,6 +107,7 @@ impl Opened {
             hep,
             web,
             api,
+            key,
         })
     }
 }

@@ -34,6 +34,7 @@ use crate::host::log::LogHandle;
 use crate::host::trouble::Trouble;
 use crate::responder::api::RunningApi;
 use crate::responder::service::{Running, ServiceError};
+use crate::store::embedded::StoreSettings;
 use crate::store::looked;
 use crate::web::WebServer;
 
@@ -55,12 +56,14 @@ impl Daemon {
         log: Option<LogHandle>,
     ) -> Result<Self, RunError> {
         let now = clock::now();
-        let keeper = Keeper::open(
-            config.store.path.clone(),
-            config.store.settings.clone(),
-            clock::now,
-        )?;
+        let settings = StoreSettings {
+            encryption: opened.key.clone(),
+            ..config.store.settings.clone()
+        };
+        let keeper = Keeper::open(config.store.path.clone(), settings, clock::now)?;
         let reader = keeper.reader();
+        let seal = reader.load().as_ref().map(|r| r.state_seal());
+        let seal = seal.unwrap_or_default();
         let trust = Trust::open(&config, Some(config.history.clone()), now)?;
         for note in trust.notes() {
             tracing::warn!("{note}");
@@ -77,8 +80,8 @@ impl Daemon {
             board: Arc::default(),
             hurry: Arc::new(AtomicBool::new(false)),
             carried: Arc::new(Carried::new(
-                open_calls::load(&config.store.path),
-                flag_memory::load(&config.store.path),
+                open_calls::load(&config.store.path, &seal),
+                flag_memory::load(&config.store.path, &seal),
             )),
         };
         let at_hand = trust.held().current().credentials.clone();
@@ -145,11 +148,11 @@ impl Daemon {
                 // Their records are durable now, and say that they are unfinished.
                 let carried = stages.live.map(|l| l.carried);
                 if let Some(snapshot) = carried.as_ref().and_then(|c| c.take_after()) {
-                    open_calls::save(&folder, &snapshot);
+                    open_calls::save(&folder, &seal, &snapshot);
                 }
                 // A failed run leaves nothing, and learning begins anew.
                 if let Some(memory) = carried.and_then(|c| c.take_memory()) {
-                    flag_memory::save(&folder, memory);
+                    flag_memory::save(&folder, &seal, memory);
                 }
                 ended
             })?;

@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 
 use super::event::RawEvent;
 use super::{Arrival, Inlet, Outlet, Trouble};
+use crate::base::text::Masked;
 use crate::responder::case::{Delivered, Incoming, Parcel, ParcelKind, Way};
 use crate::web::client::{Answer, Ask, Client, ClientError, ClientSettings, escaped};
 
@@ -191,7 +192,7 @@ impl Inlet for ReferenceInlet {
     }
 
     async fn reject(&mut self, arrival: &Arrival, why: &str) -> Result<(), Trouble> {
-        tracing::warn!("what the portal gave is left out: {why}");
+        tracing::warn!("what the portal gave is left out: {}", Masked(why));
         match &*arrival.receipt == EVENT {
             true => self.events.settled(),
             false => self.requests.settled(),

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::Shared;
+use crate::base::text::Masked;
 use crate::host::trouble::Trouble;
 use crate::proof::audit::head;
 
@@ -45,10 +46,10 @@ async fn one_turn(shared: &Shared, turn: u64) -> Result<(), String> {
             let (percent, due) = (a.percent, a.due);
             match percent {
                 100.. => {
-                    tracing::error!(request = %a.key, case = %a.case_id, state = %a.state, %due, "its time is over");
+                    tracing::error!(request = %Masked(&a.key), case = %Masked(&a.case_id), state = %a.state, %due, "its time is over");
                 }
                 _ => {
-                    tracing::warn!(request = %a.key, case = %a.case_id, state = %a.state, %due, "{percent} percent of its time have run");
+                    tracing::warn!(request = %Masked(&a.key), case = %Masked(&a.case_id), state = %a.state, %due, "{percent} percent of its time have run");
                 }
             }
         }

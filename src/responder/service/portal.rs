@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Backoff, Shared, random};
+use crate::base::text::Masked;
 use crate::responder::adapter::ends::{AnyInlet, AnyOutlet};
 use crate::responder::adapter::{Arrival, Inlet, Outlet, Trouble};
 use crate::responder::case::{Delivered, Incoming};
@@ -52,7 +53,7 @@ pub(super) async fn fetch(
                 Err(why) => {
                     let pause = backoff.next(random());
                     if shared.view.fetched(&portal.name, Some(why.to_string())) {
-                        tracing::warn!(portal = %portal.name, "nothing can be fetched, it is tried again: {why}");
+                        tracing::warn!(portal = %portal.name, "nothing can be fetched, it is tried again: {}", Masked(why));
                     }
                     pause
                 }
@@ -218,13 +219,13 @@ pub(super) async fn carry(
         if shared.view.carried(&portal.name, failed.clone())
             && let Some(why) = failed
         {
-            tracing::warn!(portal = %portal.name, "nothing can be delivered, it is tried again: {why}");
+            tracing::warn!(portal = %portal.name, "nothing can be delivered, it is tried again: {}", Masked(why));
         }
         if let Delivered::Refused { why } = &delivered {
-            tracing::error!(portal = %portal.name, request = %parcel.subject, "the portal refuses an answer, a person must look: {why}");
+            tracing::error!(portal = %portal.name, request = %Masked(&parcel.subject), "the portal refuses an answer, a person must look: {}", Masked(why));
         }
         if delivered == Delivered::Gone {
-            tracing::error!(portal = %portal.name, request = %parcel.subject, "the portal knows nothing of what is answered; the request counts as taken back");
+            tracing::error!(portal = %portal.name, request = %Masked(&parcel.subject), "the portal knows nothing of what is answered; the request counts as taken back");
         }
         let settled = shared
             .at_desk(move |desk, now| desk.delivered(parcel.row, &delivered, random(), now))

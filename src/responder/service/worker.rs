@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Shared;
+use crate::base::text::Masked;
 use crate::responder::desk::{DeskError, Waiting};
 use crate::responder::{self, Answered};
 use crate::store::StoreError;
@@ -80,13 +81,13 @@ fn look(shared: &Shared, mut reader: StoreReader, one: &Waiting) {
                     Ok(_) => return,
                     Err(e) if tries >= TRIES => return file_failed(shared, one, &e),
                     Err(e) => {
-                        tracing::debug!(request = %key, "not filed, tried again: {e}");
+                        tracing::debug!(request = %Masked(key), "not filed, tried again: {e}");
                         std::thread::sleep(PAUSE);
                     }
                 }
             }
             Ok(Err(e)) if tries < TRIES => {
-                tracing::debug!(request = %key, "not looked up, tried again: {e}");
+                tracing::debug!(request = %Masked(key), "not looked up, tried again: {e}");
                 std::thread::sleep(PAUSE);
                 if let Some(now) = shared.reader.load_full() {
                     reader = now.as_ref().clone();
@@ -94,12 +95,12 @@ fn look(shared: &Shared, mut reader: StoreReader, one: &Waiting) {
             }
             Ok(Err(e)) => {
                 shared.view.count_failed_lookup();
-                tracing::error!(request = %key, "could not be looked up, and comes again later: {e}");
+                tracing::error!(request = %Masked(key), "could not be looked up, and comes again later: {e}");
                 return;
             }
             Err(_) => {
                 shared.view.count_panic();
-                tracing::error!(request = %key, "a defect in its look-up; a person must answer it. Please report this with the log");
+                tracing::error!(request = %Masked(key), "a defect in its look-up; a person must answer it. Please report this with the log");
                 return for_a_person(shared, one);
             }
         }
@@ -124,7 +125,7 @@ fn for_a_person(shared: &Shared, one: &Waiting) {
 
 fn file_failed(shared: &Shared, one: &Waiting, why: &DeskError) {
     shared.view.count_failed_lookup();
-    tracing::error!(request = %one.key, "its answer could not be filed, and it comes again later: {why}");
+    tracing::error!(request = %Masked(&one.key), "its answer could not be filed, and it comes again later: {why}");
 }
 
 fn answer(shared: &Shared, reader: &StoreReader, one: &Waiting) -> Result<Answered, StoreError> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file     header, blocks
-//! header   "tracehop-aes1\n" 14 octets, kind u8 (1 blocks, 2 frames), 0 u8, day since 1970 i64, salt 16 octets, crc32c of all that u32
+//! header   "tracehop-aes1\n" 14 octets, kind u8 (1 blocks, 2 frames, 3 one frame), 0 u8, day since 1970 i64, salt 16 octets, crc32c of all that u32
 //! block    16 KiB of what was written (the last one less), sealed, and its tag of 16 octets                    (little endian)
 //! ```
 //!
@@ -42,6 +42,8 @@ pub(super) enum Kind {
     Blocks = 1,
     /// Frames, as `evidence` has them.
     Frames = 2,
+    /// One frame that is the whole rest: what a process leaves for the next (`vault::StateSeal`).
+    Whole = 3,
 }
 
 /// Makes the header of a file, and its cipher.
@@ -80,20 +82,44 @@ pub(super) fn opened(
     if !header.starts_with(MAGIC) {
         return Ok(None);
     }
-    let (front, sum) = header.split_at(HEADER - 4);
-    let mut cut = Cut(front);
-    let parts = (|| {
-        cut.take(MAGIC.len())?;
-        let kind = cut.u8()?;
-        cut.u8()?;
-        Some((kind, cut.i64()?, cut.take(16)?))
-    })();
-    let parts = parts.filter(|_| crc32c::crc32c(front).to_le_bytes() == sum);
-    let Some((_, day, salt)) = parts.filter(|(k, ..)| *k == kind as u8) else {
+    let Some((day, salt, front)) = parts(&header, kind) else {
         return Err(StoreError::corrupt(path, "damaged: header of encryption"));
     };
     let key = vault.to_open(day, path)?;
     key.cipher(salt, front).map(Some).map_err(io)
+}
+
+/// The day of a header of a kind, its salt, and all of it that its checksum covers.
+fn parts(header: &[u8; HEADER], kind: Kind) -> Option<(i64, &[u8], &[u8])> {
+    let (front, sum) = header.split_at(HEADER - 4);
+    let mut cut = Cut(front);
+    cut.take(MAGIC.len())?;
+    let ours = cut.u8()? == kind as u8 && crc32c::crc32c(front).to_le_bytes() == sum;
+    cut.u8()?;
+    let (day, salt) = (cut.i64()?, cut.take(16)?);
+    ours.then_some((day, salt, front))
+}
+
+/// Seals a small file as a whole; it opens only under the same name.
+pub(super) fn seal_whole(key: &Secret, name: &str, octets: &[u8]) -> io::Result<Vec<u8>> {
+    let (header, cipher) = header(Kind::Whole, 0, key)?;
+    let mut out = header.to_vec();
+    cipher.seal_frame(name.as_bytes(), octets, &mut out)?;
+    Ok(out)
+}
+
+/// What [`seal_whole`] was given, or the file as it is where it is plain.
+pub(super) fn open_whole(key: &Secret, name: &str, file: Vec<u8>) -> io::Result<Vec<u8>> {
+    if !file.starts_with(MAGIC) {
+        return Ok(file);
+    }
+    let opened = (|| {
+        let (header, sealed) = file.split_first_chunk::<HEADER>()?;
+        let (_, salt, front) = parts(header, Kind::Whole)?;
+        let cipher = key.cipher(salt, front).ok()?;
+        cipher.open_frame(name.as_bytes(), sealed)
+    })();
+    opened.ok_or_else(|| io::Error::other("damaged, or sealed by another key"))
 }
 
 /// A file being written.

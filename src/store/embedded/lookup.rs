@@ -23,7 +23,7 @@ use super::codec::{BeginRow, Digits, EndFacts};
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
-use super::vault::Vault;
+use super::vault::{StateSeal, Vault};
 use super::{ends, erase, index, ledger, manifest, recover, segment};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
@@ -257,6 +257,11 @@ impl StoreReader {
         until: Timestamp,
     ) -> Result<u64, StoreError> {
         Ok(campaigns::find(&self.shared.root, &self.shared.vault, from, until)?.1)
+    }
+
+    /// Seals what a process leaves in the store's folder.
+    pub fn state_seal(&self) -> StateSeal {
+        StateSeal(self.shared.vault.clone())
     }
 
     /// The same store with other limits of what is kept of its files.

@@ -75,7 +75,7 @@ pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
 pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
-pub use vault::{KeyListing, KeySource, make_key_file, rotate_keys};
+pub use vault::{KeyListing, KeySource, StateSeal, make_key_file, rotate_keys};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};

@@ -411,7 +411,7 @@ fn encryption_may_be_switched_on_later() {
         }
     }
     let sealed = all_files(&made.path().join("seg")).into_iter();
-    let sealed = sealed.filter(|f| !before.contains(f));
+    let sealed = sealed.filter(|f| !before.contains(f) && !f.ends_with("manifest"));
     for file in sealed {
         assert!(
             fs::read(&file).unwrap().starts_with(b"tracehop-aes1\n"),
@@ -548,4 +548,58 @@ fn a_key_is_in_no_message() {
         let octets = fs::read(&file).unwrap();
         assert!(memchr::memmem::find(&octets, key.trim().as_bytes()).is_none());
     }
+}
+
+#[test]
+fn what_a_process_leaves_is_sealed_under_its_name() {
+    let made = Encrypted::new();
+    let seal = made.open().reader().state_seal();
+    let text = b"open: 12025550100".to_vec();
+    let file = seal.seal("open-calls", text.clone()).unwrap();
+    assert!(memchr::memmem::find(&file, b"5550100").is_none());
+    assert_eq!(seal.open("open-calls", file.clone()).unwrap(), text);
+    seal.open("flags.state", file.clone()).unwrap_err();
+    for at in [14, 30, 43, 50, file.len() - 1] {
+        let mut damaged = file.clone();
+        damaged[at] ^= 1;
+        seal.open("open-calls", damaged).unwrap_err();
+        seal.open("open-calls", file[..at].to_vec()).unwrap_err();
+    }
+    // Of before the store was encrypted, and of a store that is not.
+    assert_eq!(seal.open("open-calls", text.clone()).unwrap(), text);
+    let plain = StateSeal::default();
+    assert_eq!(plain.seal("open-calls", text.clone()).unwrap(), text);
+    assert_eq!(plain.open("open-calls", text.clone()).unwrap(), text);
+}
+
+#[test]
+fn changing_the_key_goes_through_the_stores_of_legal_holds() {
+    let made = Encrypted::new();
+    drop(made.open());
+    let held = made.path().join("holds/C-7/1");
+    let mut store = EmbeddedStore::open(&held, made.settings()).unwrap();
+    fill(&mut store);
+    store.close().unwrap();
+    let wrapped = rotate_keys(&made.path(), &made.key("key"), &made.key("new")).unwrap();
+    assert_eq!(
+        wrapped,
+        2 + 4,
+        "two of the store, and of the hold days, log and its own"
+    );
+    let (reader, _) = EmbeddedStore::open_reader(&held, &made.with("new")).unwrap();
+    assert_eq!(uids(&called(&reader, "12025550100")), [1, 2]);
+}
+
+#[test]
+fn a_key_that_is_held_needs_its_source_no_more() {
+    let made = Encrypted::new();
+    let held = made.key("key").hold().unwrap();
+    fs::remove_file(made.dir.path().join("key")).unwrap();
+    let settings = StoreSettings {
+        encryption: Some(held.clone()),
+        ..settings(10)
+    };
+    EmbeddedStore::open(&made.path(), settings).unwrap();
+    assert_eq!(held, held.hold().unwrap());
+    assert!(format!("{held:?}").len() < 30, "{held:?}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Inner, KeyFile, KeySource, STORE, Vault, names, unwrap};
 use crate::store::StoreError;
@@ -123,7 +123,7 @@ impl Inner {
 }
 
 /// What the key of a day is for.
-pub(in crate::store::embedded) fn places(root: &Path, day: i64) -> [std::path::PathBuf; 3] {
+pub(in crate::store::embedded) fn places(root: &Path, day: i64) -> [PathBuf; 3] {
     [
         layout::segments(root).join(layout::date(day)),
         layout::evidence_dir(root, day),
@@ -176,6 +176,18 @@ fn size(path: &Path) -> u64 {
     }
 }
 
+/// A store and those that legal holds keep in it (`holds/CASE/N`), so far as they are encrypted: one key of the operator's wraps them all.
+fn stores(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = vec![root.to_owned()];
+    for (case, _) in layout::list(&root.join("holds"))? {
+        if case.is_dir() {
+            let inside = layout::list(&case)?.into_iter().map(|(path, _)| path);
+            found.extend(inside.filter(|p| layout::key_file(p, STORE).exists()));
+        }
+    }
+    Ok(found)
+}
+
 /// Wraps every key of a store anew, by another key of the operator's; gives how many there are. The store must not be open to write.
 ///
 /// First every key is wrapped by both, then by the new one alone. Whenever it is cut off, either the old key opens all of them or the new one does, and
@@ -203,20 +215,24 @@ pub(in crate::store::embedded) fn rotate(
     }
     let by = [new, old];
     let [new, _] = &by;
-    let all = names(root)?;
-    let store = KeyFile::read(&own, STORE)?.store;
+    let mut all = Vec::new();
+    for root in stores(root)? {
+        let store = KeyFile::read(&layout::key_file(&root, STORE), STORE)?.store;
+        let names = names(&root)?.into_iter();
+        all.extend(names.map(|(name, path)| (store, name, path)));
+    }
     let mut wrap = |wanted: &dyn Fn(&KeyFile) -> bool, with: &[_]| {
-        for (name, path) in &all {
+        for (store, name, path) in &all {
             let file = KeyFile::read(path, name)?;
             if !wanted(&file) {
                 continue;
             }
-            let key = unwrap(path, &file, store, &by)?;
+            let key = unwrap(path, &file, *store, &by)?;
             let Some(left) = writes.checked_sub(1) else {
                 return Err(StoreError::key(path, "cut off"));
             };
             writes = left;
-            KeyFile::wrap(store, name, &key, with)
+            KeyFile::wrap(*store, name, &key, with)
                 .map_err(|e| StoreError::io(path, e))?
                 .write(path)?;
         }

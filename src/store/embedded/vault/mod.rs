@@ -1,7 +1,7 @@
 //! The vault: one random key for each day of capture time, so that a day can be erased by destroying 32 octets.
 //!
 //! ```text
-//! keys/store.key                      made when the store is first encrypted: tells a wrong key at once
+//! keys/store.key                      made when the store is first encrypted: tells a wrong key at once, and seals what a process leaves for the next
 //! keys/2026-11-24.key                 key of a day: its segments, indexes, ends, evidence and campaigns
 //! keys/wal-0000000007.key             key of a log: goes with it
 //! keys/erased                         days whose key was destroyed before their time, a line each
@@ -32,10 +32,10 @@ pub use self::change::{KeyListing, rotate_keys};
 pub(super) use self::cipher::{Cipher, FRAME, Secret, TAG, fill};
 use self::file::KeyFile;
 pub use self::source::{KeySource, make_key_file};
-use super::layout;
+use super::{blocks, layout};
 use crate::store::StoreError;
 
-/// The name of the key that is there to be checked.
+/// The name of the key that belongs to no day.
 const STORE: &str = "store";
 
 /// The keys of a store; of one that is not encrypted, none. Cheap to clone.
@@ -47,6 +47,8 @@ struct Inner {
     store: [u8; 16],
     /// The operator's.
     wrapping: Secret,
+    /// The store's own.
+    own: Secret,
     days: Mutex<Days>,
 }
 
@@ -89,16 +91,17 @@ impl Vault {
                 .write(&path)?;
         }
         let file = KeyFile::read(&path, STORE)?;
+        let own = unwrap(&path, &file, file.store, std::slice::from_ref(&wrapping))?;
         let inner = Inner {
             root: root.to_owned(),
             store: file.store,
             wrapping,
+            own,
             days: Mutex::new(Days {
                 keys: HashMap::new(),
                 erased: change::erased(root)?,
             }),
         };
-        inner.unwrap(&path, &file)?;
         Ok(Self(Some(Arc::new(inner))))
     }
 
@@ -172,6 +175,37 @@ impl Vault {
         inner.map_or(Ok(()), |inner| {
             change::destroy(&layout::key_file(&inner.root, &log_name(seq)))
         })
+    }
+}
+
+/// Seals small files in the store's folder that are not the store's: what a process knows and leaves for the next one. Of a store that is not
+/// encrypted, it leaves them as they are.
+#[derive(Clone, Default)]
+pub struct StateSeal(pub(super) Vault);
+
+impl StateSeal {
+    /// The octets to write into the file of this name.
+    ///
+    /// # Errors
+    ///
+    /// No random numbers to be had.
+    pub fn seal(&self, name: &str, octets: Vec<u8>) -> io::Result<Vec<u8>> {
+        match &self.0.0 {
+            Some(inner) => blocks::seal_whole(&inner.own, name, &octets),
+            None => Ok(octets),
+        }
+    }
+
+    /// What was sealed; a file of before encryption as it is.
+    ///
+    /// # Errors
+    ///
+    /// It was sealed by another key or for another name, or is damaged.
+    pub fn open(&self, name: &str, file: Vec<u8>) -> io::Result<Vec<u8>> {
+        match &self.0.0 {
+            Some(inner) => blocks::open_whole(&inner.own, name, file),
+            None => Ok(file),
+        }
     }
 }
 

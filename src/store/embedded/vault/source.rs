@@ -1,5 +1,6 @@
 //! Where the wrapping key comes from: a file that only its owner may read, or what a command prints.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -30,9 +31,38 @@ pub enum KeySource {
     File(PathBuf),
     /// A program and its arguments. It prints the same. No shell is between.
     Command(Vec<String>),
+    /// The key itself, fetched before: see [`KeySource::hold`].
+    Held(Held),
 }
 
+/// A key at hand. It shows its name and never itself.
+#[derive(Clone)]
+pub struct Held(Secret);
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Held({:016x})", self.0.id())
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for Held {}
+
 impl KeySource {
+    /// Fetches the key now, for a process that is about to lose the right to: the daemon before it confines itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Key`] and [`StoreError::Io`], where there is no key to be had.
+    pub fn hold(&self) -> Result<Self, StoreError> {
+        self.fetch().map(|secret| Self::Held(Held(secret)))
+    }
+
     /// Fetches the key.
     pub(super) fn fetch(&self) -> Result<Secret, StoreError> {
         self.fetch_within(PATIENCE)
@@ -40,6 +70,7 @@ impl KeySource {
 
     fn fetch_within(&self, patience: Duration) -> Result<Secret, StoreError> {
         let (place, text) = match self {
+            Self::Held(held) => return Ok(held.0.clone()),
             Self::File(path) => (path.clone(), file(path)?),
             Self::Command(words) => {
                 let place = PathBuf::from(words.first().map_or("", String::as_str));
