@@ -240,12 +240,13 @@ impl Content {
         let Some(end) = end.filter(|end| *end <= self.length) else {
             return Err(ParquetError::EOF(format!("{length} octets at {start}")));
         };
-        if length == 0 {
+        // An empty file has one block, which is opened all the same.
+        if length == 0 && self.length > 0 {
             return Ok(Vec::new());
         }
         let odd = |_| ParquetError::General("a block of impossible length".to_owned());
         let (block, sealed) = (BLOCK as u64, SEALED as u64);
-        let (first, last) = (start / block, (end - 1) / block);
+        let (first, last) = (start / block, end.saturating_sub(1) / block);
         let final_block = self.length.saturating_sub(1) / block;
         let from = first * sealed;
         let until = ((last + 1) * sealed).min(self.length + (final_block + 1) * TAG as u64);

@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) use self::change::places;
+#[cfg(test)]
+pub(super) use self::change::rotate;
 pub use self::change::{KeyListing, rotate_keys};
 pub(super) use self::cipher::{Cipher, FRAME, Secret, TAG, fill};
 use self::file::KeyFile;
