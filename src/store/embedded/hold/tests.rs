@@ -294,3 +294,53 @@ fn of_a_window_that_is_gone_already_the_hold_says_so() {
     assert_eq!(filled.records, 0);
     assert!(filled.forgotten_before.is_some_and(|f| f > at()));
 }
+
+#[test]
+fn a_hold_of_an_encrypted_store_has_keys_of_its_own_and_forbids_erasing() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = |name: &str| {
+        let path = dir.path().join(name);
+        crate::store::embedded::make_key_file(&path).unwrap();
+        crate::store::embedded::KeySource::File(path)
+    };
+    let (old, new) = (key("old"), key("new"));
+    let with = |key: &crate::store::embedded::KeySource| StoreSettings {
+        encryption: Some(key.clone()),
+        ..settings()
+    };
+    let root = &dir.path().join("store");
+    let mut store = EmbeddedStore::open(root, with(&old)).unwrap();
+    put(&mut store);
+    let laid = lay(root, &with(&old), hold(at(), at()), at().plus(DAY * 2)).unwrap();
+    let erased = store.erase(&[at()]).unwrap_err();
+    assert!(erased.to_string().contains("release it first"), "{erased}");
+    store.retain(at().plus(DAY * 91)).unwrap();
+    drop(store);
+    assert!(
+        open(root, &laid, &settings()).is_err(),
+        "not without the key"
+    );
+    crate::store::embedded::rotate_keys(root, &old, &new).unwrap();
+    let reader = open(root, &laid, &with(&new)).unwrap().unwrap();
+    assert_eq!(uids(&reader), [(1, false), (2, true), (3, false)]);
+    assert!(reader.evidence(2).unwrap().is_some());
+    assert!(open(root, &laid, &with(&old)).is_err());
+    // Nothing of it lies about in the open.
+    let mut folders = vec![layout::holds(root)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().unwrap() != "hold" {
+                let octets = fs::read(&path).unwrap();
+                let open = |w: &[u8]| memchr::memmem::find(&octets, w).is_some();
+                assert!(
+                    !open(b"2025550100") && !open(b"INVITE"),
+                    "{}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
