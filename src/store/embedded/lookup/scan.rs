@@ -65,7 +65,7 @@ impl StoreReader {
     }
 
     /// No record begins between `from` and this.
-    fn first_from(&self, from: Timestamp) -> Option<Timestamp> {
+    pub(super) fn first_from(&self, from: Timestamp) -> Option<Timestamp> {
         let state = self.shared.state();
         let tables = state.tables();
         let in_memory = tables.filter(|t| t.last.is_some_and(|l| l >= from.nanos()));
