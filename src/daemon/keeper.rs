@@ -755,6 +755,7 @@ mod tests {
         keeper.append_begin(&begin(1)).unwrap();
         // In the log, though nobody has said that it is durable.
         keeper.store.as_mut().unwrap().commit().unwrap();
+        keeper.append_end(&end(&begin(1))).unwrap();
         keeper.append_begin(&begin(2)).unwrap();
         refuse(&mut keeper);
         keeper.append_begin(&begin(3)).unwrap();
@@ -779,6 +780,8 @@ mod tests {
         keeper.commit().unwrap();
         assert_eq!(uids(&keeper), [1, 2, 3, 4]);
         assert_eq!(keeper.health.trouble, None);
+        let put = keeper.store.as_ref().unwrap().counters().begins;
+        assert_eq!(put, 2, "1 and 2 were there");
     }
 
     #[test]
