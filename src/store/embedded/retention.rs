@@ -31,7 +31,7 @@ impl EmbeddedStore {
     pub fn retain(&mut self, now: Timestamp) -> Result<RetentionReport, StoreError> {
         self.settle()?;
         self.retained_at = Some(now);
-        if let Err(e) = self.fill_holds(self.first_evidence(now), now) {
+        if let Err(e) = self.fill_holds(self.first_evidence_day(now), now) {
             return Ok(RetentionReport {
                 held_up: Some(e.to_string()),
                 forgotten_before: self.forgotten_before(),
@@ -46,6 +46,8 @@ impl EmbeddedStore {
             evidence_days: self.forget_evidence(now)?,
             ..RetentionReport::default()
         };
+        let first_evidence_day = self.first_evidence_day(now);
+        super::check::forget_before(&root, layout::hour_of(limit.nanos()), first_evidence_day)?;
         if report.forgotten_before.is_none_or(|f| f < limit) {
             let has_older = {
                 let state = self.reader.shared.state();
@@ -57,7 +59,10 @@ impl EmbeddedStore {
             if report.forgotten_before.is_none() && !has_older {
                 return Ok(report);
             }
-            layout::write_whole(&root.join("forgotten"), format!("{limit}\n").as_bytes())?;
+            layout::write_whole(
+                &root.join("forgotten"),
+                super::recover::forgotten_text(limit).as_bytes(),
+            )?;
             report.forgotten_before = Some(limit);
         }
         let Some(forgotten) = report.forgotten_before else {
@@ -99,12 +104,12 @@ impl EmbeddedStore {
 
     /// Deletes evidence of the days that ended its retention, or the records', before `now`.
     fn forget_evidence(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        let first_kept = self.first_evidence(now);
+        let first_kept = self.first_evidence_day(now);
         self.evidence.forget_before(first_kept)
     }
 
     /// The first day of which evidence is kept: no record is forgotten before its evidence.
-    fn first_evidence(&self, now: Timestamp) -> i64 {
+    fn first_evidence_day(&self, now: Timestamp) -> i64 {
         let kept = self
             .settings
             .evidence_retention
