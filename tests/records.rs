@@ -176,7 +176,11 @@ fn audit(kept: &Kept, state: &std::path::Path) -> Vec<(String, Value)> {
     let lines = said
         .lines()
         .map(|l| serde_json::from_str::<Value>(l).unwrap());
-    let lines = lines.filter(|l| l["act"].as_str().is_some_and(|a| a.starts_with("records")));
+    let lines = lines.filter(|l| {
+        l["act"]
+            .as_str()
+            .is_some_and(|a| a.starts_with("records") || a.starts_with("hold"))
+    });
     lines
         .map(|l| {
             assert_eq!(l["case_id"], "C-7");
@@ -260,4 +264,87 @@ fn a_table_shows_numbers_unless_others_watch_and_says_what_was_seen() {
     assert!(said.contains("xxxx"), "{said}");
     let out = kept.records(&["--flag", "unsigned", "--limit", "1"]);
     assert!(stdout(&out).contains("the first 1 records; there are more"));
+}
+
+#[test]
+fn a_hold_is_laid_listed_shown_read_and_released_and_each_act_stands_in_the_audit_log() {
+    let kept = Kept::new(46);
+    let called = kept.calls.iter().find_map(|c| c.begin.numbers.called);
+    let called = called.unwrap();
+    let to = |c: &StoredCall| {
+        let n = &c.begin.numbers;
+        [n.called, n.to, n.diverted_from].contains(&Some(called))
+    };
+    let (from, until) = ("2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z");
+    let hold = |more: &[&str]| {
+        let out = tracehop(&[&["store", "hold"], more, &["--config", &kept.config]].concat());
+        (code(&out), stdout(&out), stderr(&out))
+    };
+    let add = [
+        "add",
+        "--case",
+        "C-7",
+        "--called",
+        called.as_str(),
+        "--from",
+        from,
+    ];
+    let (code_, said, complaint) =
+        hold(&[&add[..], &["--until", until, "--reason", "writ 1"]].concat());
+    assert_eq!(code_, 0, "{complaint}");
+    assert!(said.contains(" records ("), "{said}");
+    let again = hold(&[&add[..], &["--until", until]].concat());
+    assert_eq!(again.0, 64);
+    assert!(again.2.contains("has a hold already"), "{}", again.2);
+    let long = hold(&[&add[..], &["--until", "2026-12-26T00:00:00Z"]].concat());
+    assert_eq!(long.0, 64, "longer than a month");
+
+    let (_, list, _) = hold(&["list"]);
+    assert!(
+        list.contains("C-7") && !list.contains(called.as_str()),
+        "{list}"
+    );
+    let (_, shown, _) = hold(&["show", "--case", "C-7"]);
+    assert!(
+        shown.contains(called.as_str()) && shown.contains("writ 1"),
+        "{shown}"
+    );
+
+    // The store itself goes: what is held can be read still.
+    fs::remove_dir_all(kept.lab.config.store.path.join("seg")).unwrap();
+    let ask = [
+        "records",
+        "--config",
+        &kept.config,
+        "--hold",
+        "C-7",
+        "--json",
+    ];
+    let all = uids(&tracehop(&ask));
+    let wanted = kept.uids(to);
+    assert!(
+        wanted.iter().all(|uid| all.contains(uid)),
+        "{wanted:?} {all:?}"
+    );
+    let out = tracehop(&[&ask[..], &["--called", called.as_str()]].concat());
+    assert_eq!(uids(&out), wanted);
+    let pairs = kept
+        .calls
+        .iter()
+        .filter(|c| to(c))
+        .filter_map(|c| c.begin.pair);
+    for pair in pairs {
+        assert!(all.contains(&pair.uid), "the leg that {pair:?} names");
+    }
+    assert_eq!(hold(&["release", "--case", "C-7"]).0, 0);
+    assert_eq!(hold(&["release", "--case", "C-7"]).0, 66);
+    assert_eq!(code(&tracehop(&ask)), 66);
+
+    let state = kept.lab.config.store.path.with_file_name("responder");
+    let acts = audit(&kept, &state);
+    let acts: Vec<_> = acts.iter().map(|(act, _)| act.as_str()).collect();
+    let read = ["records", "records-shown", "records", "records-shown"];
+    // The second was asked for, and refused.
+    let laid = ["hold", "hold", "hold-shown"];
+    assert_eq!(acts, [&laid[..], &read, &["hold-released"]].concat());
 }

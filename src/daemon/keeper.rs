@@ -99,6 +99,8 @@ pub struct Keeper {
     room: (usize, usize),
     next_try: Instant,
     next_retention: Instant,
+    /// Why retention deletes nothing.
+    held_up: Option<String>,
     health: StoreHealth,
     shown: Arc<ArcSwap<StoreHealth>>,
     reader: CurrentReader,
@@ -147,6 +149,7 @@ impl Keeper {
             room: (HELD, HELD_EVIDENCE),
             next_try: begin,
             next_retention: begin,
+            held_up: None,
             health,
             shown: Arc::default(),
             reader,
@@ -382,12 +385,26 @@ impl Keeper {
         self.watch_room();
         if Instant::now() >= self.next_retention {
             self.next_retention = Instant::now() + RETENTION;
-            if let Some(store) = &mut self.store
-                && let Err(e) = store.retain((self.now)())
-            {
-                self.fail(&e);
+            match self.store.as_mut().map(|s| s.retain((self.now)())) {
+                Some(Ok(report)) => self.note_retention(report.held_up),
+                Some(Err(e)) => self.fail(&e),
+                None => {}
             }
         }
+    }
+
+    /// Says once that retention waits for a legal hold, and once that it goes on.
+    fn note_retention(&mut self, held_up: Option<String>) {
+        match (&self.held_up, &held_up) {
+            (None, Some(why)) => tracing::error!(
+                store = %self.path.display(),
+                "retention deletes nothing, because a legal hold can't be filled: {why}; it is tried again every {} min",
+                RETENTION.as_secs() / 60
+            ),
+            (Some(_), None) => tracing::info!(store = %self.path.display(), "retention goes on"),
+            _ => {}
+        }
+        self.held_up = held_up;
     }
 
     /// Says once that room is scarce, and once that it no longer is.
@@ -751,6 +768,7 @@ mod tests {
         keeper.append_begin(&begin(1)).unwrap();
         // In the log, though nobody has said that it is durable.
         keeper.store.as_mut().unwrap().commit().unwrap();
+        keeper.append_end(&end(&begin(1))).unwrap();
         keeper.append_begin(&begin(2)).unwrap();
         refuse(&mut keeper);
         keeper.append_begin(&begin(3)).unwrap();
@@ -775,6 +793,8 @@ mod tests {
         keeper.commit().unwrap();
         assert_eq!(uids(&keeper), [1, 2, 3, 4]);
         assert_eq!(keeper.health.trouble, None);
+        let put = keeper.store.as_ref().unwrap().counters().begins;
+        assert_eq!(put, 2, "1 and 2 were there");
     }
 
     #[test]

@@ -194,6 +194,14 @@ pub enum StoreError {
         /// Octets that must stay free.
         least: u64,
     },
+    /// A legal hold can't be laid, or forbids what was asked.
+    #[error("{path}: {what}")]
+    Hold {
+        /// The hold.
+        path: PathBuf,
+        /// What is in the way.
+        what: String,
+    },
     /// A record does not fit an event of the log.
     #[error("a record of {octets} octets; the most is {limit}")]
     TooLong {

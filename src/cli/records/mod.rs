@@ -20,6 +20,7 @@ use serde_json::json;
 
 use self::sink::{More, Sink};
 use super::output::{self, say};
+use super::store::hold;
 use super::{Failure, Outcome, load, terminal, time};
 use crate::base::Timestamp;
 use crate::base::digest::IdDigest;
@@ -32,7 +33,7 @@ use crate::number::Tn;
 use crate::proof::audit::Entry;
 use crate::stir::verify::Attestation;
 use crate::store::Store;
-use crate::store::embedded::{EmbeddedStore, StoreReader};
+use crate::store::embedded::{self, EmbeddedStore, StoreReader};
 use crate::store::select::{Neighbour, Selection};
 use crate::traceback::coverage::Sight;
 
@@ -46,14 +47,17 @@ const PROGRESS: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 pub struct Records {
     /// Why you look: the case. It stands in the audit log
-    #[arg(long, value_name = "ID")]
-    case: String,
+    #[arg(long, value_name = "ID", required_unless_present = "hold")]
+    case: Option<String>,
     /// Beginning of the window, RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Timestamp,
+    #[arg(long, value_name = "TIME", value_parser = time, required_unless_present = "hold")]
+    from: Option<Timestamp>,
     /// Its end; the window is at most 24 hours
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Timestamp,
+    #[arg(long, value_name = "TIME", value_parser = time, required_unless_present = "hold")]
+    until: Option<Timestamp>,
+    /// Instead: the calls that the legal hold of this case keeps, all or those that are looked for
+    #[arg(long, value_name = "CASE", conflicts_with_all = ["case", "from", "until"])]
+    hold: Option<String>,
     #[command(flatten)]
     wanted: Wanted,
     /// Only how many there are
@@ -77,6 +81,18 @@ pub struct Records {
     /// Configuration
     #[arg(long, value_name = "FILE", default_value = "tracehop.toml")]
     config: PathBuf,
+}
+
+/// A look: for which case, and at what.
+struct Look {
+    case: String,
+    /// The window that was named, for people.
+    from: Timestamp,
+    until: Timestamp,
+    /// What is read.
+    first: Timestamp,
+    last: Timestamp,
+    selection: Selection,
 }
 
 /// What is wanted of the window: at least one of these.
@@ -128,35 +144,23 @@ enum Numbers {
 impl Records {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
-        let case = case_id(&self.case)?;
-        let selection = self.wanted.selection(&config)?;
-        if self.from > self.until {
-            return Err(Failure::usage(format!(
-                "--from {} is after --until {}",
-                self.from, self.until
-            )));
-        }
-        if self.until.distance(self.from) > LONGEST {
-            return Err(Failure::usage(
-                "the window is longer than 24 hours; ask for each day by itself",
-            ));
-        }
-        let store = open(&config)?;
+        let (look, store) = self.look(&config)?;
         let who = terminal::who();
         let note = |act, detail| {
             let entry = Entry {
                 at: clock::now(),
                 who: &who,
                 act,
-                case_id: case,
+                case_id: &look.case,
                 request: None,
                 detail,
             };
             terminal::audited(&config, &entry)
         };
         let mut asked = self.wanted.said(&config);
-        asked.insert("from".to_owned(), json!(self.from));
-        asked.insert("until".to_owned(), json!(self.until));
+        asked.insert("from".to_owned(), json!(look.from));
+        asked.insert("until".to_owned(), json!(look.until));
+        asked.extend(self.hold.as_ref().map(|_| ("hold".to_owned(), json!(true))));
         asked.insert("as".to_owned(), json!(self.how()));
         note("records", asked.into())?;
 
@@ -165,7 +169,7 @@ impl Records {
         let mut found = 0u64;
         let mut cut = false;
         let mut trouble = None;
-        let read = store.select(&selection, self.from, self.until, |call| {
+        let read = store.select(&look.selection, look.first, look.last, |call| {
             progress.say(found, call.begin.at);
             match sink.push(&call) {
                 Ok(More::Yes) => {
@@ -205,8 +209,59 @@ impl Records {
             }
             say!("{}", counted(found, cut));
         }
-        self.say_what_was_seen(&store, &config)?;
+        self.say_what_was_seen(&look, &store, &config)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Where and what to look for.
+    fn look(&self, config: &Config) -> Result<(Look, StoreReader), Failure> {
+        if let Some(case) = &self.hold {
+            let held = hold::found(config, case)?;
+            let kept = &config.store;
+            let reader = embedded::hold::open(&kept.path, &held, &kept.settings);
+            let reader = reader.map_err(Failure::io)?.ok_or_else(|| {
+                Failure::no_input("the hold was not filled yet; its calls are in the store still")
+            })?;
+            let look = Look {
+                case: held.case,
+                from: held.from,
+                until: held.until,
+                // Other legs may lie outside.
+                first: Timestamp::MIN,
+                last: Timestamp::MAX,
+                selection: self.wanted.selection(config)?,
+            };
+            return Ok((look, reader));
+        }
+        let (Some(case), Some(from), Some(until)) = (&self.case, self.from, self.until) else {
+            return Err(Failure::usage("--case, --from and --until, or --hold"));
+        };
+        let case = case_id(case)?.to_owned();
+        let selection = self.wanted.selection(config)?;
+        if !selection.is_bounded() || self.wanted.says_little() {
+            return Err(Failure::usage(
+                "say what you look for: at least one of --called, --calling, --peer, --flag, --call-id",
+            ));
+        }
+        if from > until {
+            return Err(Failure::usage(format!(
+                "--from {from} is after --until {until}"
+            )));
+        }
+        if until.distance(from) > LONGEST {
+            return Err(Failure::usage(
+                "the window is longer than 24 hours; ask for each day by itself",
+            ));
+        }
+        let look = Look {
+            case,
+            from,
+            until,
+            first: from,
+            last: until,
+            selection,
+        };
+        Ok((look, open(config)?))
     }
 
     fn how(&self) -> &'static str {
@@ -241,24 +296,29 @@ impl Records {
 
     /// What "there are no others" is worth: how much of the window each sensor saw, and what retention has deleted of it. To people, on standard
     /// error where records are on standard output.
-    fn say_what_was_seen(&self, store: &StoreReader, config: &Config) -> Result<(), Failure> {
+    fn say_what_was_seen(
+        &self,
+        look: &Look,
+        store: &StoreReader,
+        config: &Config,
+    ) -> Result<(), Failure> {
         let tell = |text: String| match self.how() {
             "table" => say!("{text}"),
             _ => output::complain(format_args!("{text}")),
         };
-        if let Some(before) = store.forgotten_before().filter(|f| *f > self.from) {
+        if let Some(before) = store.forgotten_before().filter(|f| *f > look.from) {
             tell(format!(
                 "records before {before} were deleted by retention: of them nothing is shown"
             ));
         }
-        let rows = store.coverage(self.from, self.until).map_err(Failure::io)?;
+        let rows = store.coverage(look.from, look.until).map_err(Failure::io)?;
         for sensor in config.sensors() {
             let own: Vec<_> = rows
                 .iter()
                 .filter(|r| r.sensor == sensor)
                 .cloned()
                 .collect();
-            let share = Sight::over(&own, self.from, self.until, &[]).share;
+            let share = Sight::over(&own, look.from, look.until, &[]).share;
             if share < 1.0 || self.how() == "table" {
                 // Never 100 % where something is missing.
                 let percent = (share * 10_000.0).floor() / 100.0;
@@ -329,11 +389,6 @@ impl Wanted {
             })?;
             selection.flags.insert(flag);
         }
-        if !selection.is_bounded() {
-            return Err(Failure::usage(
-                "say what you look for: at least one of --called, --calling, --peer, --flag, --call-id",
-            ));
-        }
         selection.direction = match self.direction.as_deref() {
             None => None,
             Some("ingress") => Some(Direction::Ingress),
@@ -357,6 +412,12 @@ impl Wanted {
             }
         };
         Ok(selection)
+    }
+
+    /// Whether nothing is named but what half of all calls have.
+    fn says_little(&self) -> bool {
+        let named = [&self.called, &self.calling, &self.peer, &self.call_id];
+        named.iter().all(|o| o.is_none()) && self.flag.is_empty()
     }
 
     fn number(

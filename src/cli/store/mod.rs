@@ -1,6 +1,7 @@
 //! `tracehop store`: what is done about the store itself.
 
 mod check;
+pub(super) mod hold;
 mod keys;
 
 use std::path::PathBuf;
@@ -10,10 +11,12 @@ use clap::{Args, Subcommand};
 use super::{Failure, Outcome, load};
 use crate::store::embedded::KeySource;
 
-/// The store: checks it, repairs what can be repaired, and its keys
+/// The store: checks it and repairs what can be repaired, legal holds, and its keys
 #[derive(Debug, Subcommand)]
 pub enum Store {
     Check(check::Check),
+    #[command(subcommand)]
+    Hold(hold::Hold),
     #[command(subcommand)]
     Keys(keys::Keys),
 }
@@ -22,6 +25,7 @@ impl Store {
     pub(super) fn run(self) -> Outcome {
         match self {
             Self::Check(c) => c.run(),
+            Self::Hold(c) => c.run(),
             Self::Keys(c) => c.run(),
         }
     }

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 
 use super::*;
+use crate::store::embedded::MinFree;
 
 const INTERFACE: &str = "[[capture.interface]]\nname = \"eth1\"\n";
 
@@ -75,6 +76,22 @@ fn the_files_that_ship_have_no_problem() {
         config.store.settings.retention,
         Duration::from_secs(548 * 86_400)
     );
+    assert_eq!(config.store.settings.min_free, MinFree::Usual);
+}
+
+#[test]
+fn how_much_of_the_disk_stays_free_can_be_said() {
+    let (dir, path) = good();
+    let text = fs::read_to_string(&path).unwrap();
+    for (written, means) in [("0", 0), ("4096", 4096 << 20)] {
+        let set = format!("[store]\nmin_free_mb = {written}\n");
+        fs::write(&path, text.replace("[store]\n", &set)).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(config.store.settings.min_free, MinFree::Octets(means));
+    }
+    drop(dir);
+    let said = problems(|t| t.replace("[store]\n", "[store]\nmin_free_mb = -1\n"));
+    assert!(said.join("\n").contains("min_free_mb"), "{said:?}");
 }
 
 #[test]

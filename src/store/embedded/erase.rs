@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::vault::{Vault, places};
-use super::{EmbeddedStore, layout, ledger};
+use super::{EmbeddedStore, hold, layout, ledger};
 use crate::base::Timestamp;
 use crate::call::record::{Coverage, Down};
 use crate::store::StoreError;
@@ -25,6 +25,7 @@ impl EmbeddedStore {
             return Err(StoreError::key(&layout::keys(&shared.root), what));
         }
         let days: BTreeSet<i64> = days.iter().copied().map(ledger::day_of).collect();
+        hold::forbid_erasing(&shared.root, &days)?;
         self.seal()?;
         self.campaigns.commit()?;
         self.evidence.close(&days);

@@ -63,6 +63,10 @@ pub(super) fn keys(root: &Path) -> PathBuf {
     root.join("keys")
 }
 
+pub(super) fn holds(root: &Path) -> PathBuf {
+    root.join("holds")
+}
+
 /// `keys/2026-11-24.key`.
 pub(super) fn key_file(root: &Path, name: &str) -> PathBuf {
     keys(root).join(format!("{name}.key"))

@@ -12,6 +12,7 @@
 //! coverage/2026-11-24.parquet                 what the sensors saw, minute by minute: see `ledger`
 //! campaigns/2026-11-24.jsonl                 campaigns, one state a line: see `campaigns`
 //! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
+//! holds/C-7/…                                 calls that a case keeps beyond retention: see `hold`
 //! keys/2026-11-24.key                         in an encrypted store: the key of a day, wrapped: see `vault`
 //! damaged/seg/2026-11-24/13/s-….parquet      what a repair set aside: see `check`
 //! ```
@@ -23,7 +24,7 @@
 //! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
 //! - `evidence`: what it takes to judge calls again · `campaigns`: JSON lines by the day
-//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour · `space`: the guard of the disk
+//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour · `space`: the guard of the disk · `hold`: calls kept for a case
 //! - `vault`: keys of days · `blocks`: files sealed block by block · `erase`: forgetting days before their time
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
@@ -37,6 +38,7 @@ mod erase;
 mod evidence;
 pub mod export;
 mod gaps;
+pub mod hold;
 mod index;
 mod layout;
 mod ledger;
@@ -144,6 +146,8 @@ pub struct EmbeddedStore {
     sealing: Option<JoinHandle<Result<Sealed, StoreError>>>,
     seal_trouble: Option<String>,
     space: Space,
+    /// The time that retention was last told.
+    retained_at: Option<Timestamp>,
     /// Unlocks when it is dropped, last of all.
     _lock: File,
 }
@@ -217,6 +221,7 @@ impl EmbeddedStore {
         Ok(Self {
             reader: StoreReader { shared },
             space,
+            retained_at: None,
             settings,
             log,
             evidence,
@@ -333,6 +338,8 @@ impl EmbeddedStore {
         let days = self.evidence.days()?;
         if let [oldest, .., newest] = days.as_slice()
             && oldest < newest
+            && let Some(now) = self.retained_at
+            && self.fill_holds(*oldest + 1, now).is_ok()
         {
             self.counters.evidence_days_freed += self.evidence.forget_before(oldest + 1)?;
         }

@@ -1,12 +1,14 @@
 //! Retention: whole hours of capture time are deleted by their folders, and what was forgotten stays known.
 
-use super::{EmbeddedStore, layout};
+use super::{EmbeddedStore, hold, layout};
 use crate::base::Timestamp;
 use crate::store::{Store, StoreError};
 
 /// What retention deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetentionReport {
+    /// Why nothing was deleted, though it may have been time: a legal hold could not be filled.
+    pub held_up: Option<String>,
     /// Hour folders.
     pub hours: u64,
     /// Segments in them.
@@ -25,9 +27,17 @@ impl EmbeddedStore {
     /// Deletes the folders of all hours that ended `retention` or longer before `now`, and the daily coverage files likewise.
     ///
     /// `now` is the wall clock in the daemon: a replayed old capture is deleted by the next call. What is forgotten is noted first, so that a
-    /// crash in between never leaves the store saying that it would know.
+    /// crash in between never leaves the store saying that it would know. Legal holds near what is to be deleted are filled before.
     pub fn retain(&mut self, now: Timestamp) -> Result<RetentionReport, StoreError> {
         self.settle()?;
+        self.retained_at = Some(now);
+        if let Err(e) = self.fill_holds(self.first_evidence_day(now), now) {
+            return Ok(RetentionReport {
+                held_up: Some(e.to_string()),
+                forgotten_before: self.forgotten_before(),
+                ..RetentionReport::default()
+            });
+        }
         let root = self.reader.shared.root.clone();
         let limit = layout::hour_of(now.minus(self.settings.retention).nanos());
         let limit = layout::hour_start(limit);
@@ -98,11 +108,23 @@ impl EmbeddedStore {
         self.evidence.forget_before(first_kept)
     }
 
+    /// The first day of which evidence is kept: no record is forgotten before its evidence.
     fn first_evidence_day(&self, now: Timestamp) -> i64 {
         let kept = self
             .settings
             .evidence_retention
             .min(self.settings.retention);
         layout::hour_of(now.minus(kept).nanos()).div_euclid(layout::DAY)
+    }
+
+    /// Fills the legal holds that must be before days before the given one are deleted.
+    pub(super) fn fill_holds(
+        &mut self,
+        first_kept: i64,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let limit = layout::hour_start(first_kept.saturating_mul(layout::DAY));
+        let root = &self.reader.shared.root;
+        hold::fill_near(root, &self.settings, &self.reader, limit, now)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{ATTEMPTS, BeginRow, Found, Hit, Name, StoreReader, segment};
 use crate::base::Timestamp;
 use crate::call::record::StoredCall;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// Records in memory at once, but for a single second that has more: some 100 MB.
 const SLICE: usize = 100_000;
@@ -31,6 +31,8 @@ impl StoreReader {
         until: Timestamp,
         mut visit: impl FnMut(StoredCall) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        // Retention may have forgotten what is in memory still.
+        let from = self.forgotten_before().map_or(from, |f| f.max(from));
         let (mut at, mut width) = match self.first_from(from) {
             Some(first) => (first.max(from), WIDEST),
             None => return Ok(()),
@@ -63,7 +65,7 @@ impl StoreReader {
     }
 
     /// No record begins between `from` and this.
-    fn first_from(&self, from: Timestamp) -> Option<Timestamp> {
+    pub(super) fn first_from(&self, from: Timestamp) -> Option<Timestamp> {
         let state = self.shared.state();
         let tables = state.tables();
         let in_memory = tables.filter(|t| t.last.is_some_and(|l| l >= from.nanos()));

@@ -53,7 +53,10 @@ impl StoreReader {
                 false => ControlFlow::Continue(()),
             });
         }
-        let (mut at, mut width) = (from, WIDEST);
+        let (mut at, mut width) = match self.first_from(from) {
+            Some(first) => (first, WIDEST),
+            None => return Ok(()),
+        };
         while at <= until {
             let last = at.plus(width.saturating_sub(NANO)).min(until);
             let most = if last > at { slice } else { u64::MAX };
@@ -77,7 +80,11 @@ impl StoreReader {
             if next <= at {
                 break;
             }
-            at = next;
+            // Weeks without a record are passed over in one go.
+            at = match self.first_from(next) {
+                Some(first) => first,
+                None => break,
+            };
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Inner, KeyFile, KeySource, STORE, Vault, names, unwrap};
 use crate::store::StoreError;
-use crate::store::embedded::{EmbeddedStore, layout};
+use crate::store::embedded::{EmbeddedStore, hold, layout};
 
 /// The longest list of erased days that is read: a century.
 const ERASED: u64 = 1 << 19;
@@ -197,7 +197,15 @@ fn stores(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
 ///
 /// [`StoreError::Locked`], and [`StoreError::Key`] where neither key opens one.
 pub fn rotate_keys(root: &Path, old: &KeySource, new: &KeySource) -> Result<usize, StoreError> {
-    rotate(root, old, new, usize::MAX)
+    EmbeddedStore::look_for_holder(root)?;
+    let mut count = 0;
+    // Holds are stores with keys of their own; the store's come last, so that doing it again finds what is left.
+    for kept in hold::stores(root)? {
+        if layout::key_file(&kept, STORE).exists() {
+            count += rotate(&kept, old, new, usize::MAX)?;
+        }
+    }
+    Ok(count + rotate(root, old, new, usize::MAX)?)
 }
 
 /// As [`rotate_keys`], cut off after so many writes.
