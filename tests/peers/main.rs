@@ -17,6 +17,7 @@ mod daemon_faults;
 mod daemon_hep;
 mod edge;
 mod encapsulation;
+mod engine;
 mod findings;
 mod hep;
 mod metrics;
