@@ -21,6 +21,7 @@ mod metrics;
 mod output;
 mod peers;
 mod portal;
+mod records;
 mod rejudge;
 mod replay;
 mod replayed;
@@ -59,6 +60,7 @@ enum Command {
     Capture(capture::Capture),
     Verify(verify::Verify),
     Trace(trace::Trace),
+    Records(records::Records),
     #[command(subcommand)]
     Answer(answer::Answer),
     #[command(subcommand)]
@@ -150,6 +152,7 @@ pub fn run() -> ExitCode {
         Command::Capture(c) => c.run(),
         Command::Verify(c) => c.run(),
         Command::Trace(c) => c.run(),
+        Command::Records(c) => c.run(),
         Command::Answer(c) => c.run(),
         Command::Audit(c) => c.run(),
         Command::Inbox(c) => c.run(),

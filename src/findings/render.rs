@@ -35,7 +35,8 @@ const SHORT: usize = 6;
 const MASKED: usize = 4;
 
 impl Masking {
-    fn number(self, number: &str) -> String {
+    /// A number as it is shown.
+    pub fn number(self, number: &str) -> String {
         if self == Self::Full || number.len() <= SHORT {
             return number.to_owned();
         }

@@ -1,4 +1,4 @@
-//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, kamailio, sngrep, sipgrep, promtool, systemd. `tests/run` installs and runs them;
+//! Independent programs as judges: tshark, openssl, secsipidx, PyJWT, sipp with tcpdump, kamailio, sngrep, sipgrep, promtool, systemd, DuckDB. `tests/run` installs and runs them;
 //! a plain `cargo test` leaves them out.
 
 #[path = "../support/mod.rs"]
@@ -15,6 +15,7 @@ mod daemon;
 mod daemon_disk;
 mod daemon_faults;
 mod daemon_hep;
+mod duckdb;
 mod edge;
 mod encapsulation;
 mod engine;

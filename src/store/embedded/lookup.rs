@@ -35,6 +35,13 @@ use crate::store::{Bounded, Store, StoreError};
 /// How often a look-up starts over. A seal comes every few seconds at most, a look-up takes milliseconds.
 const ATTEMPTS: usize = 5;
 
+/// Segments whose indexes are worth a further thread.
+const SEGMENTS_A_THREAD: usize = 16;
+/// Rows of one segment that are read by one thread, at least: fewer are not worth unpacking the dictionaries once more.
+const ROWS_A_PIECE: usize = 16;
+/// The rows of one segment are read in about so many pieces at most.
+const PIECES: usize = 8;
+
 /// What there is.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -133,6 +140,11 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Whether segments are sorted by it.
+    fn exact(&self) -> bool {
+        self.role == Role::Called && self.key >= 0
+    }
+
     fn matches(&self, begin: &Begin) -> bool {
         match self.role {
             Role::Called => is_called(begin, self.number),
@@ -280,19 +292,25 @@ impl StoreReader {
         found: &mut Found,
         most: u64,
     ) -> Result<Result<Vec<Hit>, u64>, StoreError> {
-        let rows = spread::each(&found.segments, |s| self.rows(wanted, s))?;
+        for s in &found.segments {
+            self.prefetch(wanted, s)?;
+        }
+        let rows = spread::each(&found.segments, SEGMENTS_A_THREAD, |s| self.rows(wanted, s))?;
         let count = found.rows + rows.iter().map(Vec::len).sum::<usize>();
         if count as u64 > most {
             return Ok(Err(count as u64));
         }
         let mut hits = std::mem::take(&mut found.hits);
-        let segments = found.segments.iter().zip(rows);
-        let wanted_rows: Vec<_> = segments.filter(|(_, rows)| !rows.is_empty()).collect();
-        let read = spread::each(&wanted_rows, |(s, rows)| {
+        let size = (count / PIECES).max(ROWS_A_PIECE);
+        let segments = found.segments.iter().zip(&rows);
+        let pieces: Vec<_> = segments
+            .flat_map(|(s, rows)| rows.chunks(size).map(move |rows| (s, rows)))
+            .collect();
+        let read = spread::each(&pieces, 1, |(s, rows)| {
             let file = self.shared.open(Name::Segment(**s))?;
             segment::read_rows(&file, rows)
         })?;
-        for ((s, _), read) in wanted_rows.iter().zip(read) {
+        for ((s, _), read) in pieces.iter().zip(read) {
             hits.extend(read.into_iter().map(|(begin, end)| Hit {
                 begin,
                 end: end.map(|e| (s.seq, e)),
@@ -300,6 +318,17 @@ impl StoreReader {
         }
         hits.retain(|h| wanted.matches(&h.begin));
         Ok(Ok(hits))
+    }
+
+    /// Has the system fetch what [`StoreReader::rows`] will read of a segment, so that the disk works on all of them at once.
+    fn prefetch(&self, wanted: &Wanted, s: &Segment) -> Result<(), StoreError> {
+        let index = self.shared.open(Name::Index(*s))?;
+        index::prefetch(&index, wanted.role == Role::Called, wanted.key);
+        if wanted.exact() {
+            let file = self.shared.open(Name::Segment(*s))?;
+            segment::prefetch_called(&file, wanted.key, wanted.from, wanted.until);
+        }
+        Ok(())
     }
 
     /// Rows of a segment that the key finds, their time checked.
@@ -315,7 +344,7 @@ impl StoreReader {
         let index::Rows { inside, edge } =
             index::find(&index, role == Role::Called, key, from, until)?;
         let mut rows = inside;
-        let exact = role == Role::Called && key >= 0;
+        let exact = wanted.exact();
         if edge.is_empty() && !exact {
             return Ok(rows);
         }

@@ -194,11 +194,7 @@ impl SealJob {
             .filter_map(|p| {
                 let at = *self.table.at.get(p.row as usize)?;
                 let place = *places.get(p.row as usize)?;
-                let entry = IndexEntry {
-                    number: p.key,
-                    second: index::second(at),
-                    row: place,
-                };
+                let entry = IndexEntry::new(p.key, at, place);
                 (place != u32::MAX).then_some((layout::hour_of(at), entry))
             })
             .collect();
@@ -239,8 +235,9 @@ impl SealJob {
     }
 }
 
-fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> &[(i64, IndexEntry)] {
+fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> impl Iterator<Item = IndexEntry> {
     let from = entries.partition_point(|(h, _)| *h < hour);
     let until = entries.partition_point(|(h, _)| *h <= hour);
-    entries.get(from..until).unwrap_or_default()
+    let entries = entries.get(from..until).unwrap_or_default();
+    entries.iter().map(|(_, entry)| *entry)
 }

@@ -8,10 +8,12 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -26,6 +28,10 @@ pub(super) struct Finished {
 
 /// Octets that one checksum covers: a few pages, so that reading one page reads little else.
 const SUMMED: usize = 16 << 10;
+
+/// Spans with no more than this between them are fetched as one: a request costs as much as reading this (measured: a request of 16 KiB takes 17 µs,
+/// one of 128 KiB 82 µs, of a thousand at once).
+const CLOSE: u64 = 16 << 10;
 
 /// Sums up what is written.
 pub(super) struct Summing {
@@ -168,6 +174,30 @@ impl Source {
             return Err(ParquetError::General("damaged: footer checksum".to_owned()));
         }
         Ok(())
+    }
+
+    /// Has the system fetch these spans of pages in the background, the blocks around them whole.
+    pub fn will_need(&self, mut spans: Vec<Range<u64>>) {
+        const BLOCK: u64 = SUMMED as u64;
+        for span in &mut spans {
+            span.start -= span.start % BLOCK;
+            span.end = span.end.div_ceil(BLOCK).saturating_mul(BLOCK);
+        }
+        spans.sort_unstable_by_key(|s| s.start);
+        let near = |a: &Range<u64>, b: &Range<u64>| b.start <= a.end.saturating_add(CLOSE);
+        let mut spans = spans.into_iter().peekable();
+        while let Some(mut span) = spans.next() {
+            while let Some(next) = spans.next_if(|next| near(&span, next)) {
+                span.end = span.end.max(next.end);
+            }
+            let place = i64::try_from(span.start).ok();
+            let length = i64::try_from(span.end.min(self.length).saturating_sub(span.start)).ok();
+            if let Some((place, length)) = place.zip(length) {
+                // A file system that does not know the advice is as slow as without it.
+                let advice = PosixFadviseAdvice::POSIX_FADV_WILLNEED;
+                let _ = posix_fadvise(&*self.file, place, length, advice);
+            }
+        }
     }
 
     fn read(&self, start: u64, length: usize) -> ParquetResult<Vec<u8>> {

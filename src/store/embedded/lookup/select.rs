@@ -28,6 +28,18 @@ impl StoreReader {
         wanted: &Selection,
         from: Timestamp,
         until: Timestamp,
+        visit: impl FnMut(StoredCall) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.select_by(SLICE, wanted, from, until, visit)
+    }
+
+    /// With at most `slice` records in memory.
+    fn select_by(
+        &self,
+        slice: u64,
+        wanted: &Selection,
+        from: Timestamp,
+        until: Timestamp,
         mut visit: impl FnMut(StoredCall) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let by_number = |from, until, most| match (wanted.called, wanted.calling) {
@@ -44,7 +56,7 @@ impl StoreReader {
         let (mut at, mut width) = (from, WIDEST);
         while at <= until {
             let last = at.plus(width.saturating_sub(NANO)).min(until);
-            let most = if last > at { SLICE } else { u64::MAX };
+            let most = if last > at { slice } else { u64::MAX };
             let calls = match by_number(at, last, most).transpose()? {
                 Some(Bounded::All(calls)) => calls,
                 Some(Bounded::TooMany(_)) => {
@@ -53,7 +65,7 @@ impl StoreReader {
                 }
                 None => break,
             };
-            if (calls.len() as u64) < SLICE / 4 {
+            if (calls.len() as u64) < slice / 4 {
                 width = (width * 2).min(WIDEST);
             }
             for call in calls {
@@ -72,3 +84,55 @@ impl StoreReader {
 }
 
 const NANO: Duration = Duration::from_nanos(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::tests::made::{begin, tn};
+    use crate::store::embedded::{EmbeddedStore, StoreSettings};
+
+    #[test]
+    fn a_number_with_more_calls_than_fit_in_memory_is_read_in_slices() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = EmbeddedStore::open(dir.path(), StoreSettings::default()).unwrap();
+        let mut times = Vec::new();
+        for uid in 1..=300_u64 {
+            let mut b = begin(uid);
+            // Bursts: ten calls in the same nanosecond, thirty seconds apart, some of another caller.
+            b.at = b.at.plus(Duration::from_secs(30 * (uid / 10)));
+            if uid % 3 == 0 {
+                b.numbers.from = Some(tn("12025550155"));
+            }
+            times.push((b.at, uid));
+            store.append_begin(&b).unwrap();
+            if uid == 150 {
+                store.seal().unwrap();
+            }
+        }
+        store.commit().unwrap();
+        let reader = store.reader();
+        let (from, until) = (times[0].0, times[299].0);
+        for (called, calling, step) in [(true, false, 1), (false, true, 3), (true, true, 3)] {
+            let wanted = Selection {
+                called: called.then(|| tn("12025550100")),
+                calling: calling.then(|| tn("12025550155")),
+                ..Selection::default()
+            };
+            let mut found = Vec::new();
+            let keep = |call: StoredCall| {
+                found.push(call.begin.uid);
+                ControlFlow::Continue(())
+            };
+            reader.select_by(7, &wanted, from, until, keep).unwrap();
+            let expected: Vec<u64> = (1..=300).filter(|u| u % step == 0).collect();
+            assert_eq!(found, expected);
+            let mut few = 0;
+            let stop = |_| {
+                few += 1;
+                ControlFlow::Break(())
+            };
+            reader.select_by(7, &wanted, from, until, stop).unwrap();
+            assert_eq!(few, 1);
+        }
+    }
+}

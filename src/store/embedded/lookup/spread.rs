@@ -10,16 +10,15 @@ use crate::store::StoreError;
 const FEWEST_THREADS: usize = 4;
 /// At most, however many cores there are: it shares the machine with the capture.
 const MOST_THREADS: usize = 8;
-/// Segments for which a further thread is worth its start.
-const SEGMENTS_A_THREAD: usize = 16;
 
-/// What `work` makes of each; the first error, if there is one.
+/// What `work` makes of each; the first error, if there is one. So many are `worth_a_thread` of their own.
 pub(super) fn each<S: Sync, T: Send>(
     segments: &[S],
+    worth_a_thread: usize,
     work: impl Fn(&S) -> Result<T, StoreError> + Sync,
 ) -> Result<Vec<T>, StoreError> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let worth = segments.len() / SEGMENTS_A_THREAD;
+    let worth = segments.len() / worth_a_thread.max(1);
     let threads = cores.clamp(FEWEST_THREADS, MOST_THREADS).min(worth);
     if threads < 2 {
         return segments.iter().map(work).collect();
@@ -73,9 +72,9 @@ mod tests {
     fn the_order_stays_and_the_first_error_ends_it() {
         for n in [0, 1, 31, 32, 1_000] {
             let all: Vec<usize> = (0..n).collect();
-            let made = each(&all, |i| Ok(i * 2)).unwrap();
+            let made = each(&all, 16, |i| Ok(i * 2)).unwrap();
             assert_eq!(made, all.iter().map(|i| i * 2).collect::<Vec<_>>());
-            let failed = each(&all, |i| match i {
+            let failed = each(&all, 16, |i| match i {
                 30 => Err(StoreError::Restless),
                 i => Ok(*i),
             });

@@ -15,26 +15,7 @@ pub(in crate::store::embedded) fn find_called(
 ) -> Result<Vec<usize>, StoreError> {
     let mut found = Vec::new();
     for group in 0..segment.groups() {
-        let called = segment.pages(group, "called")?;
-        let at = segment.pages(group, "begun_at")?;
-        let (low, high) = (called.min_values(), called.max_values());
-        let pages = low.len().min(high.len());
-        let null = |page: usize| called.is_null_page(page);
-        // Sorted by called number, absent ones last: pages that may hold it lie side by side.
-        let first = partition(pages, |p| {
-            !null(p) && high.get(p).is_some_and(|h| *h < number)
-        });
-        let last = partition(pages, |p| {
-            !null(p) && low.get(p).is_some_and(|l| *l <= number)
-        });
-        let total = segment.group_rows(group);
-        let rows: Vec<usize> = (first..last)
-            .filter(|page| {
-                at.min_value(*page).is_none_or(|t| *t <= until)
-                    && at.max_value(*page).is_none_or(|t| from <= *t)
-            })
-            .flat_map(|page| page * PAGE_ROWS..((page + 1) * PAGE_ROWS).min(total))
-            .collect();
+        let rows = pages_of(segment, group, number, from, until)?;
         if rows.is_empty() {
             continue;
         }
@@ -47,6 +28,52 @@ pub(in crate::store::embedded) fn find_called(
         found.extend(hits.filter(|(_, (c, t))| hit(c, t)).map(|(row, _)| *row));
     }
     Ok(found)
+}
+
+/// Has what [`find_called`] needs fetched into the system's cache, in the background.
+pub(in crate::store::embedded) fn prefetch_called(
+    segment: &Reader,
+    number: i64,
+    from: i64,
+    until: i64,
+) {
+    for group in 0..segment.groups() {
+        if let Ok(rows) = pages_of(segment, group, number, from, until)
+            && !rows.is_empty()
+        {
+            segment.prefetch(group, &KEYS, &rows);
+        }
+    }
+}
+
+/// Rows of the pages of a group that may hold the number in the window.
+fn pages_of(
+    segment: &Reader,
+    group: usize,
+    number: i64,
+    from: i64,
+    until: i64,
+) -> Result<Vec<usize>, StoreError> {
+    let called = segment.pages(group, "called")?;
+    let at = segment.pages(group, "begun_at")?;
+    let (low, high) = (called.min_values(), called.max_values());
+    let pages = low.len().min(high.len());
+    let null = |page: usize| called.is_null_page(page);
+    // Sorted by called number, absent ones last: pages that may hold it lie side by side.
+    let first = partition(pages, |p| {
+        !null(p) && high.get(p).is_some_and(|h| *h < number)
+    });
+    let last = partition(pages, |p| {
+        !null(p) && low.get(p).is_some_and(|l| *l <= number)
+    });
+    let total = segment.group_rows(group);
+    Ok((first..last)
+        .filter(|page| {
+            at.min_value(*page).is_none_or(|t| *t <= until)
+                && at.max_value(*page).is_none_or(|t| from <= *t)
+        })
+        .flat_map(|page| page * PAGE_ROWS..((page + 1) * PAGE_ROWS).min(total))
+        .collect())
 }
 
 /// The first of `0..count` for which `before` no longer holds.

@@ -42,7 +42,7 @@ use parquet::data_type::{ByteArray, FixedLenByteArray};
 use parquet::errors::Result as ParquetResult;
 use rustc_hash::FxHasher;
 
-pub(super) use self::find::{KEYS, find_called, partition};
+pub(super) use self::find::{KEYS, find_called, partition, prefetch_called};
 pub(super) use self::read::{Names, join, read_rows};
 use super::codec::{BeginRow, Digits, EndFacts};
 use super::names::{Named, flags_text, keys_text, rules_text};

@@ -30,6 +30,7 @@ pub(in crate::store::embedded) fn read_rows(
     segment: &Reader,
     rows: &[usize],
 ) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
+    segment.prefetch_all(0, rows);
     let begin = BeginColumns::read(segment, 0, rows)?;
     let end = EndColumns::read(segment, 0, rows)?;
     join(&begin, &end, rows.len(), segment.path())

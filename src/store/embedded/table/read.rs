@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,6 +74,40 @@ impl Reader {
     pub fn only(&self, group: usize, column: &str) -> Option<bool> {
         let place = find(&self.footer.schema, column)?;
         self.footer.groups.get(group)?.chunks.get(place)?.only
+    }
+
+    /// Whether the file has a column.
+    pub fn has(&self, column: &str) -> bool {
+        find(&self.footer.schema, column).is_some()
+    }
+
+    /// Has the system fetch what reading these rows of these columns will need, all at once and in the background; columns that the file
+    /// does not have are passed over. It changes no answer: what goes wrong here goes wrong again when the rows are read, and is said then.
+    pub fn prefetch(&self, group: usize, columns: &[&str], rows: &[usize]) {
+        let columns = columns.iter().filter_map(|c| find(&self.footer.schema, c));
+        self.prefetch_columns(group, columns, rows);
+    }
+
+    /// The same of all columns.
+    pub fn prefetch_all(&self, group: usize, rows: &[usize]) {
+        self.prefetch_columns(group, 0..self.footer.schema.num_columns(), rows);
+    }
+
+    fn prefetch_columns(&self, group: usize, columns: impl Iterator<Item = usize>, rows: &[usize]) {
+        let Some(g) = self.footer.groups.get(group) else {
+            return;
+        };
+        let mut spans = Vec::new();
+        for column in columns {
+            let places = guard(self.path(), || {
+                let places = self.footer.places(&self.source, group, column);
+                places.map_err(|e| parquet_error(self.path(), e))
+            });
+            if let (Ok(places), Some(chunk)) = (places, g.chunks.get(column)) {
+                Chosen::spans(rows, places, chunk, &mut spans);
+            }
+        }
+        self.source.will_need(spans);
     }
 
     /// Values of a column in the given rows, which rise. A column that the file does not have has no values: it was
@@ -179,6 +214,24 @@ struct Chosen<'r> {
 }
 
 impl<'r> Chosen<'r> {
+    /// Where the dictionary and the pages with wanted rows lie.
+    fn spans(rows: &[usize], places: &Places, chunk: &Chunk, spans: &mut Vec<Range<u64>>) {
+        let Places::Even(starts) = places else {
+            return;
+        };
+        let end = |page: usize| starts.get(page).map_or(chunk.length, |s| u64::from(*s));
+        if end(0) > 0 {
+            spans.push(chunk.start..chunk.start.saturating_add(end(0)));
+        }
+        for rows in rows.chunk_by(|a, b| a / PAGE_ROWS == b / PAGE_ROWS) {
+            let page = rows.first().map_or(0, |row| row / PAGE_ROWS);
+            if page < starts.len() {
+                let (start, end) = (end(page), end(page + 1));
+                spans.push(chunk.start.saturating_add(start)..chunk.start.saturating_add(end));
+            }
+        }
+    }
+
     fn of(rows: &'r [usize], places: &Places, chunk: &Chunk, total: usize) -> ParquetResult<Self> {
         let odd = || ParquetError::General("pages at impossible places".to_owned());
         let starts = match places {
