@@ -21,7 +21,7 @@ use tracehop::call::record::{
 };
 use tracehop::host::clock;
 use tracehop::number::Tn;
-use tracehop::store::embedded::{CurrentReader, EmbeddedStore, Sealing, StoreSettings};
+use tracehop::store::embedded::{CurrentReader, EmbeddedStore, Forwarded, Sealing, StoreSettings};
 use tracehop::store::engine::forward::HELD_BACK;
 use tracehop::store::engine::{Asked, Engine, ForwardState, Forwarder, check, retain};
 use tracehop::store::{Bounded, Store};
@@ -162,7 +162,7 @@ impl Probe {
         let forwarder = Forwarder::start(
             self.engine.clone(),
             self.reader.clone(),
-            Arc::default(),
+            Forwarded::nothing(),
             clock::now,
         );
         let forwarder = forwarder.unwrap();
@@ -184,7 +184,6 @@ impl Probe {
                 b
             })
             .collect();
-        self.store.commit().unwrap();
         taken
     }
 
@@ -226,10 +225,7 @@ impl Probe {
 }
 
 /// What all the probes' own stores say, as the engine should.
-fn expected(
-    probes: &[&Probe],
-    look: impl Fn(&dyn Store) -> Vec<StoredCall>,
-) -> Vec<StoredCall> {
+fn expected(probes: &[&Probe], look: impl Fn(&dyn Store) -> Vec<StoredCall>) -> Vec<StoredCall> {
     let mut all: Vec<StoredCall> = probes
         .iter()
         .flat_map(|p| look(&p.store).into_iter().map(|c| p.shared(c)))
@@ -248,6 +244,7 @@ fn peer_clickhouse_answers_as_the_stores_of_its_probes() {
     let three = Probe::open(&cluster, dir.path(), 3, 2_500);
     for probe in [&mut one, &mut two] {
         let begins = probe.take(5_000);
+        probe.store.commit().unwrap();
         for from in 0..20 {
             for sensor in ["edge-0", "edge-1"] {
                 let row = minute(sensor, at(0).plus(Duration::from_secs(60 * from)));
@@ -283,13 +280,21 @@ fn peer_clickhouse_answers_as_the_stores_of_its_probes() {
                 1 => tn("0044"),
                 n => number(n.unsigned_abs()),
             };
-            let (from, until) = if n < 2 { (at(0), at(600_000)) } else { (from, until) };
+            let (from, until) = if n < 2 {
+                (at(0), at(600_000))
+            } else {
+                (from, until)
+            };
             let mut called = expected(&probes, |s| s.by_called(number, from, until).unwrap());
             called.retain(known);
             assert_eq!(asked.by_called(number, from, until).unwrap(), called, "{n}");
             let mut calling = expected(&probes, |s| s.by_calling(number, from, until).unwrap());
             calling.retain(known);
-            assert_eq!(asked.by_calling(number, from, until).unwrap(), calling, "{n}");
+            assert_eq!(
+                asked.by_calling(number, from, until).unwrap(),
+                calling,
+                "{n}"
+            );
             let count = asked.count_by_calling(number, from, until).unwrap();
             assert_eq!(count, calling.len() as u64);
             let count = asked.count_by_called(number, from, until).unwrap();
@@ -312,12 +317,18 @@ fn peer_clickhouse_answers_as_the_stores_of_its_probes() {
         sensors.entry(row.sensor.to_string()).or_default().push(row);
     }
     let names: Vec<&str> = sensors.keys().map(String::as_str).collect();
-    assert_eq!(names, ["edge-0", "edge-1", "probe-2/edge-0", "probe-2/edge-1"]);
+    assert_eq!(
+        names,
+        ["edge-0", "edge-1", "probe-2/edge-0", "probe-2/edge-1"]
+    );
     assert_eq!(sensors["edge-0"].len(), 20);
     let other = &sensors["probe-2/edge-0"];
     let last = other.last().unwrap();
     let held = at(1_200_000).minus(HELD_BACK);
-    assert_eq!((last.down, last.from, last.until), (Some(Down::Unknown), held, until));
+    assert_eq!(
+        (last.down, last.from, last.until),
+        (Some(Down::Unknown), held, until)
+    );
 
     // A second store that is given a number that is taken is refused.
     let elsewhere = tempfile::tempdir().unwrap();
@@ -335,7 +346,8 @@ fn peer_clickhouse_answers_as_the_stores_of_its_probes() {
 
     // A restart without the cursor: everything is compared, nothing is sent twice.
     let before: Vec<String> = counts(&cluster, "records_local");
-    one.forwarder.take().unwrap().stop();
+    let soon = Instant::now() + Duration::from_secs(20);
+    assert!(one.forwarder.take().unwrap().stop(soon));
     std::fs::remove_file(dir.path().join("probe-1/cursor/engine")).unwrap();
     one.forward();
     one.wait(Duration::from_secs(60));
@@ -356,7 +368,10 @@ fn peer_clickhouse_answers_as_the_stores_of_its_probes() {
     let outcome = Asked::begin(one.engine.clone(), one.store.reader())
         .and_then(|asked| asked.by_called(number(5), from, until));
     let refused = outcome.unwrap_err().to_string();
-    assert!(refused.starts_with("the shared engine: shard 2"), "{refused}");
+    assert!(
+        refused.starts_with("the shared engine: shard 2"),
+        "{refused}"
+    );
     cluster.start_server(1, 0);
     cluster.start_server(1, 1);
     for server in &cluster.nodes[1] {
@@ -410,6 +425,7 @@ fn peer_clickhouse_has_every_record_once_whatever_fails() {
     let mut done = [false; 6];
     let mut total = 0;
     let mut most_memory = 0;
+    let mut committed = Instant::now();
     let begun = Instant::now();
     while begun.elapsed().as_secs() < length {
         let due = (begun.elapsed().as_millis() as u64 * RATE / 1000).saturating_sub(total);
@@ -417,8 +433,17 @@ fn peer_clickhouse_has_every_record_once_whatever_fails() {
         for probe in &mut probes {
             total += probe.take(each).len() as u64;
         }
+        if committed.elapsed() >= Duration::from_secs(1) {
+            committed = Instant::now();
+            for probe in &mut probes {
+                probe.store.commit().unwrap();
+            }
+        }
         let now = begun.elapsed().as_secs();
-        for (i, when) in [kill, start, pause, go_on, sever, join].into_iter().enumerate() {
+        for (i, when) in [kill, start, pause, go_on, sever, join]
+            .into_iter()
+            .enumerate()
+        {
             if done[i] || now < when {
                 continue;
             }

@@ -58,7 +58,7 @@ use std::time::{Duration, Instant};
 pub use lookup::{CurrentReader, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
-pub use settings::{Sealing, StoreSettings};
+pub use settings::{Forwarded, Sealing, StoreSettings};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};

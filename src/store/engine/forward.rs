@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,7 +30,7 @@ use crate::base::Timestamp;
 use crate::call::record::Coverage;
 use crate::store::StoreError;
 use crate::store::embedded::spool::{self, Forwarding, SealedFile};
-use crate::store::embedded::{CurrentReader, StoreReader};
+use crate::store::embedded::{CurrentReader, Forwarded, StoreReader};
 
 /// Rows of a batch: some 15 MB, and in the engine one part, which is not too small.
 pub const BATCH: usize = 50_000;
@@ -93,7 +93,7 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// Starts one. `acknowledged` is kept at the highest log of which the engine has everything: what lies above it must stay as it is.
+    /// Starts one. It tells `forwarded` how far it has come.
     ///
     /// # Errors
     ///
@@ -101,14 +101,14 @@ impl Forwarder {
     pub fn start(
         engine: Arc<Engine>,
         reader: CurrentReader,
-        acknowledged: Arc<AtomicU64>,
+        forwarded: Forwarded,
         now: fn() -> Timestamp,
     ) -> std::io::Result<Self> {
         let (stop, state) = (Arc::<AtomicBool>::default(), Arc::<ArcSwap<_>>::default());
         let mut turning = Turning {
             engine,
             reader,
-            acknowledged,
+            forwarded,
             now,
             stop: stop.clone(),
             shown: state.clone(),
@@ -139,12 +139,16 @@ impl Forwarder {
         self.thread.as_ref().is_some_and(|t| !t.is_finished())
     }
 
-    /// Tells it to end after the batch in hand, and waits for it.
-    pub fn stop(mut self) {
+    /// Tells it to end after the batch in hand, and waits for it until then at most: an engine that does not answer holds up nobody. Gives whether it ended.
+    pub fn stop(mut self, until: Instant) -> bool {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else {
+            return true;
+        };
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
         }
+        thread.is_finished() && thread.join().is_ok()
     }
 }
 
@@ -157,7 +161,7 @@ impl Drop for Forwarder {
 struct Turning {
     engine: Arc<Engine>,
     reader: CurrentReader,
-    acknowledged: Arc<AtomicU64>,
+    forwarded: Forwarded,
     now: fn() -> Timestamp,
     stop: Arc<AtomicBool>,
     shown: Arc<ArcSwap<ForwardState>>,
@@ -197,7 +201,9 @@ impl Turning {
                     self.state.failures += 1;
                     let why = e.to_string();
                     if self.state.trouble.is_none() {
-                        tracing::warn!("forwarding to the shared engine: {why}; what is sealed waits here and is sent later");
+                        tracing::warn!(
+                            "forwarding to the shared engine: {why}; what is sealed waits here and is sent later"
+                        );
                     }
                     self.state.trouble = Some(why);
                     self.show();
@@ -231,8 +237,7 @@ impl Turning {
             Some(cursor) => cursor,
             None => {
                 let cursor = Cursor::read(reader.root())?;
-                self.acknowledged
-                    .store(cursor.acknowledged, Ordering::Relaxed);
+                self.forwarded.note(cursor.acknowledged);
                 self.register(reader)?;
                 cursor
             }
@@ -255,7 +260,7 @@ impl Turning {
             }
             cursor.acknowledged = seq;
             cursor.write(reader.root())?;
-            self.acknowledged.store(seq, Ordering::Relaxed);
+            self.forwarded.note(seq);
             self.suspect = false;
             self.state.last_good = Some((self.now)());
         }
@@ -345,7 +350,12 @@ impl Turning {
         let rows = batch.rows;
         let parts = [
             (table, columns, batch.body, rows),
-            ("numbers_local", number_columns(), batch.numbers, batch.entries),
+            (
+                "numbers_local",
+                number_columns(),
+                batch.numbers,
+                batch.entries,
+            ),
         ];
         for (table, columns, body, rows) in parts {
             if rows == 0 {
@@ -545,7 +555,10 @@ fn record_columns() -> String {
 }
 
 fn end_columns() -> String {
-    format!("uid, hour, {}, {ORIGIN}", schema::names(&spool::columns_of_ends()))
+    format!(
+        "uid, hour, {}, {ORIGIN}",
+        schema::names(&spool::columns_of_ends())
+    )
 }
 
 fn number_columns() -> String {
@@ -553,5 +566,8 @@ fn number_columns() -> String {
 }
 
 fn coverage_columns() -> String {
-    format!("probe, version, {}", schema::names(&spool::columns_of_coverage()))
+    format!(
+        "probe, version, {}",
+        schema::names(&spool::columns_of_coverage())
+    )
 }

@@ -33,6 +33,8 @@ use std::time::Duration;
 pub use self::client::{Engine, EngineError};
 pub use self::forward::{ForwardState, Forwarder};
 pub use self::read::Asked;
+use super::embedded::StoreReader;
+use super::{Store, StoreError};
 use crate::web::client::ClientSettings;
 
 /// The highest number that a probe can have.
@@ -51,4 +53,19 @@ pub struct EngineSettings {
     pub quorum: u8,
     /// How long records stay in the engine.
     pub retention: Duration,
+}
+
+/// What one question is asked of: the engine and the own store where there is an engine, else the own store.
+///
+/// # Errors
+///
+/// [`StoreError::Engine`]: the own store alone would be no answer.
+pub fn ask(
+    engine: Option<&Arc<Engine>>,
+    reader: &StoreReader,
+) -> Result<Box<dyn Store>, StoreError> {
+    match engine {
+        Some(engine) => Ok(Box::new(Asked::begin(engine.clone(), reader.clone())?)),
+        None => Ok(Box::new(reader.clone())),
+    }
 }

@@ -249,9 +249,8 @@ impl Server {
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         let length = statement.len();
-        let request = format!(
-            "POST / HTTP/1.0\r\nHost: here\r\nContent-Length: {length}\r\n\r\n{statement}"
-        );
+        let request =
+            format!("POST / HTTP/1.0\r\nHost: here\r\nContent-Length: {length}\r\n\r\n{statement}");
         stream
             .write_all(request.as_bytes())
             .map_err(|e| e.to_string())?;
