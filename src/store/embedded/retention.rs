@@ -54,6 +54,7 @@ impl EmbeddedStore {
             return Ok(report);
         };
         let first_kept = layout::hour_of(forgotten.nanos());
+        let files = self.reader.shared.files();
         let gone = {
             let mut state = self.reader.shared.change();
             state.forgotten = Some(forgotten);
@@ -61,8 +62,8 @@ impl EmbeddedStore {
             let kept = state.hours.split_off(&first_kept);
             std::mem::replace(&mut state.hours, kept)
         };
-        self.reader.shared.forget_before(first_kept);
-        for (hour, files) in gone {
+        self.reader.shared.forget(|hour| hour < first_kept);
+        for (hour, held) in gone {
             let dir = layout::hour_dir(&root, hour);
             std::fs::remove_dir_all(&dir).map_err(|e| StoreError::io(&dir, e))?;
             if let Some(day) = dir.parent() {
@@ -70,8 +71,9 @@ impl EmbeddedStore {
                 let _ = std::fs::remove_dir(day);
             }
             report.hours += 1;
-            report.segments += files.segments.len() as u64;
+            report.segments += held.segments.len() as u64;
         }
+        drop(files);
         let first_day = first_kept.div_euclid(layout::DAY);
         report.campaign_days = self.campaigns.forget_before(first_day)?;
         for (path, name) in layout::list(&layout::coverage(&root))? {
@@ -81,6 +83,7 @@ impl EmbeddedStore {
                 report.coverage_days += 1;
             }
         }
+        self.reader.shared.vault.forget_before(first_day)?;
         Ok(report)
     }
 

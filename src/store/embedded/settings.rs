@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::space::MinFree;
+use super::vault::KeySource;
+
 /// How a store behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -21,6 +24,10 @@ pub struct StoreSettings {
     pub sealing: Sealing,
     /// What a shared engine has had: the rest stays as it was sealed.
     pub forwarded: Forwarded,
+    /// How much of the disk must stay free.
+    pub min_free: MinFree,
+    /// Whose key wraps the keys of the days; `None` for a store that is not encrypted.
+    pub encryption: Option<KeySource>,
 }
 
 /// Up to which log a shared engine has everything. What lies above it must not be merged, and retention spares it where it can: it goes to the engine file by file.
@@ -69,6 +76,7 @@ pub enum Sealing {
 
 impl Default for StoreSettings {
     /// Half a million records (the measured size) or 15 minutes to a segment, 90 days (30 of evidence), 64 MiB of footers: a day and a half at 1,000 calls a second.
+    /// The disk is not guarded: the configuration does that.
     fn default() -> Self {
         Self {
             segment_records: 500_000,
@@ -78,6 +86,8 @@ impl Default for StoreSettings {
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
             forwarded: Forwarded::everything(),
+            min_free: MinFree::Octets(0),
+            encryption: None,
         }
     }
 }
