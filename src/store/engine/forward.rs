@@ -25,11 +25,11 @@ use hyper::body::Bytes;
 
 use super::client::{Engine, EngineError};
 use super::cursor::{self, Cursor};
-use super::schema;
+use super::{probes, schema};
 use crate::base::Timestamp;
 use crate::call::record::Coverage;
 use crate::store::StoreError;
-use crate::store::embedded::spool::{self, Forwarding, SealedFile};
+use crate::store::embedded::spool::{self, Forwarding, ProbeRow, SealedFile};
 use crate::store::embedded::{CurrentReader, Forwarded, StoreReader};
 
 /// Rows of a batch: some 15 MB, and in the engine one part, which is not too small.
@@ -307,11 +307,28 @@ impl Turning {
                     .into()),
                 };
             }
-            let mut rows = Vec::new();
-            put_probe(&mut rows, probe, &id, "", &settings.name, None, 0);
-            self.to_all(PROBES, PROBE_COLUMNS, &rows.into())?;
+            let row = ProbeRow {
+                probe,
+                store: id.clone(),
+                sensor: String::new(),
+                name: settings.name.to_string(),
+                since: Timestamp::from_nanos(0),
+                until: Timestamp::from_nanos(0),
+                retired: false,
+                version: 0,
+            };
+            self.tell(&[row])?;
         }
         Ok(())
+    }
+
+    /// Tells the engine of this probe and its sensors.
+    fn tell(&self, rows: &[ProbeRow]) -> Result<(), EngineError> {
+        let mut out = Vec::new();
+        for row in rows {
+            probes::put(row, &mut out);
+        }
+        probes::to_all(&self.engine, probes::TABLE, probes::COLUMNS, &out.into())
     }
 
     /// One sealed file, batch by batch.
@@ -487,10 +504,13 @@ impl Turning {
                     body.extend_from_slice(octets);
                 }
                 self.state.octets += body.len() as u64;
-                self.to_all("coverage_local", &coverage_columns(), &body.into())?;
+                probes::to_all(
+                    &self.engine,
+                    "coverage_local",
+                    &coverage_columns(),
+                    &body.into(),
+                )?;
             }
-            let mut about = Vec::new();
-            let id = cursor::store_id(reader.root())?;
             for (row, _) in &fresh {
                 let span = cursor
                     .sensors
@@ -498,13 +518,21 @@ impl Turning {
                     .or_insert((row.from, row.until));
                 *span = (span.0.min(row.from), span.1.max(row.until));
             }
-            let name = &self.engine.settings().name;
-            for (sensor, (since, until)) in &cursor.sensors {
-                let until = until.minus(HELD_BACK).max(*since);
-                let span = Some((*since, until));
-                put_probe(&mut about, probe, &id, sensor, name, span, cursor.version);
-            }
-            self.to_all(PROBES, PROBE_COLUMNS, &about.into())?;
+            let id = cursor::store_id(reader.root())?;
+            let sensors = cursor.sensors.iter();
+            let about: Vec<ProbeRow> = sensors
+                .map(|(sensor, (since, until))| ProbeRow {
+                    probe,
+                    store: id.clone(),
+                    sensor: sensor.to_string(),
+                    name: self.engine.settings().name.to_string(),
+                    since: *since,
+                    until: until.minus(HELD_BACK).max(*since),
+                    retired: false,
+                    version: cursor.version,
+                })
+                .collect();
+            self.tell(&about)?;
         }
         cursor.days.insert(day, sum);
         cursor.write(reader.root())?;
@@ -514,40 +542,6 @@ impl Turning {
         }
         Ok(())
     }
-
-    /// Rows of a table that every node has, through whichever node takes them.
-    fn to_all(&self, table: &str, columns: &str, rows: &Bytes) -> Result<(), EngineError> {
-        let mut failed = None;
-        for shard in 0..self.engine.shards() {
-            match self.engine.insert_into_shard(shard, table, columns, rows) {
-                Ok(()) => return Ok(()),
-                Err(e) => failed = Some(e),
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-}
-
-const PROBES: &str = "probes_local";
-const PROBE_COLUMNS: &str = "probe, store, sensor, name, since, until, version";
-
-fn put_probe(
-    out: &mut Vec<u8>,
-    probe: u16,
-    id: &str,
-    sensor: &str,
-    name: &str,
-    span: Option<(Timestamp, Timestamp)>,
-    version: u64,
-) {
-    out.extend_from_slice(&probe.to_le_bytes());
-    for text in [id, sensor, name] {
-        spool::put_text(out, text);
-    }
-    for time in span.map_or([0, 0], |(since, until)| [since.nanos(), until.nanos()]) {
-        out.extend_from_slice(&time.to_le_bytes());
-    }
-    out.extend_from_slice(&version.to_le_bytes());
 }
 
 fn record_columns() -> String {

@@ -15,6 +15,7 @@
 //! - [`client`]: statements and answers over HTTP, fail-over, whether a replica has all that was acknowledged
 //! - [`schema`]: the tables, `config/clickhouse/*.sql`, and bringing a node up to date
 //! - [`cursor`]: how far this probe has come · [`forward`]: the forwarder · [`read`]: look-ups
+//! - [`probes`]: who forwards, and until when all of it is there
 //! - [`check`]: what an operator asks before trusting it · [`retain`]: forgetting by the day
 //!
 //! No text from outside becomes part of a statement: numbers and times are integers, texts go as `RowBinary`.
@@ -23,6 +24,7 @@ pub mod check;
 pub mod client;
 pub mod cursor;
 pub mod forward;
+pub mod probes;
 pub mod read;
 pub mod retain;
 pub mod schema;

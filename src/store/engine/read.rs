@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{Engine, EngineError, NodeId};
-use super::schema;
+use super::{probes, schema};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::{Begin, Coverage, Down, End, StoredCall};
@@ -45,6 +45,8 @@ struct Account {
     name: Arc<str>,
     since: Timestamp,
     until: Timestamp,
+    /// It ended there: nothing more comes.
+    retired: bool,
 }
 
 /// The probes as the engine knew them when the question came.
@@ -91,12 +93,9 @@ impl Asked {
 
     fn ask_known(&self) -> Result<Known, StoreError> {
         let db = schema::DATABASE;
-        let statement = format!(
-            "SELECT probe, sensor, name, since, until, version FROM {db}.probes_local WHERE probe > 0 ORDER BY version FORMAT RowBinary"
-        );
         let mut known = Known::default();
-        let rows = self.from_shard(0, &statement, "probes_local", spool::take_probes)?;
-        for row in rows {
+        let rows = self.from_shard(0, &probes::statement(), probes::TABLE, spool::take_probes)?;
+        for row in probes::last(rows) {
             let version = known.versions.entry(row.probe).or_default();
             *version = row.version.max(*version);
             if row.sensor.is_empty() {
@@ -106,6 +105,7 @@ impl Asked {
                 name: format!("{}/{}", row.name, row.sensor).into(),
                 since: row.since,
                 until: row.until,
+                retired: row.retired,
             };
             known
                 .accounts
@@ -413,6 +413,13 @@ fn merge(
         if *probe == own || account.since > until {
             continue;
         }
+        let until = match account.retired {
+            true => until.min(account.until),
+            false => until,
+        };
+        if until < from {
+            continue;
+        }
         let unknown = if account.until < until {
             account.until.max(from)
         } else if all.keys().any(|(sensor, _)| *sensor == account.name) {
@@ -567,6 +574,7 @@ mod tests {
                         name: format!("p{probe}/{sensor}").into(),
                         since: at(*since),
                         until: at(*until),
+                        retired: false,
                     };
                     ((*probe, Arc::from(*sensor)), account)
                 })
@@ -630,6 +638,19 @@ mod tests {
                 ("p2/a".to_owned(), 0, 600, true),
                 ("p3/b".to_owned(), 0, 600, true),
             ]
+        );
+    }
+
+    #[test]
+    fn a_retired_sensor_is_not_waited_for() {
+        let mut known = known(&[(2, "a", -600, 60), (3, "b", -600, -60)]);
+        for account in known.accounts.values_mut() {
+            account.retired = true;
+        }
+        let rows = vec![(2, row("a", 0, 60))];
+        assert_eq!(
+            merged(&known, rows, Vec::new()),
+            [("p2/a".to_owned(), 0, 60, false)]
         );
     }
 
