@@ -21,7 +21,7 @@ use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 use crate::store::embedded::{
-    CurrentReader, EmbeddedStore, Room, SpaceReport, StoreCounters, StoreSettings,
+    CurrentReader, EmbeddedStore, RetentionReport, Room, SpaceReport, StoreCounters, StoreSettings,
 };
 use crate::store::{Bounded, Store, StoreError};
 
@@ -108,6 +108,16 @@ enum Entry {
     Begin(Box<Begin>),
     End(End),
     Evidence(Box<StoredEvidence>),
+}
+
+/// Says what retention deleted that the shared engine never had.
+fn told(report: RetentionReport) {
+    if report.never_forwarded > 0 {
+        tracing::error!(
+            segments = report.never_forwarded,
+            "deleted, and the shared engine never had them: it was away for a month longer than records are kept"
+        );
+    }
 }
 
 impl Keeper {
@@ -370,7 +380,7 @@ impl Keeper {
         if Instant::now() >= self.next_retention {
             self.next_retention = Instant::now() + RETENTION;
             if let Some(store) = &mut self.store
-                && let Err(e) = store.retain((self.now)())
+                && let Err(e) = store.retain((self.now)()).map(told)
             {
                 self.fail(&e);
             }
