@@ -335,13 +335,8 @@ impl Turning {
     fn file(&mut self, reader: &StoreReader, file: SealedFile) -> Result<(), Stopped> {
         let open = match reader.forwarding(file) {
             Ok(open) => open,
-            // Retention was faster. It says so itself.
-            Err(StoreError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound
-                    && !reader.sealed_after(file.seq() - 1).contains(&file) =>
-            {
-                return Ok(());
-            }
+            // Retention or erasure was faster. They say so themselves.
+            Err(_) if !reader.sealed_after(file.seq() - 1).contains(&file) => return Ok(()),
             Err(e) => return Err(e.into()),
         };
         let batches = open.rows().div_ceil(BATCH);
