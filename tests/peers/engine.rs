@@ -493,7 +493,11 @@ fn peer_clickhouse_has_every_record_once_whatever_fails() {
         cluster.octets()
     );
     assert_eq!(stored, total, "every record once");
-    let least = if long.is_some() { RATE * 9 / 10 } else { RATE / 4 };
+    let least = if long.is_some() {
+        RATE * 9 / 10
+    } else {
+        RATE / 4
+    };
     assert!(rate >= least, "{rate} records a second");
     assert!(failures > 0, "nothing failed, so nothing was tested");
     assert!(most_memory < 1_500_000, "{most_memory} KiB");

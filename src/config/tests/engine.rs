@@ -37,10 +37,17 @@ fn the_engine_in_the_file_that_ships_is_good_when_it_is_taken_out_of_its_comment
     let (_, commented) = shipped.split_once("\n#[store.engine]").unwrap();
     let (commented, _) = commented.split_once("\n[traceback]").unwrap();
     let live = format!("\n[store.engine]{commented}\n").replace("\n#", "\n");
-    let kept = |l: &&str| !["roots", "certificate", "key"].iter().any(|k| l.starts_with(k));
+    let kept = |l: &&str| {
+        !["roots", "certificate", "key"]
+            .iter()
+            .any(|k| l.starts_with(k))
+    };
     let live: Vec<&str> = live.lines().filter(kept).collect();
     let engine = with_engine(&live.join("\n")).unwrap().unwrap();
-    assert_eq!((engine.probe, &*engine.name, engine.quorum), (1, "edge-1", 1));
+    assert_eq!(
+        (engine.probe, &*engine.name, engine.quorum),
+        (1, "edge-1", 1)
+    );
     assert_eq!(engine.retention, Duration::from_secs(548 * 86_400));
     let nodes: Vec<usize> = engine.shards.iter().map(Vec::len).collect();
     assert_eq!(nodes, [2]);
@@ -60,7 +67,10 @@ fn an_engine_that_can_not_be_is_named_with_what_to_write() {
         ("probe = 512\nname = \"a\"\nSHARD", "probe"),
         ("probe = 1\nSHARD", "name is missing"),
         ("probe = 1\nname = \"a b\"\nSHARD", "no name of a probe"),
-        ("probe = 1\nname = \"a\"\nquorum = 2\nSHARD", "a shard of 1 nodes"),
+        (
+            "probe = 1\nname = \"a\"\nquorum = 2\nSHARD",
+            "a shard of 1 nodes",
+        ),
         (
             "probe = 1\nname = \"a\"\n[[store.engine.shard]]\nnodes = [\"http://clickhouse.example.net:8123\"]\n",
             "http is for this host alone",

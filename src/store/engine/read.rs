@@ -94,7 +94,7 @@ impl Asked {
     fn ask_known(&self) -> Result<Known, StoreError> {
         let db = schema::DATABASE;
         let mut known = Known::default();
-        let rows = self.from_shard(0, &probes::statement(), probes::TABLE, spool::take_probes)?;
+        let rows = self.ask_shard(0, &probes::statement(), probes::TABLE, spool::take_probes)?;
         for row in probes::last(rows) {
             let version = known.versions.entry(row.probe).or_default();
             *version = row.version.max(*version);
@@ -112,13 +112,13 @@ impl Asked {
                 .insert((row.probe, row.sensor.as_str().into()), account);
         }
         let statement = format!("SELECT max(before) FROM {db}.forgotten_local FORMAT RowBinary");
-        let before = self.from_shard(0, &statement, "forgotten_local", spool::take_number)?;
+        let before = self.ask_shard(0, &statement, "forgotten_local", spool::take_number)?;
         known.forgotten = (before > 0).then(|| Timestamp::from_nanos(before));
         Ok(known)
     }
 
     /// Asks a replica of a shard that is up to date.
-    fn from_shard<T>(
+    fn ask_shard<T>(
         &self,
         shard: usize,
         statement: &str,
@@ -196,7 +196,7 @@ impl Asked {
         );
         let mut found = Vec::new();
         for shard in 0..self.engine.shards() {
-            found.extend(self.from_shard(
+            found.extend(self.ask_shard(
                 shard,
                 &statement,
                 "records_local",
@@ -213,7 +213,7 @@ impl Asked {
         );
         let mut count = 0;
         for shard in 0..self.engine.shards() {
-            let of = self.from_shard(shard, &statement, "records_local", spool::take_number)?;
+            let of = self.ask_shard(shard, &statement, "records_local", spool::take_number)?;
             count += u64::try_from(of).unwrap_or(0);
         }
         Ok(count)
@@ -239,7 +239,7 @@ impl Asked {
                 list.join(",")
             );
             for shard in 0..self.engine.shards() {
-                let late = self.from_shard(shard, &statement, "ends_local", spool::take_ends)?;
+                let late = self.ask_shard(shard, &statement, "ends_local", spool::take_ends)?;
                 for end in &late {
                     if let Some(f) = places.get(&end.uid()).and_then(|i| found.get_mut(*i)) {
                         f.offer(end);
@@ -364,7 +364,7 @@ impl Asked {
             from.nanos(),
             known.join(" OR ")
         );
-        self.from_shard(0, &statement, "coverage_local", spool::take_coverage)
+        self.ask_shard(0, &statement, "coverage_local", spool::take_coverage)
     }
 }
 
