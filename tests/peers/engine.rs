@@ -74,10 +74,10 @@ fn begin(uid: u64, at: Timestamp) -> Begin {
         trunk: None,
         numbers: Numbers {
             called: (uid % 50 != 8).then_some(called),
-            to: (uid % 5 == 0).then(|| number(uid / 7)),
-            diverted_from: (uid % 11 == 0).then(|| tn("0044")),
+            to: uid.is_multiple_of(5).then(|| number(uid / 7)),
+            diverted_from: uid.is_multiple_of(11).then(|| tn("0044")),
             from: Some(number(uid)),
-            asserted: (uid % 6 == 0).then(|| number(uid / 2)),
+            asserted: uid.is_multiple_of(6).then(|| number(uid / 2)),
             ..Numbers::default()
         },
         called_text: (uid % 50 == 8).then(|| "front desk".into()),
@@ -178,7 +178,7 @@ impl Probe {
                 self.next += 1;
                 let b = begin(uid, at(i64::try_from(uid).unwrap()));
                 self.store.append_begin(&b).unwrap();
-                if uid % 3 == 0 {
+                if uid.is_multiple_of(3) {
                     self.store.append_end(&end(&b, 1)).unwrap();
                 }
                 b
