@@ -281,6 +281,11 @@ impl StoreReader {
         state.frozen.is_empty().then_some(state.generation)
     }
 
+    /// The number of the log that is open: no sealed file has it yet, or a higher one.
+    pub(in crate::store) fn open_log(&self) -> u64 {
+        self.shared.state().active.seq
+    }
+
     /// Its folder.
     pub(in crate::store) fn root(&self) -> &Path {
         &self.shared.root

@@ -114,7 +114,7 @@ impl Forwarder {
             shown: state.clone(),
             state: ForwardState::default(),
             cursor: None,
-            suspect: true,
+            suspect: 0,
             open_since: None,
             seen: HashMap::new(),
             sent: BTreeMap::new(),
@@ -168,8 +168,8 @@ struct Turning {
     state: ForwardState,
     /// `None` until it has been read and the engine knows us.
     cursor: Option<Cursor>,
-    /// What is sent next may be there already.
-    suspect: bool,
+    /// Files of logs up to this one may be there already: the engine is asked first.
+    suspect: u64,
     /// Since when the outcome of the batch in hand has been open.
     open_since: Option<Instant>,
     /// Days of the ledger as they were last seen on disk.
@@ -236,7 +236,7 @@ impl Turning {
         let mut cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => {
-                let cursor = Cursor::read(reader.root())?;
+                let cursor = self.resume(reader)?;
                 self.forwarded.note(cursor.acknowledged);
                 self.register(reader)?;
                 cursor
@@ -261,13 +261,30 @@ impl Turning {
             cursor.acknowledged = seq;
             cursor.write(reader.root())?;
             self.forwarded.note(seq);
-            self.suspect = false;
             self.state.last_good = Some((self.now)());
         }
-        self.suspect = false;
         self.ledger(reader, cursor)?;
         self.state.last_good = Some((self.now)());
         Ok(())
+    }
+
+    /// Where the last process left off. Of the file that it was at, the engine may have a part; without a cursor it may have any.
+    fn resume(&mut self, reader: &StoreReader) -> Result<Cursor, StoreError> {
+        let mut cursor = Cursor::read(reader.root())?;
+        if cursor.acknowledged >= reader.open_log() {
+            tracing::warn!(
+                acknowledged = cursor.acknowledged,
+                "the cursor of the shared engine is ahead of the store, whose log began anew: everything is compared with the engine"
+            );
+            cursor.acknowledged = 0;
+        }
+        let files = reader.sealed_after(cursor.acknowledged);
+        let known = match cursor.acknowledged {
+            0 => files.last(),
+            _ => files.first(),
+        };
+        self.suspect = known.map_or(0, SealedFile::seq);
+        Ok(cursor)
     }
 
     /// Makes sure that this probe's number is this store's.
@@ -373,7 +390,8 @@ impl Turning {
             if rows == 0 {
                 continue;
             }
-            let known = self.suspect || self.open_since.is_some_and(|s| s.elapsed() > OPEN);
+            let known =
+                file.seq() <= self.suspect || self.open_since.is_some_and(|s| s.elapsed() > OPEN);
             if known && self.is_there(shard, table, file, chunk, rows)? {
                 self.state.found += 1;
                 self.open_since = None;
@@ -435,7 +453,11 @@ impl Turning {
 
     /// The rows of the ledger that are new or changed, if they speak for nothing but what was sent.
     fn ledger(&mut self, reader: &StoreReader, cursor: &mut Cursor) -> Result<(), Stopped> {
-        for (day, length, changed) in reader.ledger_days()? {
+        let days = reader.ledger_days()?;
+        cursor
+            .days
+            .retain(|day, _| days.iter().any(|(d, _, _)| d == day));
+        for (day, length, changed) in days {
             if self.seen.get(&day) == Some(&(length, changed)) {
                 continue;
             }
