@@ -176,7 +176,8 @@ PARTITION BY intDiv(from_time, 86400000000000)
 ORDER BY (probe, sensor, from_time)
 SETTINGS index_granularity = 8192, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 2592000;
 
--- Which probes there are, on every node: a row with an empty sensor says whose number it is, one of a sensor from when until when all its records are here.
+-- Which probes there are, on every node: a row with an empty sensor says whose number it is, one of a sensor from when until when all
+-- its records are here. One that is retired ended there.
 CREATE TABLE IF NOT EXISTS tracehop.probes_local
 (
     probe UInt16,
@@ -185,10 +186,11 @@ CREATE TABLE IF NOT EXISTS tracehop.probes_local
     name String,
     since Int64,
     until Int64,
+    retired UInt8,
     version UInt64
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/tracehop/probes', '{shard}-{replica}', version)
-ORDER BY (probe, store, sensor)
+ORDER BY (probe, store, sensor, retired)
 SETTINGS index_granularity = 8192, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 2592000;
 
 -- Before which points in time records were deleted, on every node.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -14,7 +15,9 @@ use crate::config::Config;
 use crate::host::clock;
 use crate::proof::audit::Entry;
 use crate::responder::{self, Answered};
-use crate::store::embedded::EmbeddedStore;
+use crate::store::Store;
+use crate::store::embedded::{EmbeddedStore, StoreReader};
+use crate::store::engine::{self, Engine};
 use crate::traceback::answer::{HopAnswer, ProducedBy, Resolution};
 use crate::traceback::request::HopRequest;
 
@@ -137,8 +140,22 @@ pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
         detail: json!({ "sha256": request.sha256 }),
     };
     terminal::audited(config, &entry)?;
-    responder::answer(&request, &store, &config.peers, &settings, now(octets))
+    let store = asked(config, &store)?;
+    responder::answer(&request, &*store, &config.peers, &settings, now(octets))
         .map_err(|e| Failure::io(format!("{}: {e}", config.store.path.display())))
+}
+
+/// What a question is asked of: the own store, and the shared engine where there is one.
+pub(super) fn asked(config: &Config, own: &StoreReader) -> Result<Box<dyn Store>, Failure> {
+    let engine = engine_of(config)?;
+    engine::ask(engine.as_ref(), own).map_err(Failure::io)
+}
+
+/// The shared engine of the configuration.
+pub(super) fn engine_of(config: &Config) -> Result<Option<Arc<Engine>>, Failure> {
+    let settings = config.store.engine.clone();
+    let engine = settings.map(Engine::new).transpose();
+    Ok(engine.map_err(Failure::software)?.map(Arc::new))
 }
 
 /// The time of asking. A capture of the laboratory lies in a future of its own: there the question is asked when it was issued.

@@ -83,7 +83,7 @@ fn secret(s: &Section<'_, '_>) -> Option<SecretHeader> {
     made
 }
 
-fn identity(s: &Section<'_, '_>) -> Option<ClientIdentity> {
+pub(super) fn identity(s: &Section<'_, '_>) -> Option<ClientIdentity> {
     match (s.text("certificate"), s.text("key")) {
         (None, None) => None,
         (Some((c, span)), Some(key)) => {
@@ -105,7 +105,11 @@ fn identity(s: &Section<'_, '_>) -> Option<ClientIdentity> {
     }
 }
 
-fn octets(s: &Section<'_, '_>, path: &Path, span: &std::ops::Range<usize>) -> Option<Vec<u8>> {
+pub(super) fn octets(
+    s: &Section<'_, '_>,
+    path: &Path,
+    span: &std::ops::Range<usize>,
+) -> Option<Vec<u8>> {
     let read = std::fs::read(path);
     if let Err(e) = &read {
         s.problem_at(

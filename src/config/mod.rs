@@ -6,6 +6,7 @@ mod adapter;
 mod behaviour;
 mod capture;
 mod client;
+mod engine;
 mod fetch;
 mod findings;
 mod hep;

@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::engine;
 use super::reader::Section;
 use crate::call::record::evidence::EvidenceKept;
-use crate::store::embedded::{KeySource, MinFree, StoreSettings};
+use crate::store::embedded::{Forwarded, KeySource, MinFree, StoreSettings};
+use crate::store::engine::EngineSettings;
 
 /// 18 months: 47 CFR 42.6 asks as much of toll records.
 const RETENTION_DAYS: u64 = 548;
@@ -21,6 +23,8 @@ pub struct StoreConfig {
     pub evidence: EvidenceKept,
     /// How it behaves.
     pub settings: StoreSettings,
+    /// The engine that it is forwarded to.
+    pub engine: Option<EngineSettings>,
 }
 
 /// Reads the section; `folder` is the configuration's own.
@@ -32,16 +36,24 @@ pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> StoreConfig {
         .then(|| s.integer("min_free_mb", 0, 0..1 << 30));
     let min_free = min_free.map_or(MinFree::Usual, |mb| MinFree::Octets(mb << 20));
     let path = s.place("path").unwrap_or_else(|| folder.join("store"));
+    let engine = engine::read(s.section("engine"));
+    // What is forwarded stays as it is until the forwarder says that it has arrived.
+    let forwarded = match engine {
+        Some(_) => Forwarded::nothing(),
+        None => Forwarded::everything(),
+    };
     let config = StoreConfig {
         path,
         evidence: evidence(&s),
         settings: StoreSettings {
             retention: days("retention_days", RETENTION_DAYS),
             evidence_retention: days("evidence_days", 30),
+            forwarded,
             min_free,
             encryption: encryption(&s),
             ..StoreSettings::default()
         },
+        engine,
     };
     s.finish();
     config

@@ -22,7 +22,7 @@ use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 use crate::store::embedded::{
-    CurrentReader, EmbeddedStore, Room, SpaceReport, StoreCounters, StoreSettings,
+    CurrentReader, EmbeddedStore, RetentionReport, Room, SpaceReport, StoreCounters, StoreSettings,
 };
 use crate::store::{Bounded, Store, StoreError};
 
@@ -113,6 +113,16 @@ enum Entry {
     Begin(Box<Begin>),
     End(End),
     Evidence(Box<StoredEvidence>),
+}
+
+/// Says what retention deleted that the shared engine never had.
+fn told(report: &RetentionReport) {
+    if report.never_forwarded > 0 {
+        tracing::error!(
+            segments = report.never_forwarded,
+            "deleted, and the shared engine never had them: it was away for a month longer than records are kept"
+        );
+    }
 }
 
 impl Keeper {
@@ -386,7 +396,10 @@ impl Keeper {
         if Instant::now() >= self.next_retention {
             self.next_retention = Instant::now() + RETENTION;
             match self.store.as_mut().map(|s| s.retain((self.now)())) {
-                Some(Ok(report)) => self.note_retention(report.held_up),
+                Some(Ok(report)) => {
+                    told(&report);
+                    self.note_retention(report.held_up);
+                }
                 Some(Err(e)) => self.fail(&e),
                 None => {}
             }

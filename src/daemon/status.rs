@@ -26,6 +26,7 @@ use crate::host::clock;
 use crate::host::process::Process;
 use crate::responder::api::ApiView;
 use crate::responder::service::ServiceView;
+use crate::store::engine::ForwardState;
 use crate::traceback::matching::HEALTHY_CLOCK_NS;
 use crate::web::{Check, Status, WebView};
 
@@ -67,6 +68,8 @@ pub struct Views {
     pub hep: Option<HepView>,
     /// The store.
     pub store: Arc<ArcSwap<StoreHealth>>,
+    /// What goes to the shared engine.
+    pub forwarding: Option<Arc<ArcSwap<ForwardState>>>,
     /// Where findings go.
     pub findings: FindingsView,
     /// Answers to traceback requests.
@@ -139,6 +142,7 @@ impl Views {
                 lag: report.lag,
                 writable: store.trouble.is_none(),
             }),
+            forwarding: self.forwarding.as_ref().map(|f| (**f.load()).clone()),
             findings: self.findings.sinks(),
             responder: self.responder.as_ref().map(Responder::of),
             api: self.api.as_ref().map(ApiView::counters),

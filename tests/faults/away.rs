@@ -57,7 +57,7 @@ impl Bench {
 
     fn start(&mut self) {
         let world = Self::config(&self.house).world().unwrap().unwrap();
-        self.running = Some(Running::start(world, self.reader.clone(), now).unwrap());
+        self.running = Some(Running::start(world, self.reader.clone(), None, now).unwrap());
     }
 
     fn stop(&mut self) {

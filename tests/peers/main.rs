@@ -18,6 +18,7 @@ mod daemon_hep;
 mod duckdb;
 mod edge;
 mod encapsulation;
+mod engine;
 mod findings;
 mod hep;
 mod metrics;

@@ -1,6 +1,7 @@
 //! `tracehop store`: what is done about the store itself.
 
 mod check;
+mod engine;
 pub(super) mod hold;
 mod keys;
 
@@ -11,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::{Failure, Outcome, load};
 use crate::store::embedded::KeySource;
 
-/// The store: checks it and repairs what can be repaired, legal holds, and its keys
+/// The store: checks it and repairs what can be repaired, legal holds, its keys, and the shared engine
 #[derive(Debug, Subcommand)]
 pub enum Store {
     Check(check::Check),
@@ -19,6 +20,8 @@ pub enum Store {
     Hold(hold::Hold),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Engine(engine::EngineCommand),
 }
 
 impl Store {
@@ -27,6 +30,7 @@ impl Store {
             Self::Check(c) => c.run(),
             Self::Hold(c) => c.run(),
             Self::Keys(c) => c.run(),
+            Self::Engine(c) => c.run(),
         }
     }
 }

@@ -1,5 +1,6 @@
 mod adapter;
 mod capture;
+mod engine;
 mod findings;
 mod hep;
 mod portal;

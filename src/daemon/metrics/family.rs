@@ -128,6 +128,11 @@ families! {
     STORE_COMMIT Gauge "tracehop_store_commit_timestamp_seconds" [] "When a commit last returned: everything before survives a crash.";
     STORE_LAG Gauge "tracehop_store_lag_seconds" [] "How long after its capture the last message was collected: how far we are behind.";
     STORE_WRITABLE Gauge "tracehop_store_writable" [] "1 while the store takes records, 0 while it can't.";
+    FORWARD Counter "tracehop_forward_total" ["what"] "What went to the shared engine: file (sealed files acknowledged), row (records and late second halves in them), found (batches that were there already), failed (and tried again).";
+    FORWARD_BYTES Counter "tracehop_forward_bytes_total" [] "Octets of the batches made for the shared engine.";
+    FORWARD_WAITING Gauge "tracehop_forward_waiting" [] "Sealed files that the shared engine has not acknowledged.";
+    FORWARD_OLDEST Gauge "tracehop_forward_oldest_timestamp_seconds" [] "The hour of the oldest of them; absent while none waits.";
+    FORWARD_UP Gauge "tracehop_forward_up" [] "1 while forwarding goes on, 0 while the last attempt failed.";
 
     FINDINGS_TOLD Counter "tracehop_findings_told_total" ["sink"] "Findings that passed the sink's filter. Each comes to one outcome in the end.";
     FINDINGS Counter "tracehop_findings_total" ["sink", "type", "outcome"] "Findings by sink and what became of them: delivered, dropped (the queue was full), failed (tried as often as is allowed), refused (too long), disabled (the receiver wants no more), unsent (at the end).";

@@ -11,6 +11,7 @@ use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
 use crate::responder::case::RequestState;
 use crate::responder::desk::{ALARMS, COUNTED};
+use crate::store::engine::ForwardState;
 
 pub(super) fn put(page: &mut Page, s: &Snapshot) {
     put_from_the_start(page, s);
@@ -46,6 +47,9 @@ pub(super) fn put(page: &mut Page, s: &Snapshot) {
     }
     if let Some(store) = &s.store {
         put_store(page, store);
+    }
+    if let Some(forwarding) = &s.forwarding {
+        put_forwarding(page, forwarding);
     }
     s.findings.iter().for_each(|sink| put_sink(page, sink));
     if let Some(responder) = &s.responder {
@@ -189,6 +193,22 @@ fn put_store(page: &mut Page, s: &Stored) {
         page.value(&f::STORE_LAG, &[], lag.as_secs_f64());
     }
     page.truth(&f::STORE_WRITABLE, &[], s.writable);
+}
+
+fn put_forwarding(page: &mut Page, s: &ForwardState) {
+    let what = [
+        ("file", s.files),
+        ("row", s.rows),
+        ("found", s.found),
+        ("failed", s.failures),
+    ];
+    page.list(&f::FORWARD, &[], what);
+    page.count(&f::FORWARD_BYTES, &[], s.octets);
+    page.count(&f::FORWARD_WAITING, &[], s.waiting);
+    if let Some(oldest) = s.oldest {
+        page.value(&f::FORWARD_OLDEST, &[], seconds(oldest));
+    }
+    page.truth(&f::FORWARD_UP, &[], s.trouble.is_none());
 }
 
 fn put_sink(page: &mut Page, s: &SinkCounts) {

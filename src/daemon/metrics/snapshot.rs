@@ -15,6 +15,7 @@ use crate::responder::desk::Figures;
 use crate::responder::service::ServiceView;
 use crate::responder::service::view::Lookups;
 use crate::store::embedded::{SpaceReport, StoreCounters};
+use crate::store::engine::ForwardState;
 use crate::web::WebCounters;
 
 /// Counts by their stable names, as the stages' `iter()` gives them.
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub trust: Option<Trust>,
     /// The store.
     pub store: Option<Stored>,
+    /// What goes to the shared engine.
+    pub forwarding: Option<ForwardState>,
     /// Sinks of findings.
     pub findings: Vec<SinkCounts>,
     /// Answers to traceback requests.

@@ -25,6 +25,7 @@ use crate::responder::desk::{Figures, Pressing};
 use crate::responder::service::view::Lookups;
 use crate::stir::verify::{Attestation, Rule};
 use crate::store::embedded::SpaceReport;
+use crate::store::engine::ForwardState;
 use crate::web::WebCounters;
 
 /// A snapshot in which every part is there.
@@ -98,6 +99,10 @@ pub(crate) fn full() -> Snapshot {
             committed: at,
             lag: Some(Duration::ZERO),
             ..Stored::default()
+        }),
+        forwarding: Some(ForwardState {
+            oldest: at,
+            ..ForwardState::default()
         }),
         responder: Some(Responder {
             figures: Figures {

@@ -201,6 +201,19 @@ fn more(s: &Snapshot, now: Timestamp, out: &mut Vec<Notice>) {
             "TracehopLag",
         );
     }
+    if let Some(forwarding) = s.forwarding.as_ref().filter(|f| f.trouble.is_some()) {
+        say(
+            "note",
+            "shared engine",
+            format!(
+                "{} sealed files wait: {}",
+                grouped(forwarding.waiting),
+                forwarding.trouble.as_deref().unwrap_or_default()
+            ),
+            "Nothing is lost; `tracehop store engine check` says which node is in trouble.",
+            "TracehopForwardStalled",
+        );
+    }
     let lost = s
         .store
         .map_or(0, |s| s.lost + s.lost_ends + s.lost_evidence);

@@ -53,6 +53,7 @@ use crate::responder::service::{self, ServiceError};
 use crate::store::Store as _;
 use crate::store::StoreError;
 use crate::store::embedded::{CurrentReader, EmbeddedStore};
+use crate::store::engine::Forwarder;
 use crate::web::{RunningWeb, WebError};
 use open::Opened;
 use pulse::Pulse;
@@ -182,6 +183,7 @@ struct Daemon {
     stages: Option<JoinHandle<Result<(Report, u64), PipelineError>>>,
     findings: Option<Findings>,
     responder: Option<service::Running>,
+    forwarder: Option<Forwarder>,
     api: Option<RunningApi>,
     /// Held by a daemon without a source, whose intake would be over at once.
     idle: Option<Sender<Caught>>,
@@ -282,6 +284,9 @@ impl Daemon {
             }
             if self.responder.as_ref().is_some_and(|r| !r.is_alive()) {
                 return Err(RunError::Died("responder"));
+            }
+            if self.forwarder.as_ref().is_some_and(|f| !f.is_alive()) {
+                return Err(RunError::Died("forward"));
             }
             if self.api.as_ref().is_some_and(|a| !a.is_alive()) {
                 return Err(RunError::Died("api"));
@@ -430,6 +435,10 @@ impl Daemon {
         }
         if let Some(api) = self.api.take() {
             api.stop();
+        }
+        // What has not been forwarded is on disk, and goes on after the next start.
+        if let Some(forwarder) = self.forwarder.take() {
+            forwarder.stop(until);
         }
         self.keep_unknown(&report);
         self.trust.stop();

@@ -35,6 +35,7 @@ use crate::host::trouble::Trouble;
 use crate::responder::api::RunningApi;
 use crate::responder::service::{Running, ServiceError};
 use crate::store::embedded::StoreSettings;
+use crate::store::engine::{Engine, Forwarder};
 use crate::store::looked;
 use crate::web::WebServer;
 
@@ -64,6 +65,13 @@ impl Daemon {
         let reader = keeper.reader();
         let seal = reader.load().as_ref().map(|r| r.state_seal());
         let seal = seal.unwrap_or_default();
+        let engine = config.store.engine.clone().map(Engine::new).transpose();
+        let engine = engine?.map(Arc::new);
+        let forwarder = engine.clone().map(|engine| {
+            let forwarded = config.store.settings.forwarded.clone();
+            Forwarder::start(engine, keeper.reader(), forwarded, clock::now)
+        });
+        let forwarder = forwarder.transpose()?;
         let trust = Trust::open(&config, Some(config.history.clone()), now)?;
         for note in trust.notes() {
             tracing::warn!("{note}");
@@ -115,7 +123,7 @@ impl Daemon {
         drop(wires);
         let world = config.world().transpose().map_err(ServiceError::from)?;
         let responder = world
-            .map(|world| Running::start(world, keeper.reader(), clock::now))
+            .map(|world| Running::start(world, keeper.reader(), engine, clock::now))
             .transpose()?;
         let api = match (opened.api, &responder) {
             (Some(server), Some(running)) => {
@@ -132,6 +140,7 @@ impl Daemon {
             readings,
             hep: hep.as_ref().map(HepHandle::view),
             store: keeper.health(),
+            forwarding: forwarder.as_ref().map(Forwarder::state),
             findings: findings.view(),
             responder: responder.as_ref().map(Running::view),
             api: api.as_ref().map(RunningApi::view),
@@ -171,6 +180,7 @@ impl Daemon {
             stages: Some(stages),
             findings: Some(findings),
             responder,
+            forwarder,
             api,
             idle,
             web,

@@ -12,7 +12,7 @@ use crate::responder::api::{About, ApiBackend};
 use crate::responder::case::RequestKey;
 use crate::responder::{self, Answered};
 use crate::store::Store;
-use crate::store::embedded::StoreReader;
+use crate::store::engine;
 use crate::traceback::answer::Party;
 use crate::traceback::request::{HopRequest, Insufficient};
 
@@ -24,8 +24,10 @@ impl Shared {
         self.world.load_full()
     }
 
-    fn store(&self) -> Result<Arc<StoreReader>, String> {
-        self.reader.load_full().ok_or_else(|| SHUT.to_owned())
+    /// What one question is asked of.
+    fn store(&self) -> Result<Box<dyn Store>, String> {
+        let reader = self.reader.load_full().ok_or_else(|| SHUT.to_owned())?;
+        engine::ask(self.engine.as_ref(), &reader).map_err(|e| e.to_string())
     }
 }
 

@@ -37,6 +37,7 @@ use super::desk::{Desk, DeskError, DeskSettings, Resumed};
 use super::settings::{PortalSettings, ResponderSettings};
 use crate::base::Timestamp;
 use crate::store::embedded::CurrentReader;
+use crate::store::engine::Engine;
 pub use view::ServiceView;
 pub use world::{World, WorldError};
 
@@ -98,6 +99,8 @@ pub struct Shared {
     pub world: Arc<ArcSwap<World>>,
     /// The store.
     pub reader: CurrentReader,
+    /// The engine that holds the records of other probes as well.
+    pub engine: Option<Arc<Engine>>,
     /// Wakes the worker and the outlets.
     pub bell: Arc<Bell>,
     /// What is shown.
@@ -153,6 +156,7 @@ impl Running {
     pub fn start(
         world: World,
         reader: CurrentReader,
+        engine: Option<Arc<Engine>>,
         now: fn() -> Timestamp,
     ) -> Result<Self, ServiceError> {
         world.check()?;
@@ -172,6 +176,7 @@ impl Running {
             desk: Arc::new(desk),
             world: Arc::new(ArcSwap::from_pointee(world)),
             reader,
+            engine,
             bell: Arc::default(),
             view: ServiceView::default(),
             now,

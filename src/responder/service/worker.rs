@@ -13,6 +13,7 @@ use crate::responder::desk::{DeskError, Waiting};
 use crate::responder::{self, Answered};
 use crate::store::StoreError;
 use crate::store::embedded::StoreReader;
+use crate::store::engine;
 use crate::traceback::request::HopRequest;
 
 /// Look-ups at once. They share the disk with the daemon, so few.
@@ -139,7 +140,8 @@ fn answer(shared: &Shared, reader: &StoreReader, one: &Waiting) -> Result<Answer
         }
     };
     let begun = Instant::now();
-    let answered = responder::answer(&request, reader, &world.peers, &settings, (shared.now)());
+    let store = engine::ask(shared.engine.as_ref(), reader)?;
+    let answered = responder::answer(&request, &*store, &world.peers, &settings, (shared.now)());
     shared.view.looked_up(begun.elapsed());
     answered
 }

@@ -75,7 +75,7 @@ pub use check::{
 pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
-pub use settings::{Sealing, StoreSettings};
+pub use settings::{Forwarded, Sealing, StoreSettings};
 pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
 pub use vault::{KeyListing, KeySource, StateSeal, make_key_file, rotate_keys};
 

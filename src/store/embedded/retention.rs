@@ -1,5 +1,7 @@
 //! Retention: whole hours of capture time are deleted by their folders, and what was forgotten stays known.
 
+use std::time::Duration;
+
 use super::{EmbeddedStore, hold, layout};
 use crate::base::Timestamp;
 use crate::store::{Store, StoreError};
@@ -19,9 +21,16 @@ pub struct RetentionReport {
     pub campaign_days: u64,
     /// Days of evidence.
     pub evidence_days: u64,
+    /// Hour folders that are older than that and stay: a shared engine has not had them.
+    pub awaiting: u64,
+    /// Segments deleted although it had not: it was away for too long.
+    pub never_forwarded: u64,
     /// Before this point everything is gone, whether deleted now or earlier.
     pub forgotten_before: Option<Timestamp>,
 }
+
+/// So much longer is kept what a shared engine has not had: an outage that lasts longer is no outage.
+const AWAITED: Duration = Duration::from_secs(30 * 86_400);
 
 impl EmbeddedStore {
     /// Deletes the folders of all hours that ended `retention` or longer before `now`, and the daily coverage files likewise.
@@ -40,8 +49,10 @@ impl EmbeddedStore {
         }
         let root = self.reader.shared.root.clone();
         let limit = layout::hour_of(now.minus(self.settings.retention).nanos());
+        let (limit, awaiting) = self.awaited(limit, now);
         let limit = layout::hour_start(limit);
         let mut report = RetentionReport {
+            awaiting,
             forgotten_before: self.forgotten_before(),
             evidence_days: self.forget_evidence(now)?,
             ..RetentionReport::default()
@@ -87,6 +98,9 @@ impl EmbeddedStore {
             }
             report.hours += 1;
             report.segments += held.segments.len() as u64;
+            let forwarded = &self.settings.forwarded;
+            let never = held.segments.iter().filter(|s| !forwarded.has(s.seq));
+            report.never_forwarded += never.count() as u64;
         }
         drop(files);
         let first_day = first_kept.div_euclid(layout::DAY);
@@ -100,6 +114,27 @@ impl EmbeddedStore {
         }
         self.reader.shared.vault.forget_before(first_day)?;
         Ok(report)
+    }
+
+    /// The hour before which all goes, no later than the first that a shared engine has not had; and how many hours stay for that.
+    fn awaited(&self, limit: i64, now: Timestamp) -> (i64, u64) {
+        let forwarded = &self.settings.forwarded;
+        let longest = self.settings.retention.saturating_add(AWAITED);
+        let longest = layout::hour_of(now.minus(longest).nanos());
+        let state = self.reader.shared.state();
+        let mut old = state.hours.range(longest.min(limit)..limit);
+        let waits = old.find(|(_, hour)| {
+            let segments = hour.segments.iter().map(|s| s.seq);
+            let mut seqs = segments.chain(hour.ends.iter().map(|e| e.seq));
+            seqs.any(|seq| !forwarded.has(seq))
+        });
+        match waits {
+            Some((first, _)) => {
+                let awaiting = state.hours.range(*first..limit).count();
+                (*first, awaiting as u64)
+            }
+            None => (limit, 0),
+        }
     }
 
     /// Deletes evidence of the days that ended its retention, or the records', before `now`.
@@ -126,5 +161,51 @@ impl EmbeddedStore {
         let limit = layout::hour_start(first_kept.saturating_mul(layout::DAY));
         let root = &self.reader.shared.root;
         hold::fill_near(root, &self.settings, &self.reader, limit, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::made::begin;
+    use super::super::{Forwarded, StoreSettings};
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn what_a_shared_engine_has_not_had_stays_a_month_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let forwarded = Forwarded::nothing();
+        let settings = StoreSettings {
+            retention: 10 * DAY,
+            forwarded: forwarded.clone(),
+            ..StoreSettings::default()
+        };
+        let mut store = EmbeddedStore::open(dir.path(), settings).unwrap();
+        let at = begin(1).at;
+        for (uid, days) in [(1, 0), (2, 1), (3, 2)] {
+            let mut b = begin(uid);
+            b.at = at.plus(days * DAY);
+            store.append_begin(&b).unwrap();
+            store.seal().unwrap();
+        }
+        // The first log has arrived; of the next two nothing is known.
+        forwarded.note(1);
+        let report = store.retain(at.plus(30 * DAY)).unwrap();
+        assert_eq!(
+            (report.hours, report.awaiting, report.never_forwarded),
+            (1, 2, 0)
+        );
+        let report = store.retain(at.plus(41 * DAY + DAY / 2)).unwrap();
+        assert_eq!(
+            (report.hours, report.awaiting, report.never_forwarded),
+            (1, 1, 1)
+        );
+        forwarded.note(3);
+        let report = store.retain(at.plus(41 * DAY + DAY / 2)).unwrap();
+        assert_eq!(
+            (report.hours, report.awaiting, report.never_forwarded),
+            (1, 0, 0)
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What can be chosen about a store.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::space::MinFree;
@@ -20,11 +22,48 @@ pub struct StoreSettings {
     pub footer_cache: usize,
     /// Who seals.
     pub sealing: Sealing,
+    /// What a shared engine has had: the rest stays as it was sealed.
+    pub forwarded: Forwarded,
     /// How much of the disk must stay free.
     pub min_free: MinFree,
     /// Whose key wraps the keys of the days; `None` for a store that is not encrypted.
     pub encryption: Option<KeySource>,
 }
+
+/// Up to which log a shared engine has everything. What lies above it must not be merged, and retention spares it where it can: it goes to the engine file by file.
+#[derive(Clone, Debug)]
+pub struct Forwarded(Arc<AtomicU64>);
+
+impl Forwarded {
+    /// There is no engine: nothing waits.
+    pub fn everything() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+
+    /// Nothing is known to have arrived yet.
+    pub fn nothing() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Whether all files of this log have arrived, or need not.
+    pub fn has(&self, seq: u64) -> bool {
+        seq <= self.0.load(Ordering::Relaxed)
+    }
+
+    /// Notes that everything up to this log has arrived.
+    pub fn note(&self, seq: u64) {
+        self.0.store(seq, Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for Forwarded {
+    /// Settings are the same however far forwarding has come.
+    fn eq(&self, other: &Self) -> bool {
+        self.has(u64::MAX) == other.has(u64::MAX)
+    }
+}
+
+impl Eq for Forwarded {}
 
 /// Who seals a full memtable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +85,7 @@ impl Default for StoreSettings {
             evidence_retention: Duration::from_secs(30 * 86_400),
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
+            forwarded: Forwarded::everything(),
             min_free: MinFree::Octets(0),
             encryption: None,
         }

@@ -281,6 +281,11 @@ impl StoreReader {
         state.frozen.is_empty().then_some(state.generation)
     }
 
+    /// The number of the log that is open: no sealed file has it yet, or a higher one.
+    pub(in crate::store) fn open_log(&self) -> u64 {
+        self.shared.state().active.seq
+    }
+
     /// Its folder.
     pub(in crate::store) fn root(&self) -> &Path {
         &self.shared.root
@@ -448,6 +453,8 @@ pub(in crate::store) fn put_text(out: &mut Vec<u8>, text: &str) {
 pub(in crate::store) struct ProbeRow {
     /// The probe.
     pub probe: u16,
+    /// The id of its store.
+    pub store: String,
     /// Its sensor; empty for the probe itself.
     pub sensor: String,
     /// What the probe is called.
@@ -456,6 +463,8 @@ pub(in crate::store) struct ProbeRow {
     pub since: Timestamp,
     /// Until when all records of it are in the engine.
     pub until: Timestamp,
+    /// Whether it ended there.
+    pub retired: bool,
     /// The last version of rows of the ledger.
     pub version: u64,
 }
@@ -471,10 +480,12 @@ pub(in crate::store) fn take_probes(
         let mut row = || {
             Some(ProbeRow {
                 probe: cut.u16()?,
+                store: cut.str()?.to_owned(),
                 sensor: cut.str()?.to_owned(),
                 name: cut.str()?.to_owned(),
                 since: Timestamp::from_nanos(cut.i64()?),
                 until: Timestamp::from_nanos(cut.i64()?),
+                retired: cut.u8()? != 0,
                 version: cut.u64()?,
             })
         };
@@ -488,4 +499,188 @@ pub(in crate::store) fn take_number(bytes: &[u8], place: &Path) -> Result<i64, S
     let mut cut = Cut(bytes);
     let number = cut.i64().filter(|_| cut.0.is_empty());
     number.ok_or_else(|| cut_short(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::made::{begin, begins, end, ends};
+    use super::super::{EmbeddedStore, Sealing, StoreSettings};
+    use super::*;
+    use crate::store::Store;
+
+    const PROBE: u16 = 7;
+
+    fn open(dir: &Path) -> EmbeddedStore {
+        let settings = StoreSettings {
+            sealing: Sealing::Inline,
+            ..StoreSettings::default()
+        };
+        EmbeddedStore::open(dir, settings).unwrap()
+    }
+
+    /// Batches of all sealed files, records and ends apart, cut into parts of `most` rows.
+    fn batches(store: &EmbeddedStore, most: usize) -> (Vec<Batch>, Vec<Batch>) {
+        let reader = store.reader();
+        let (mut records, mut late) = (Vec::new(), Vec::new());
+        for file in reader.sealed_after(0) {
+            let open = reader.forwarding(file).unwrap();
+            for chunk in 0..open.rows().div_ceil(most) {
+                let batch = open.batch(PROBE, chunk as u32, most).unwrap();
+                let to = if file.is_ends() {
+                    &mut late
+                } else {
+                    &mut records
+                };
+                to.push(batch);
+            }
+        }
+        (records, late)
+    }
+
+    /// What the engine answers of a batch: the columns of the record and `seq`, without probe and chunk.
+    fn answer(batch: &Batch, from: usize, own: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut cut = Cut(&batch.body);
+        for _ in 0..batch.rows {
+            let row = cut.0;
+            cut.take(from).unwrap();
+            if own == 0 {
+                BeginColumns::none().take_binary(&mut cut).unwrap();
+            }
+            EndColumns::none().take_binary(&mut cut).unwrap();
+            let taken = row.len() - cut.0.len();
+            out.extend_from_slice(&row[..from.min(8)]);
+            out.extend_from_slice(&row[from..taken]);
+            assert_eq!(cut.u16(), Some(PROBE));
+            out.extend_from_slice(&cut.u64().unwrap().to_le_bytes());
+            cut.u32().unwrap();
+        }
+        assert!(cut.0.is_empty());
+        out
+    }
+
+    fn shared(mut begin: Begin) -> Begin {
+        begin.uid = shared_uid(PROBE, begin.uid).unwrap();
+        if let Some(pair) = &mut begin.pair {
+            pair.uid = shared_uid(PROBE, pair.uid).unwrap();
+        }
+        begin
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_record_comes_back_as_it_was(
+            begins in begins(1..40),
+            ends in ends(0..20),
+            most in 1_usize..50,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = open(dir.path());
+            let mut wanted: Vec<(Begin, Option<crate::call::record::End>)> = Vec::new();
+            // The engine keeps 44 bits of a uid.
+            let begins = (1..).zip(begins).map(|(uid, b)| Begin {
+                uid,
+                pair: b.pair.map(|p| crate::call::leg::Pair { uid: p.uid >> 20, ..p }),
+                ..b
+            });
+            for begin in begins {
+                store.append_begin(&begin).unwrap();
+                wanted.push((begin, None));
+            }
+            for (at, end) in ends {
+                let (begin, place) = at.get(&wanted).clone();
+                let _ = place;
+                let end = crate::call::record::End {
+                    uid: begin.uid,
+                    begun_at: begin.at,
+                    called: begin.numbers.called,
+                    ..end
+                };
+                store.append_end(&end).unwrap();
+                let slot = wanted.iter_mut().find(|(b, _)| b.uid == begin.uid).unwrap();
+                slot.1 = Some(end);
+            }
+            store.seal().unwrap();
+            let (records, late) = batches(&store, most);
+            prop_assert!(late.is_empty());
+            let mut got = Vec::new();
+            for batch in &records {
+                let bytes = answer(batch, 0, 0);
+                got.extend(take_records(&bytes, Path::new("engine")).unwrap());
+                // Cut anywhere, it is no answer.
+                prop_assert!(take_records(&bytes[..bytes.len() - 1], Path::new("engine")).is_err());
+            }
+            let mut got: Vec<StoredCall> = got.into_iter().map(Found::into_call).collect();
+            got.sort_by_key(|c| c.begin.uid);
+            let wanted: Vec<StoredCall> = wanted
+                .into_iter()
+                .map(|(begin, end)| {
+                    let begin = shared(begin);
+                    let end = end.map(|e| crate::call::record::End { uid: begin.uid, ..e });
+                    StoredCall { begin, end }
+                })
+                .collect();
+            prop_assert_eq!(got, wanted);
+        }
+    }
+
+    #[test]
+    fn a_batch_is_the_same_octets_whenever_it_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path());
+        for uid in 1..=5_000 {
+            store.append_begin(&begin(uid)).unwrap();
+        }
+        store.seal().unwrap();
+        store.append_end(&end(&begin(7))).unwrap();
+        store.seal().unwrap();
+        let (first, late) = batches(&store, 2_100);
+        assert_eq!(
+            first.iter().map(|b| b.rows).collect::<Vec<_>>(),
+            [2_100, 2_100, 800]
+        );
+        assert_eq!(late.len(), 1);
+        let found = take_ends(&answer(&late[0], 16, 8), Path::new("engine")).unwrap();
+        assert_eq!(found[0].uid(), shared_uid(PROBE, 7).unwrap());
+        drop(store);
+        let (again, _) = batches(&open(dir.path()), 2_100);
+        for (a, b) in first.iter().zip(&again) {
+            assert_eq!((&a.body, &a.numbers), (&b.body, &b.numbers));
+        }
+        // Each record of ours has one calling number, and no other called one.
+        assert_eq!(first.iter().map(|b| b.entries).sum::<u64>(), 5_000);
+    }
+
+    #[test]
+    fn a_uid_without_room_is_refused() {
+        assert_eq!(shared_uid(511, (1 << 44) - 1), Some((1 << 53) - 1));
+        assert_eq!(shared_uid(1, 1 << 44), None);
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path());
+        store.append_begin(&begin(1 << 44)).unwrap();
+        store.seal().unwrap();
+        let reader = store.reader();
+        let file = reader.sealed_after(0)[0];
+        let refused = reader
+            .forwarding(file)
+            .unwrap()
+            .batch(PROBE, 0, 10)
+            .unwrap_err();
+        assert!(refused.to_string().contains("no room"), "{refused}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_an_answer_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let place = Path::new("engine");
+            let _ = take_records(&bytes, place);
+            let _ = take_ends(&bytes, place);
+            let _ = take_coverage(&bytes, place);
+            let _ = take_probes(&bytes, place);
+        }
+    }
 }

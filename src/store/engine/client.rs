@@ -3,7 +3,7 @@
 //! The exchange runs on a thread of its own, so that a look-up may come from any thread. Answers come whole or not at all (`wait_end_of_query`).
 //!
 //! Which replica may be asked: one that has everything that any replica of its shard had acknowledged when it was asked. [`Engine::fresh`] looks for one: its log
-//! pointer stands behind the last entry of the shard's log, and no insert waits in its queue. A node that lost its coordinator can't say so and is passed over.
+//! pointer stands behind the last entry of the shard's log, no insert waits in its queue, and it doubts none of its parts. A node that lost its coordinator can't say so and is passed over.
 
 use std::fmt;
 use std::io;
@@ -342,7 +342,7 @@ impl Engine {
         let [tables, cut_off, waiting, behind] = self.ask_numbers(
             id,
             &format!(
-                "SELECT count(), sum(is_readonly + is_session_expired), sum(inserts_in_queue), \
+                "SELECT count(), sum(is_readonly + is_session_expired), sum(inserts_in_queue + parts_to_check), \
                  max(toInt64(log_max_index) + 1 - toInt64(log_pointer)) \
                  FROM system.replicas WHERE database = '{}'",
                 schema::DATABASE

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,12 +25,12 @@ use hyper::body::Bytes;
 
 use super::client::{Engine, EngineError};
 use super::cursor::{self, Cursor};
-use super::schema;
+use super::{probes, schema};
 use crate::base::Timestamp;
 use crate::call::record::Coverage;
 use crate::store::StoreError;
-use crate::store::embedded::spool::{self, Forwarding, SealedFile};
-use crate::store::embedded::{CurrentReader, StoreReader};
+use crate::store::embedded::spool::{self, Forwarding, ProbeRow, SealedFile};
+use crate::store::embedded::{CurrentReader, Forwarded, StoreReader};
 
 /// Rows of a batch: some 15 MB, and in the engine one part, which is not too small.
 pub const BATCH: usize = 50_000;
@@ -93,7 +93,7 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// Starts one. `acknowledged` is kept at the highest log of which the engine has everything: what lies above it must stay as it is.
+    /// Starts one. It tells `forwarded` how far it has come.
     ///
     /// # Errors
     ///
@@ -101,20 +101,20 @@ impl Forwarder {
     pub fn start(
         engine: Arc<Engine>,
         reader: CurrentReader,
-        acknowledged: Arc<AtomicU64>,
+        forwarded: Forwarded,
         now: fn() -> Timestamp,
     ) -> std::io::Result<Self> {
         let (stop, state) = (Arc::<AtomicBool>::default(), Arc::<ArcSwap<_>>::default());
         let mut turning = Turning {
             engine,
             reader,
-            acknowledged,
+            forwarded,
             now,
             stop: stop.clone(),
             shown: state.clone(),
             state: ForwardState::default(),
             cursor: None,
-            suspect: true,
+            suspect: 0,
             open_since: None,
             seen: HashMap::new(),
             sent: BTreeMap::new(),
@@ -139,12 +139,16 @@ impl Forwarder {
         self.thread.as_ref().is_some_and(|t| !t.is_finished())
     }
 
-    /// Tells it to end after the batch in hand, and waits for it.
-    pub fn stop(mut self) {
+    /// Tells it to end after the batch in hand, and waits for it until then at most: an engine that does not answer holds up nobody. Gives whether it ended.
+    pub fn stop(mut self, until: Instant) -> bool {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else {
+            return true;
+        };
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
         }
+        thread.is_finished() && thread.join().is_ok()
     }
 }
 
@@ -157,15 +161,15 @@ impl Drop for Forwarder {
 struct Turning {
     engine: Arc<Engine>,
     reader: CurrentReader,
-    acknowledged: Arc<AtomicU64>,
+    forwarded: Forwarded,
     now: fn() -> Timestamp,
     stop: Arc<AtomicBool>,
     shown: Arc<ArcSwap<ForwardState>>,
     state: ForwardState,
     /// `None` until it has been read and the engine knows us.
     cursor: Option<Cursor>,
-    /// What is sent next may be there already.
-    suspect: bool,
+    /// Files of logs up to this one may be there already: the engine is asked first.
+    suspect: u64,
     /// Since when the outcome of the batch in hand has been open.
     open_since: Option<Instant>,
     /// Days of the ledger as they were last seen on disk.
@@ -232,9 +236,8 @@ impl Turning {
         let mut cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => {
-                let cursor = Cursor::read(reader.root())?;
-                self.acknowledged
-                    .store(cursor.acknowledged, Ordering::Relaxed);
+                let cursor = self.resume(reader)?;
+                self.forwarded.note(cursor.acknowledged);
                 self.register(reader)?;
                 cursor
             }
@@ -257,14 +260,31 @@ impl Turning {
             }
             cursor.acknowledged = seq;
             cursor.write(reader.root())?;
-            self.acknowledged.store(seq, Ordering::Relaxed);
-            self.suspect = false;
+            self.forwarded.note(seq);
             self.state.last_good = Some((self.now)());
         }
-        self.suspect = false;
         self.ledger(reader, cursor)?;
         self.state.last_good = Some((self.now)());
         Ok(())
+    }
+
+    /// Where the last process left off. Of the file that it was at, the engine may have a part; without a cursor it may have any.
+    fn resume(&mut self, reader: &StoreReader) -> Result<Cursor, StoreError> {
+        let mut cursor = Cursor::read(reader.root())?;
+        if cursor.acknowledged >= reader.open_log() {
+            tracing::warn!(
+                acknowledged = cursor.acknowledged,
+                "the cursor of the shared engine is ahead of the store, whose log began anew: everything is compared with the engine"
+            );
+            cursor.acknowledged = 0;
+        }
+        let files = reader.sealed_after(cursor.acknowledged);
+        let known = match cursor.acknowledged {
+            0 => files.last(),
+            _ => files.first(),
+        };
+        self.suspect = known.map_or(0, SealedFile::seq);
+        Ok(cursor)
     }
 
     /// Makes sure that this probe's number is this store's.
@@ -304,24 +324,36 @@ impl Turning {
                     .into()),
                 };
             }
-            let mut rows = Vec::new();
-            put_probe(&mut rows, probe, &id, "", &settings.name, None, 0);
-            self.to_all(PROBES, PROBE_COLUMNS, &rows.into())?;
+            let row = ProbeRow {
+                probe,
+                store: id.clone(),
+                sensor: String::new(),
+                name: settings.name.to_string(),
+                since: Timestamp::from_nanos(0),
+                until: Timestamp::from_nanos(0),
+                retired: false,
+                version: 0,
+            };
+            self.tell(&[row])?;
         }
         Ok(())
+    }
+
+    /// Tells the engine of this probe and its sensors.
+    fn tell(&self, rows: &[ProbeRow]) -> Result<(), EngineError> {
+        let mut out = Vec::new();
+        for row in rows {
+            probes::put(row, &mut out);
+        }
+        probes::to_all(&self.engine, probes::TABLE, probes::COLUMNS, &out.into())
     }
 
     /// One sealed file, batch by batch.
     fn file(&mut self, reader: &StoreReader, file: SealedFile) -> Result<(), Stopped> {
         let open = match reader.forwarding(file) {
             Ok(open) => open,
-            // Retention was faster. It says so itself.
-            Err(StoreError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound
-                    && !reader.sealed_after(file.seq() - 1).contains(&file) =>
-            {
-                return Ok(());
-            }
+            // Retention or erasure was faster. They say so themselves.
+            Err(_) if !reader.sealed_after(file.seq() - 1).contains(&file) => return Ok(()),
             Err(e) => return Err(e.into()),
         };
         let batches = open.rows().div_ceil(BATCH);
@@ -358,7 +390,8 @@ impl Turning {
             if rows == 0 {
                 continue;
             }
-            let known = self.suspect || self.open_since.is_some_and(|s| s.elapsed() > OPEN);
+            let known =
+                file.seq() <= self.suspect || self.open_since.is_some_and(|s| s.elapsed() > OPEN);
             if known && self.is_there(shard, table, file, chunk, rows)? {
                 self.state.found += 1;
                 self.open_since = None;
@@ -420,7 +453,11 @@ impl Turning {
 
     /// The rows of the ledger that are new or changed, if they speak for nothing but what was sent.
     fn ledger(&mut self, reader: &StoreReader, cursor: &mut Cursor) -> Result<(), Stopped> {
-        for (day, length, changed) in reader.ledger_days()? {
+        let days = reader.ledger_days()?;
+        cursor
+            .days
+            .retain(|day, _| days.iter().any(|(d, _, _)| d == day));
+        for (day, length, changed) in days {
             if self.seen.get(&day) == Some(&(length, changed)) {
                 continue;
             }
@@ -484,10 +521,13 @@ impl Turning {
                     body.extend_from_slice(octets);
                 }
                 self.state.octets += body.len() as u64;
-                self.to_all("coverage_local", &coverage_columns(), &body.into())?;
+                probes::to_all(
+                    &self.engine,
+                    "coverage_local",
+                    &coverage_columns(),
+                    &body.into(),
+                )?;
             }
-            let mut about = Vec::new();
-            let id = cursor::store_id(reader.root())?;
             for (row, _) in &fresh {
                 let span = cursor
                     .sensors
@@ -495,13 +535,21 @@ impl Turning {
                     .or_insert((row.from, row.until));
                 *span = (span.0.min(row.from), span.1.max(row.until));
             }
-            let name = &self.engine.settings().name;
-            for (sensor, (since, until)) in &cursor.sensors {
-                let until = until.minus(HELD_BACK).max(*since);
-                let span = Some((*since, until));
-                put_probe(&mut about, probe, &id, sensor, name, span, cursor.version);
-            }
-            self.to_all(PROBES, PROBE_COLUMNS, &about.into())?;
+            let id = cursor::store_id(reader.root())?;
+            let sensors = cursor.sensors.iter();
+            let about: Vec<ProbeRow> = sensors
+                .map(|(sensor, (since, until))| ProbeRow {
+                    probe,
+                    store: id.clone(),
+                    sensor: sensor.to_string(),
+                    name: self.engine.settings().name.to_string(),
+                    since: *since,
+                    until: until.minus(HELD_BACK).max(*since),
+                    retired: false,
+                    version: cursor.version,
+                })
+                .collect();
+            self.tell(&about)?;
         }
         cursor.days.insert(day, sum);
         cursor.write(reader.root())?;
@@ -511,40 +559,6 @@ impl Turning {
         }
         Ok(())
     }
-
-    /// Rows of a table that every node has, through whichever node takes them.
-    fn to_all(&self, table: &str, columns: &str, rows: &Bytes) -> Result<(), EngineError> {
-        let mut failed = None;
-        for shard in 0..self.engine.shards() {
-            match self.engine.insert_into_shard(shard, table, columns, rows) {
-                Ok(()) => return Ok(()),
-                Err(e) => failed = Some(e),
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-}
-
-const PROBES: &str = "probes_local";
-const PROBE_COLUMNS: &str = "probe, store, sensor, name, since, until, version";
-
-fn put_probe(
-    out: &mut Vec<u8>,
-    probe: u16,
-    id: &str,
-    sensor: &str,
-    name: &str,
-    span: Option<(Timestamp, Timestamp)>,
-    version: u64,
-) {
-    out.extend_from_slice(&probe.to_le_bytes());
-    for text in [id, sensor, name] {
-        spool::put_text(out, text);
-    }
-    for time in span.map_or([0, 0], |(since, until)| [since.nanos(), until.nanos()]) {
-        out.extend_from_slice(&time.to_le_bytes());
-    }
-    out.extend_from_slice(&version.to_le_bytes());
 }
 
 fn record_columns() -> String {

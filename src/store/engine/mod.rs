@@ -15,6 +15,7 @@
 //! - [`client`]: statements and answers over HTTP, fail-over, whether a replica has all that was acknowledged
 //! - [`schema`]: the tables, `config/clickhouse/*.sql`, and bringing a node up to date
 //! - [`cursor`]: how far this probe has come · [`forward`]: the forwarder · [`read`]: look-ups
+//! - [`probes`]: who forwards, and until when all of it is there
 //! - [`check`]: what an operator asks before trusting it · [`retain`]: forgetting by the day
 //!
 //! No text from outside becomes part of a statement: numbers and times are integers, texts go as `RowBinary`.
@@ -23,6 +24,7 @@ pub mod check;
 pub mod client;
 pub mod cursor;
 pub mod forward;
+pub mod probes;
 pub mod read;
 pub mod retain;
 pub mod schema;
@@ -33,6 +35,8 @@ use std::time::Duration;
 pub use self::client::{Engine, EngineError};
 pub use self::forward::{ForwardState, Forwarder};
 pub use self::read::Asked;
+use super::embedded::StoreReader;
+use super::{Store, StoreError};
 use crate::web::client::ClientSettings;
 
 /// The highest number that a probe can have.
@@ -51,4 +55,19 @@ pub struct EngineSettings {
     pub quorum: u8,
     /// How long records stay in the engine.
     pub retention: Duration,
+}
+
+/// What one question is asked of: the engine and the own store where there is an engine, else the own store.
+///
+/// # Errors
+///
+/// [`StoreError::Engine`]: the own store alone would be no answer.
+pub fn ask(
+    engine: Option<&Arc<Engine>>,
+    reader: &StoreReader,
+) -> Result<Box<dyn Store>, StoreError> {
+    match engine {
+        Some(engine) => Ok(Box::new(Asked::begin(engine.clone(), reader.clone())?)),
+        None => Ok(Box::new(reader.clone())),
+    }
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{Engine, EngineError, NodeId};
-use super::schema;
+use super::{probes, schema};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::{Begin, Coverage, Down, End, StoredCall};
@@ -45,6 +45,8 @@ struct Account {
     name: Arc<str>,
     since: Timestamp,
     until: Timestamp,
+    /// It ended there: nothing more comes.
+    retired: bool,
 }
 
 /// The probes as the engine knew them when the question came.
@@ -91,12 +93,9 @@ impl Asked {
 
     fn ask_known(&self) -> Result<Known, StoreError> {
         let db = schema::DATABASE;
-        let statement = format!(
-            "SELECT probe, sensor, name, since, until, version FROM {db}.probes_local WHERE probe > 0 ORDER BY version FORMAT RowBinary"
-        );
         let mut known = Known::default();
-        let rows = self.from_shard(0, &statement, "probes_local", spool::take_probes)?;
-        for row in rows {
+        let rows = self.ask_shard(0, &probes::statement(), probes::TABLE, spool::take_probes)?;
+        for row in probes::last(rows) {
             let version = known.versions.entry(row.probe).or_default();
             *version = row.version.max(*version);
             if row.sensor.is_empty() {
@@ -106,19 +105,20 @@ impl Asked {
                 name: format!("{}/{}", row.name, row.sensor).into(),
                 since: row.since,
                 until: row.until,
+                retired: row.retired,
             };
             known
                 .accounts
                 .insert((row.probe, row.sensor.as_str().into()), account);
         }
         let statement = format!("SELECT max(before) FROM {db}.forgotten_local FORMAT RowBinary");
-        let before = self.from_shard(0, &statement, "forgotten_local", spool::take_number)?;
+        let before = self.ask_shard(0, &statement, "forgotten_local", spool::take_number)?;
         known.forgotten = (before > 0).then(|| Timestamp::from_nanos(before));
         Ok(known)
     }
 
     /// Asks a replica of a shard that is up to date.
-    fn from_shard<T>(
+    fn ask_shard<T>(
         &self,
         shard: usize,
         statement: &str,
@@ -196,7 +196,7 @@ impl Asked {
         );
         let mut found = Vec::new();
         for shard in 0..self.engine.shards() {
-            found.extend(self.from_shard(
+            found.extend(self.ask_shard(
                 shard,
                 &statement,
                 "records_local",
@@ -213,7 +213,7 @@ impl Asked {
         );
         let mut count = 0;
         for shard in 0..self.engine.shards() {
-            let of = self.from_shard(shard, &statement, "records_local", spool::take_number)?;
+            let of = self.ask_shard(shard, &statement, "records_local", spool::take_number)?;
             count += u64::try_from(of).unwrap_or(0);
         }
         Ok(count)
@@ -239,7 +239,7 @@ impl Asked {
                 list.join(",")
             );
             for shard in 0..self.engine.shards() {
-                let late = self.from_shard(shard, &statement, "ends_local", spool::take_ends)?;
+                let late = self.ask_shard(shard, &statement, "ends_local", spool::take_ends)?;
                 for end in &late {
                     if let Some(f) = places.get(&end.uid()).and_then(|i| found.get_mut(*i)) {
                         f.offer(end);
@@ -364,7 +364,7 @@ impl Asked {
             from.nanos(),
             known.join(" OR ")
         );
-        self.from_shard(0, &statement, "coverage_local", spool::take_coverage)
+        self.ask_shard(0, &statement, "coverage_local", spool::take_coverage)
     }
 }
 
@@ -411,6 +411,13 @@ fn merge(
     }
     for ((probe, _), account) in &known.accounts {
         if *probe == own || account.since > until {
+            continue;
+        }
+        let until = match account.retired {
+            true => until.min(account.until),
+            false => until,
+        };
+        if until < from {
             continue;
         }
         let unknown = if account.until < until {
@@ -567,6 +574,7 @@ mod tests {
                         name: format!("p{probe}/{sensor}").into(),
                         since: at(*since),
                         until: at(*until),
+                        retired: false,
                     };
                     ((*probe, Arc::from(*sensor)), account)
                 })
@@ -630,6 +638,19 @@ mod tests {
                 ("p2/a".to_owned(), 0, 600, true),
                 ("p3/b".to_owned(), 0, 600, true),
             ]
+        );
+    }
+
+    #[test]
+    fn a_retired_sensor_is_not_waited_for() {
+        let mut known = known(&[(2, "a", -600, 60), (3, "b", -600, -60)]);
+        for account in known.accounts.values_mut() {
+            account.retired = true;
+        }
+        let rows = vec![(2, row("a", 0, 60))];
+        assert_eq!(
+            merged(&known, rows, Vec::new()),
+            [("p2/a".to_owned(), 0, 60, false)]
         );
     }
 
