@@ -161,6 +161,11 @@ pub(super) fn find(
     Ok((campaigns, unreadable))
 }
 
+/// How many lines of a file can't be read.
+pub(super) fn unreadable(path: &Path) -> Result<u64, StoreError> {
+    read(path, &mut BTreeMap::new(), |_| false)
+}
+
 /// The day that a file is about; `None` for what is not ours.
 fn day_of(name: &str) -> Option<i64> {
     layout::day_from(name.strip_suffix(".jsonl")?)
@@ -188,7 +193,7 @@ fn append(path: &Path, lines: &[u8]) -> Result<(), StoreError> {
 }
 
 /// Writes the file anew with the last line of each id, and gives how many there are. Readers have the old one or the new one.
-fn compact(path: &Path) -> Result<u64, StoreError> {
+pub(super) fn compact(path: &Path) -> Result<u64, StoreError> {
     let mut last = BTreeMap::new();
     read(path, &mut last, |_| true)?;
     let mut lines = Vec::new();

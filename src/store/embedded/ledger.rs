@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parquet::data_type::ByteArray;
 
@@ -43,6 +44,8 @@ table! {
     }
 }
 
+const NANO: Duration = Duration::from_nanos(1);
+
 /// Rows by sensor and beginning.
 pub(super) type Rows = BTreeMap<(Arc<str>, Timestamp), Coverage>;
 
@@ -71,6 +74,27 @@ pub(super) fn add(root: &Path, rows: &Rows) -> Result<(), StoreError> {
         layout::rename(&fresh, &path)?;
     }
     layout::sync_dir(&layout::coverage(root))
+}
+
+/// A row that says that records of a sensor are lost. It begins beside those that are there, which it would replace otherwise: a nanosecond before the
+/// time that it is about, at a moment at which none begins that was ever taken in.
+pub(super) fn damaged(
+    sensor: &Arc<str>,
+    from: Timestamp,
+    until: Timestamp,
+    known: &Rows,
+) -> Coverage {
+    let mut row = Coverage {
+        sensor: sensor.clone(),
+        from: from.minus(NANO),
+        until: until.plus(NANO),
+        down: Some(Down::Damaged),
+        ..Coverage::default()
+    };
+    while known.contains_key(&(row.sensor.clone(), row.from)) && row.from > Timestamp::MIN {
+        row.from = row.from.minus(NANO);
+    }
+    row
 }
 
 fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {

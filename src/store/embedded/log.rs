@@ -48,6 +48,8 @@ pub(super) const HEAD: u8 = 0;
 pub(super) const BEGIN: u8 = 1;
 pub(super) const END: u8 = 2;
 pub(super) const COVERAGE: u8 = 3;
+/// No event: stands, when a log is read back, where something can't be.
+pub(super) const GAP: u8 = u8::MAX;
 
 /// What a log is written to. A trait, so that tests can make it fail.
 pub(super) trait Sink: Send + Sync {
@@ -283,7 +285,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-/// Gives every event of a log to `take`, with its kind and the version of its frame. It says whether it could read it.
+/// Gives every event of a log to `take`, with its kind and the version of its frame, and a [`GAP`] for every stretch that can't be read. It says whether
+/// it could read the event.
 pub(super) fn replay(
     bytes: &[u8],
     seq: u64,
@@ -301,6 +304,7 @@ pub(super) fn replay(
             Some(next) => {
                 done.bad_frames += 1;
                 done.bad_bytes += (next - at) as u64;
+                take(GAP, VERSION, &[]);
                 at = next;
             }
             None => break,
@@ -389,6 +393,7 @@ mod tests {
         let done = replay(bytes, 7, |kind, version, body| {
             match kind {
                 HEAD => assert_eq!(Head::decode(body, version).unwrap().last_uid, 41),
+                GAP => assert!(body.is_empty()),
                 _ => {
                     assert_eq!(body, [body[0]; 20], "never garbage");
                     seen.push(body[0]);

@@ -25,6 +25,7 @@
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
 mod campaigns;
+mod check;
 mod codec;
 mod ends;
 mod evidence;
@@ -55,6 +56,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use check::{
+    CheckOptions, CheckReport, Finding, Grade, Progress, Remedy, RepairReport, Repaired, check,
+    repair,
+};
 pub use lookup::{CurrentReader, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::codec::{BeginRow, EndFacts, decode_coverage, encode_begin};
 use super::layout::{self, Entry};
+use super::ledger;
 use super::log::{self, Head};
 use super::lookup::Hour;
 use super::memtable::Memtable;
@@ -129,6 +132,69 @@ pub(super) struct Recovered {
     pub valid: u64,
     /// Whether it may go on: its head is sound and it was numbered by this version.
     pub resumable: bool,
+    /// When records began that stood in what can't be read, as far as those around it tell.
+    pub gap: Option<(Timestamp, Timestamp)>,
+}
+
+/// Records of a log are nearly in the order of time: by so much those before and after a damaged stretch may be off.
+const DISORDER: Duration = Duration::from_secs(60);
+/// How far a damaged stretch may reach where no record stands before it, or none after: a frame is a MiB, some thousand records.
+const OPEN_ENDED: Duration = Duration::from_secs(3_600);
+
+/// Times of what can't be read of a log.
+#[derive(Default)]
+struct Gaps {
+    /// The latest record so far.
+    last: Option<i64>,
+    /// Whether a gap waits for a record after it.
+    open: bool,
+    span: Option<(Timestamp, Timestamp)>,
+    sensors: BTreeSet<Arc<str>>,
+}
+
+impl Gaps {
+    fn begin(&mut self) {
+        if let Some(last) = self.last {
+            self.widen(Timestamp::from_nanos(last));
+        }
+        self.open = true;
+    }
+
+    fn record(&mut self, at: i64, sensor: &[u8]) {
+        if std::mem::take(&mut self.open) {
+            let after = Timestamp::from_nanos(at);
+            if self.last.is_none() {
+                self.widen(after.minus(OPEN_ENDED));
+            }
+            self.widen(after);
+        }
+        self.last = Some(self.last.map_or(at, |l| l.max(at)));
+        if let Ok(sensor) = std::str::from_utf8(sensor)
+            && !self.sensors.contains(sensor)
+        {
+            self.sensors.insert(sensor.into());
+        }
+    }
+
+    fn widen(&mut self, at: Timestamp) {
+        let (from, until) = self.span.unwrap_or((at, at));
+        self.span = Some((from.min(at.minus(DISORDER)), until.max(at.plus(DISORDER))));
+    }
+
+    /// Notes in the ledger that records of this time are lost.
+    fn note(mut self, table: &mut Memtable) -> Option<(Timestamp, Timestamp)> {
+        if let (true, Some(last)) = (self.open, self.last) {
+            self.widen(Timestamp::from_nanos(last).plus(OPEN_ENDED));
+        }
+        let (from, until) = self.span?;
+        let sensors = table.coverage.keys().map(|(sensor, _)| sensor.clone());
+        let sensors: BTreeSet<Arc<str>> = sensors.chain(self.sensors).collect();
+        for sensor in sensors {
+            let row = ledger::damaged(&sensor, from, until, &table.coverage);
+            table.cover(row);
+        }
+        Some((from, until))
+    }
 }
 
 /// Reads one log back.
@@ -139,7 +205,12 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
     let mut head = None;
     let mut numbering = Numbering::current();
     let mut again = Vec::new();
+    let mut gaps = Gaps::default();
     let done = log::replay(&bytes, seq, |kind, version, body| match kind {
+        log::GAP => {
+            gaps.begin();
+            true
+        }
         log::HEAD => {
             let Some(read) = Head::decode(body, version) else {
                 return false;
@@ -164,6 +235,7 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
                     table.begin(row.uid, row.at, &keys, &again)
                 })
             };
+            gaps.record(row.at, row.sensor);
             report.records += u64::from(taken);
             taken
         }
@@ -192,7 +264,9 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
     report.unknown_names += numbering.unknown as u64;
     let last_uid = head.as_ref().map_or(0, |h| h.last_uid);
     table.last_uid = table.last_uid.max(last_uid);
+    let gap = gaps.note(&mut table);
     Ok(Recovered {
+        gap,
         last_uid: table.last_uid,
         table,
         valid: done.valid,

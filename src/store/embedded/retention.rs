@@ -73,6 +73,7 @@ impl EmbeddedStore {
             report.segments += files.segments.len() as u64;
         }
         let first_day = first_kept.div_euclid(layout::DAY);
+        super::check::forget_before(&root, first_kept, self.first_evidence_day(now))?;
         report.campaign_days = self.campaigns.forget_before(first_day)?;
         for (path, name) in layout::list(&layout::coverage(&root))? {
             let day = name.and_then(|n| layout::day_from(n.strip_suffix(".parquet")?));
@@ -86,11 +87,15 @@ impl EmbeddedStore {
 
     /// Deletes evidence of the days that ended its retention, or the records', before `now`.
     fn forget_evidence(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let first_kept = self.first_evidence_day(now);
+        self.evidence.forget_before(first_kept)
+    }
+
+    fn first_evidence_day(&self, now: Timestamp) -> i64 {
         let kept = self
             .settings
             .evidence_retention
             .min(self.settings.retention);
-        let first_kept = layout::hour_of(now.minus(kept).nanos()).div_euclid(layout::DAY);
-        self.evidence.forget_before(first_kept)
+        layout::hour_of(now.minus(kept).nanos()).div_euclid(layout::DAY)
     }
 }
