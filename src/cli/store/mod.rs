@@ -1,6 +1,7 @@
 //! `tracehop store`: what is done about the store itself.
 
 mod check;
+mod size;
 
 use std::path::PathBuf;
 
@@ -8,16 +9,18 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, Outcome, load};
 
-/// The store: checks it and repairs what can be repaired
+/// The store: checks it and repairs what can be repaired, says what it takes for so many calls
 #[derive(Debug, Subcommand)]
 pub enum Store {
     Check(check::Check),
+    Size(size::Size),
 }
 
 impl Store {
     pub(super) fn run(self) -> Outcome {
         match self {
             Self::Check(c) => c.run(),
+            Self::Size(s) => s.run(),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use crate::cli::output::{self, say};
 use crate::cli::Outcome;
+use crate::cli::output::{self, say};
 use crate::store::embedded::StoreSettings;
 use crate::store::measured::{self, Figure};
 
@@ -145,24 +145,113 @@ impl Size {
         let coverage = self.days * measured::COVERAGE_OCTETS.value;
         let used = total * (record + index) + evidence + log + hour + merging + coverage;
         let memory = LOGS * unsealed * measured::MEMORY_OCTETS.value;
-        let footers = (a_day / SEGMENT * measured::FOOTER_OCTETS.value)
-            .min(settings.footer_cache as f64);
+        let footers =
+            (a_day / SEGMENT * measured::FOOTER_OCTETS.value).min(settings.footer_cache as f64);
         let compaction = MERGED_ROWS.min(rate * 3_600.0) * measured::COMPACTION_MEMORY_OCTETS.value;
         let cpu = measured::RECORD_CPU_US.value + measured::COMPACTION_CPU_US.value;
         let mut lines = vec![
-            Line::new("records_per_second", "records a second, on average", rate, Unit::RecordsASecond, "calls a second × legs"),
-            Line::new("records", "records kept", total, Unit::Records, "the same over the days"),
-            Line::new("disk_records", "disk: records", total * record, Unit::Octets, format!("{record:.1} octets each, measured")),
-            Line::new("disk_index", "disk: index", total * index, Unit::Octets, format!("{index:.1} octets each, measured")),
-            Line::new("disk_evidence", "disk: evidence", evidence, Unit::Octets, format!("{:.0} octets a call, measured, for {evidence_days:.0} days", measured::EVIDENCE_OCTETS.value)),
-            Line::new("disk_log", "disk: log", log, Unit::Octets, format!("{LOGS:.0} logs of {unsealed:.0} records, {:.0} octets each, measured", measured::LOG_OCTETS.value)),
-            Line::new("disk_headroom", "disk: room for retention and compaction", hour + merging, Unit::Octets, "an hour, and a merged file beside what it merges: computed"),
-            Line::new("disk_coverage", "disk: coverage", coverage, Unit::Octets, "a row a minute of one sensor, measured"),
-            Line::new("disk", "**disk to buy**", used / (1.0 - FREE), Unit::Octets, format!("the sum, {:.0} % of the disk free", FREE * 100.0)),
-            Line::new("memory", "memory of the store", memory + footers + compaction, Unit::Octets, "records not sealed, footers of a day, a merge: computed from measured octets"),
-            Line::new("written_per_second", "written to the disk, on average", rate * (measured::WRITTEN_OCTETS.value + 2.0 * (record + index)), Unit::OctetsASecond, "log and segment measured, compaction computed"),
-            Line::new("cores", "cores for the store, in the busiest second", peak * cpu / 1e6, Unit::Cores, format!("{cpu:.2} µs a record, measured")),
-            Line::new("peak_records_per_second", "records in the busiest second", peak, Unit::RecordsASecond, format!("{:.0} times the average; {:.0} are sustained, {:.0} for a second, measured", self.peak, measured::SUSTAINED_PER_SECOND.value, measured::BURST_PER_SECOND.value)),
+            Line::new(
+                "records_per_second",
+                "records a second, on average",
+                rate,
+                Unit::RecordsASecond,
+                "calls a second × legs",
+            ),
+            Line::new(
+                "records",
+                "records kept",
+                total,
+                Unit::Records,
+                "the same over the days",
+            ),
+            Line::new(
+                "disk_records",
+                "disk: records",
+                total * record,
+                Unit::Octets,
+                format!("{record:.1} octets each, measured"),
+            ),
+            Line::new(
+                "disk_index",
+                "disk: index",
+                total * index,
+                Unit::Octets,
+                format!("{index:.1} octets each, measured"),
+            ),
+            Line::new(
+                "disk_evidence",
+                "disk: evidence",
+                evidence,
+                Unit::Octets,
+                format!(
+                    "{:.0} octets a call, measured, for {evidence_days:.0} days",
+                    measured::EVIDENCE_OCTETS.value
+                ),
+            ),
+            Line::new(
+                "disk_log",
+                "disk: log",
+                log,
+                Unit::Octets,
+                format!(
+                    "{LOGS:.0} logs of {unsealed:.0} records, {:.0} octets each, measured",
+                    measured::LOG_OCTETS.value
+                ),
+            ),
+            Line::new(
+                "disk_headroom",
+                "disk: room for retention and compaction",
+                hour + merging,
+                Unit::Octets,
+                "an hour, and a merged file beside what it merges: computed",
+            ),
+            Line::new(
+                "disk_coverage",
+                "disk: coverage",
+                coverage,
+                Unit::Octets,
+                "a row a minute of one sensor, measured",
+            ),
+            Line::new(
+                "disk",
+                "**disk to buy**",
+                used / (1.0 - FREE),
+                Unit::Octets,
+                format!("the sum, {:.0} % of the disk free", FREE * 100.0),
+            ),
+            Line::new(
+                "memory",
+                "memory of the store",
+                memory + footers + compaction,
+                Unit::Octets,
+                "records not sealed, footers of a day, a merge: computed from measured octets",
+            ),
+            Line::new(
+                "written_per_second",
+                "written to the disk, on average",
+                rate * (measured::WRITTEN_OCTETS.value + 2.0 * (record + index)),
+                Unit::OctetsASecond,
+                "log and segment measured, compaction computed",
+            ),
+            Line::new(
+                "cores",
+                "cores for the store, in the busiest second",
+                peak * cpu / 1e6,
+                Unit::Cores,
+                format!("{cpu:.2} µs a record, measured"),
+            ),
+            Line::new(
+                "peak_records_per_second",
+                "records in the busiest second",
+                peak,
+                Unit::RecordsASecond,
+                format!(
+                    "{:.0} times the average; {:.0} are sustained, {:.0} for a second, measured",
+                    self.peak,
+                    measured::SUSTAINED_PER_SECOND.value,
+                    measured::BURST_PER_SECOND.value
+                ),
+            ),
         ];
         let mut warnings = Vec::new();
         if peak > measured::BURST_PER_SECOND.value {
@@ -189,13 +278,48 @@ impl Size {
         let nodes = shards * self.replicas;
         let per_node = (takes / (probe * self.peak)).floor();
         lines.extend([
-            Line::new("engine_records_per_second", "engine: records a second from all probes", all, Unit::RecordsASecond, format!("{:.0} probes, computed", self.probes)),
-            Line::new("engine_disk", "engine: disk of all copies", octets, Unit::Octets, format!("{:.0} octets a row by called and by calling number, measured", measured::ENGINE_OCTETS.value)),
-            Line::new("engine_nodes", "engine: nodes", nodes, Unit::Number, format!("{shards:.0} shards of {:.0} copies, half of {:.0} TB data each; computed", self.replicas, self.node_disk)),
-            Line::new("engine_probes_per_node", "engine: probes that a node takes in", per_node, Unit::Number, format!("half of {:.0} records a second, measured, at the peak", measured::ENGINE_PER_SECOND.value)),
+            Line::new(
+                "engine_records_per_second",
+                "engine: records a second from all probes",
+                all,
+                Unit::RecordsASecond,
+                format!("{:.0} probes, computed", self.probes),
+            ),
+            Line::new(
+                "engine_disk",
+                "engine: disk of all copies",
+                octets,
+                Unit::Octets,
+                format!(
+                    "{:.0} octets a row by called and by calling number, measured",
+                    measured::ENGINE_OCTETS.value
+                ),
+            ),
+            Line::new(
+                "engine_nodes",
+                "engine: nodes",
+                nodes,
+                Unit::Number,
+                format!(
+                    "{shards:.0} shards of {:.0} copies, half of {:.0} TB data each; computed",
+                    self.replicas, self.node_disk
+                ),
+            ),
+            Line::new(
+                "engine_probes_per_node",
+                "engine: probes that a node takes in",
+                per_node,
+                Unit::Number,
+                format!(
+                    "half of {:.0} records a second, measured, at the peak",
+                    measured::ENGINE_PER_SECOND.value
+                ),
+            ),
         ]);
         if per_node < 1.0 {
-            warnings.push("One probe is more than a node of the engine takes in at the peak.".to_owned());
+            warnings.push(
+                "One probe is more than a node of the engine takes in at the peak.".to_owned(),
+            );
         }
     }
 }
@@ -223,9 +347,12 @@ impl Line {
     }
 
     fn as_json(&self) -> (String, Value) {
-        let value = json!({ "value": self.value.ceil(), "unit": self.unit.label(), "from": self.from });
+        let value =
+            json!({ "value": self.value.ceil(), "unit": self.unit.label(), "from": self.from });
         let value = match self.unit {
-            Unit::Cores => json!({ "value": self.value, "unit": self.unit.label(), "from": self.from }),
+            Unit::Cores => {
+                json!({ "value": self.value, "unit": self.unit.label(), "from": self.from })
+            }
             _ => value,
         };
         (self.key.to_owned(), value)
@@ -259,7 +386,10 @@ impl Unit {
         match self {
             Self::Octets => scaled(value, ["B", "kB", "MB", "GB", "TB"]),
             Self::OctetsASecond => scaled(value, ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]),
-            Self::RecordsASecond => scaled(value, ["/s", "thousand/s", "million/s", "billion/s", "trillion/s"]),
+            Self::RecordsASecond => scaled(
+                value,
+                ["/s", "thousand/s", "million/s", "billion/s", "trillion/s"],
+            ),
             Self::Records => scaled(value, ["", "thousand", "million", "billion", "trillion"]),
             Self::Cores => format!("{value:.2}"),
             Self::Number => format!("{value:.0}"),
@@ -283,7 +413,10 @@ fn figures() -> Value {
         ("compaction_cpu_us", measured::COMPACTION_CPU_US),
         ("memory_octets", measured::MEMORY_OCTETS),
         ("footer_octets", measured::FOOTER_OCTETS),
-        ("compaction_memory_octets", measured::COMPACTION_MEMORY_OCTETS),
+        (
+            "compaction_memory_octets",
+            measured::COMPACTION_MEMORY_OCTETS,
+        ),
         ("engine_octets", measured::ENGINE_OCTETS),
         ("engine_per_second", measured::ENGINE_PER_SECOND),
     ];
@@ -359,7 +492,9 @@ mod tests {
         };
         assert_eq!(of(&["--evidence", "none"]), 0.0);
         let signed = of(&["--days", "30"]);
-        assert!((of(&["--evidence", "failed", "--failed", "0.1"]) * 10.0 / signed - 1.0).abs() < 1e-9);
+        assert!(
+            (of(&["--evidence", "failed", "--failed", "0.1"]) * 10.0 / signed - 1.0).abs() < 1e-9
+        );
         assert!((of(&["--days", "15"]) * 2.0 / signed - 1.0).abs() < 1e-9);
         assert_eq!(of(&["--signed", "0"]), 0.0);
     }
@@ -375,7 +510,13 @@ mod tests {
     #[test]
     fn an_engine_has_a_node_for_each_copy_at_least_and_more_for_more_disk() {
         let engine = |disk: &str| {
-            let args = ["--calls-per-second", "1000", "--engine", "--node-disk", disk];
+            let args = [
+                "--calls-per-second",
+                "1000",
+                "--engine",
+                "--node-disk",
+                disk,
+            ];
             value(&sizes(&args).0, "engine_nodes")
         };
         assert!(engine("1000") >= 2.0);
