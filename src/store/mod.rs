@@ -156,9 +156,17 @@ pub enum StoreError {
         holder: String,
     },
     /// A file is not what it should be: damaged, foreign, or of a later version.
-    #[error("{path}: {what}")]
+    #[error("{path}: {what}{}", advice(path))]
     Corrupt {
         /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A key is not there, or not the right one.
+    #[error("{path}: {what}")]
+    Key {
+        /// The file of the key, or who was to give it.
         path: PathBuf,
         /// What is wrong with it.
         what: String,
@@ -173,6 +181,20 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system said when it failed.
         why: String,
+    },
+    /// So little of the disk is free that no record is taken: see [`embedded::MinFree`].
+    #[error(
+        "{path}: only {} MiB are free and {} MiB must stay so: no record is taken until there is room. Make room on that disk, or set [store] retention_days, evidence_days or min_free_mb lower",
+        free >> 20,
+        least >> 20
+    )]
+    NoRoom {
+        /// The store.
+        path: PathBuf,
+        /// Octets that are free.
+        free: u64,
+        /// Octets that must stay free.
+        least: u64,
     },
     /// A record does not fit an event of the log.
     #[error("a record of {octets} octets; the most is {limit}")]
@@ -196,11 +218,34 @@ pub enum StoreError {
     Restless,
 }
 
+/// What to do about a file of a store that is not what it should be.
+fn advice(path: &Path) -> &'static str {
+    let ours = ["parquet", "cix", "ends", "ev", "wal", "jsonl"];
+    let extension = path.extension().and_then(|e| e.to_str());
+    let is_ours = extension.is_some_and(|e| ours.contains(&e)) || path.ends_with("manifest");
+    match is_ours {
+        true => "; `tracehop store check` says what is affected and what can be repaired",
+        false => "",
+    }
+}
+
 impl StoreError {
+    /// Whether a file was not there.
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    fn key(path: &Path, what: impl Into<String>) -> Self {
+        Self::Key {
+            path: path.to_owned(),
+            what: what.into(),
         }
     }
 

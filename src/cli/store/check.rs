@@ -38,16 +38,17 @@ pub struct Check {
 
 impl Check {
     pub(in crate::cli) fn run(self) -> Outcome {
-        let path = self.which.path()?;
+        let (path, encryption) = self.which.place()?;
         let mut meter = Meter::new();
         let mut progress = |p: Progress| meter.show(&p);
         if self.repair {
-            let done = repair(&path, &mut progress).map_err(failure)?;
+            let done = repair(&path, encryption.as_ref(), &mut progress).map_err(failure)?;
             meter.clear();
             return self.repaired(&path, &done);
         }
         let options = CheckOptions {
             quick: self.quick,
+            encryption,
             ..CheckOptions::default()
         };
         let report = check(&path, options, &mut progress).map_err(failure)?;
@@ -88,6 +89,7 @@ fn failure(e: StoreError) -> Failure {
     match e {
         StoreError::Locked { .. } => Failure::new(75, e),
         StoreError::Io { .. } => Failure::no_input(e),
+        StoreError::Key { .. } => Failure::config(e),
         e => Failure::data(e),
     }
 }

@@ -1,6 +1,7 @@
 //! `tracehop store`: what is done about the store itself.
 
 mod check;
+mod keys;
 mod size;
 
 use std::path::PathBuf;
@@ -8,11 +9,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Failure, Outcome, load};
+use crate::store::embedded::KeySource;
 
-/// The store: checks it and repairs what can be repaired, says what it takes for so many calls
+/// The store: checks it, repairs what can be repaired, its keys, and what it takes for so many calls
 #[derive(Debug, Subcommand)]
 pub enum Store {
     Check(check::Check),
+    #[command(subcommand)]
+    Keys(keys::Keys),
     Size(size::Size),
 }
 
@@ -20,6 +24,7 @@ impl Store {
     pub(super) fn run(self) -> Outcome {
         match self {
             Self::Check(c) => c.run(),
+            Self::Keys(c) => c.run(),
             Self::Size(s) => s.run(),
         }
     }
@@ -28,7 +33,7 @@ impl Store {
 /// Which store.
 #[derive(Debug, Args)]
 struct Which {
-    /// Folder of the store, instead of the one that the configuration names
+    /// Folder of the store, instead of the one that the configuration names; one that is encrypted needs the configuration
     #[arg(value_name = "PATH", conflicts_with = "config")]
     path: Option<PathBuf>,
     /// Configuration
@@ -37,10 +42,14 @@ struct Which {
 }
 
 impl Which {
-    fn path(&self) -> Result<PathBuf, Failure> {
+    /// Its folder, and where its key comes from.
+    fn place(&self) -> Result<(PathBuf, Option<KeySource>), Failure> {
         match &self.path {
-            Some(path) => Ok(path.clone()),
-            None => load(&self.config).map(|config| config.store.path),
+            Some(path) => Ok((path.clone(), None)),
+            None => {
+                let store = load(&self.config)?.store;
+                Ok((store.path, store.settings.encryption))
+            }
         }
     }
 }

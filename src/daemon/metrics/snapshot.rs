@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::Timestamp;
 use crate::call::record::ClockState;
 use crate::capture::live::LiveCounters;
+use crate::daemon::found::StoreFound;
 use crate::daemon::pipeline::Report;
 use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
@@ -13,7 +14,7 @@ use crate::responder::api::ApiCounters;
 use crate::responder::desk::Figures;
 use crate::responder::service::ServiceView;
 use crate::responder::service::view::Lookups;
-use crate::store::embedded::StoreCounters;
+use crate::store::embedded::{SpaceReport, StoreCounters};
 use crate::web::WebCounters;
 
 /// Counts by their stable names, as the stages' `iter()` gives them.
@@ -182,6 +183,8 @@ pub struct Trust {
 pub struct Stored {
     /// What it did.
     pub counters: StoreCounters,
+    /// What opening it came upon.
+    pub found: StoreFound,
     /// Records that could not be stored.
     pub lost: u64,
     /// Second halves that could not be.
@@ -192,6 +195,8 @@ pub struct Stored {
     pub lost_campaigns: u64,
     /// Octets on disk, where measured.
     pub bytes: Option<u64>,
+    /// Room on its disk, where it is guarded.
+    pub space: Option<SpaceReport>,
     /// When a commit last returned.
     pub committed: Option<Timestamp>,
     /// How far the newest record lies behind the clock.

@@ -1,7 +1,8 @@
 //! Where everything lies, and the order of writes that survives a power cut: write, fsync, rename, fsync the folder.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use time::format_description::StaticFormatDescription;
@@ -21,6 +22,11 @@ const DATE: StaticFormatDescription = format_description!("[year]-[month]-[day]"
 /// The hour since 1970 in which a point in time lies: one folder.
 pub(super) fn hour_of(nanos: i64) -> i64 {
     nanos.div_euclid(HOUR)
+}
+
+/// The day since 1970 in which an hour lies.
+pub(super) fn day_of(hour: i64) -> i64 {
+    hour.div_euclid(DAY)
 }
 
 pub(super) fn wal(root: &Path) -> PathBuf {
@@ -53,6 +59,15 @@ pub(super) fn evidence_dir(root: &Path, day: i64) -> PathBuf {
     evidence(root).join(date(day))
 }
 
+pub(super) fn keys(root: &Path) -> PathBuf {
+    root.join("keys")
+}
+
+/// `keys/2026-11-24.key`.
+pub(super) fn key_file(root: &Path, name: &str) -> PathBuf {
+    keys(root).join(format!("{name}.key"))
+}
+
 pub(super) fn log(root: &Path, seq: u64) -> PathBuf {
     wal(root).join(format!("{seq:010}.wal"))
 }
@@ -70,7 +85,7 @@ pub(super) fn coverage_file(root: &Path, day: i64) -> PathBuf {
 }
 
 /// Days since 1970 as a date. Nanoseconds reach from 1677 to 2262, so every day that can come in here has one.
-fn date(day: i64) -> String {
+pub(super) fn date(day: i64) -> String {
     OffsetDateTime::from_unix_timestamp(day.saturating_mul(86_400))
         .ok()
         .and_then(|t| t.date().format(DATE).ok())
@@ -84,9 +99,18 @@ pub(super) fn day_from(name: &str) -> Option<i64> {
     Some(secs.div_euclid(86_400))
 }
 
+/// What a manifest says of a file beyond its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Facts {
+    pub rows: u64,
+    pub first_uid: u64,
+    pub last_uid: u64,
+}
+
 /// A segment's name says what a look-up must know to pass it by: `s-<seq>-<first>-<last>-<sum of the index>-<sum>.parquet`, the times in
 /// milliseconds within its hour, rounded outwards, the sums as `table` has them; its index is
-/// `s-<seq>-<first>-<last>-<sum>.cix`. Files of one seal have the `seq` of the log they replace.
+/// `s-<seq>-<first>-<last>-<sum>.cix`. Files of one seal have the `seq` of the log they replace. One that compaction made begins with `h` instead, and its
+/// `seq` is the highest of the segments and ends that went into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Segment {
     pub seq: u64,
@@ -95,10 +119,14 @@ pub(super) struct Segment {
     pub last_ms: u32,
     pub index_sum: u32,
     pub sum: u32,
+    /// Whether compaction made it.
+    pub merged: bool,
+    /// As the manifest says; `None` for a file of a store before format 3.
+    pub facts: Option<Facts>,
 }
 
 impl Segment {
-    /// Of records from `first` to `last`, which lie in the same hour. The sums are filled in when they are known.
+    /// Of records from `first` to `last`, which lie in the same hour. The rest is filled in when it is known.
     pub fn spanning(seq: u64, first: i64, last: i64) -> Self {
         let hour = hour_of(first);
         let ms = |t: i64| u32::try_from(t.rem_euclid(HOUR) / 1_000_000).unwrap_or(0);
@@ -109,6 +137,8 @@ impl Segment {
             last_ms: ms(last) + 1,
             index_sum: 0,
             sum: 0,
+            merged: false,
+            facts: None,
         }
     }
 
@@ -120,12 +150,19 @@ impl Segment {
     }
 
     pub fn parquet(&self, root: &Path) -> PathBuf {
-        let sum = self.sum;
-        hour_dir(root, self.hour).join(format!("{}-{sum:08x}.parquet", self.stem()))
+        hour_dir(root, self.hour).join(self.parquet_name())
     }
 
     pub fn index(&self, root: &Path) -> PathBuf {
-        hour_dir(root, self.hour).join(format!("{}.cix", self.stem()))
+        hour_dir(root, self.hour).join(self.index_name())
+    }
+
+    pub fn parquet_name(&self) -> String {
+        format!("{}-{:08x}.parquet", self.stem(), self.sum)
+    }
+
+    pub fn index_name(&self) -> String {
+        format!("{}.cix", self.stem())
     }
 
     fn stem(&self) -> String {
@@ -136,26 +173,34 @@ impl Segment {
             index_sum,
             ..
         } = self;
-        format!("s-{seq:010}-{first_ms:07}-{last_ms:07}-{index_sum:08x}")
+        let kind = if self.merged { 'h' } else { 's' };
+        format!("{kind}-{seq:010}-{first_ms:07}-{last_ms:07}-{index_sum:08x}")
     }
 }
 
 /// Ends that came after their segment was sealed: `e-<seq>-<lowest uid>-<highest uid>-<sum>.ends`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ends {
+    /// Of the log that brought them; of several that were gathered into one file, the highest.
     pub seq: u64,
     pub hour: i64,
     pub first_uid: u64,
     pub last_uid: u64,
     pub sum: u32,
+    /// As the manifest says.
+    pub rows: Option<u64>,
 }
 
 impl Ends {
     pub fn path(&self, root: &Path) -> PathBuf {
-        hour_dir(root, self.hour).join(format!(
+        hour_dir(root, self.hour).join(self.name())
+    }
+
+    pub fn name(&self) -> String {
+        format!(
             "e-{:010}-{:020}-{:020}-{:08x}.ends",
             self.seq, self.first_uid, self.last_uid, self.sum
-        ))
+        )
     }
 }
 
@@ -165,12 +210,16 @@ pub(super) enum Entry {
     Segment(Segment),
     Index(u64),
     Ends(Ends),
+    Manifest,
     /// Half-written when the process died.
     Fresh,
 }
 
 impl Entry {
     pub fn parse(hour: i64, name: &str) -> Option<Self> {
+        if name == "manifest" {
+            return Some(Self::Manifest);
+        }
         let (stem, extension) = name.rsplit_once('.')?;
         if extension == "new" {
             return Some(Self::Fresh);
@@ -178,21 +227,26 @@ impl Entry {
         let parts: Vec<&str> = stem.split('-').collect();
         let sum = |text: &str| u32::from_str_radix(text, 16).ok();
         match (extension, parts.as_slice()) {
-            ("cix", ["s", seq, _, _, _]) => Some(Self::Index(seq.parse().ok()?)),
-            ("parquet", ["s", seq, first, last, index, own]) => Some(Self::Segment(Segment {
-                seq: seq.parse().ok()?,
-                hour,
-                first_ms: first.parse().ok()?,
-                last_ms: last.parse().ok()?,
-                index_sum: sum(index)?,
-                sum: sum(own)?,
-            })),
+            ("cix", ["s" | "h", seq, _, _, _]) => Some(Self::Index(seq.parse().ok()?)),
+            ("parquet", [kind @ ("s" | "h"), seq, first, last, index, own]) => {
+                Some(Self::Segment(Segment {
+                    seq: seq.parse().ok()?,
+                    hour,
+                    first_ms: first.parse().ok()?,
+                    last_ms: last.parse().ok()?,
+                    index_sum: sum(index)?,
+                    sum: sum(own)?,
+                    merged: *kind == "h",
+                    facts: None,
+                }))
+            }
             ("ends", ["e", seq, first, last, own]) => Some(Self::Ends(Ends {
                 seq: seq.parse().ok()?,
                 hour,
                 first_uid: first.parse().ok()?,
                 last_uid: last.parse().ok()?,
                 sum: sum(own)?,
+                rows: None,
             })),
             _ => None,
         }
@@ -215,6 +269,24 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(PathBuf, Option<String>)>, StoreEr
     Ok(names)
 }
 
+/// Files hold telephone numbers: their group may read them, others not, whatever the umask.
+const FILE_MODE: u32 = 0o640;
+/// Of folders likewise.
+const DIR_MODE: u32 = 0o750;
+
+/// How files of the store are made.
+pub(super) fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(FILE_MODE);
+    options
+}
+
+/// Makes a file, or empties the one that is there.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    let mut options = options();
+    options.write(true).create(true).truncate(true).open(path)
+}
+
 /// Makes a folder and those above it, each durable in its parent.
 pub(super) fn create_dirs(dir: &Path) -> Result<(), StoreError> {
     if dir.is_dir() {
@@ -222,7 +294,7 @@ pub(super) fn create_dirs(dir: &Path) -> Result<(), StoreError> {
     }
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
         create_dirs(parent)?;
-        match fs::create_dir(dir) {
+        match DirBuilder::new().mode(DIR_MODE).create(dir) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(StoreError::io(dir, e));
             }
@@ -252,11 +324,23 @@ pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Reads a small file whole.
+pub(super) fn read_small(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
+    let io = |source| StoreError::io(path, source);
+    let file = File::open(path).map_err(io)?;
+    let mut octets = Vec::new();
+    let read = io::Read::read_to_end(&mut io::Read::take(file, most + 1), &mut octets);
+    match read.map_err(io)? as u64 {
+        length if length > most => Err(StoreError::corrupt(path, "too long to be ours")),
+        _ => Ok(octets),
+    }
+}
+
 /// Writes a small file so that it is there whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let fresh = path.with_extension("new");
     let io = |source| StoreError::io(&fresh, source);
-    let mut file = File::create(&fresh).map_err(io)?;
+    let mut file = create(&fresh).map_err(io)?;
     io::Write::write_all(&mut file, bytes).map_err(io)?;
     file.sync_all().map_err(io)?;
     rename(&fresh, path)?;

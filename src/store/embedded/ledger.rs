@@ -1,20 +1,22 @@
 //! The coverage ledger on disk: one Parquet file a day, written anew when a seal adds rows to it.
 //!
 //! A day of one sensor is 1,440 rows, so the whole file is cheap to write; replacing it by rename makes adding the same rows
-//! twice harmless.
+//! twice harmless. It is never encrypted: there is no number in it, and it must be readable when the records are not any more.
 //!
 //! The columns behind `unreadable` came later than the others. A file of before lacks them: its counts are 0, and what it says of the
 //! clock and of being down is nothing.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parquet::data_type::ByteArray;
 
-use super::layout;
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
+use super::vault::Vault;
+use super::{check, layout};
 use crate::base::Timestamp;
 use crate::call::record::{ClockState, Coverage, Down};
 use crate::store::StoreError;
@@ -63,14 +65,21 @@ pub(super) fn add(root: &Path, rows: &Rows) -> Result<(), StoreError> {
     }
     for (day, rows) in days {
         let path = layout::coverage_file(root, day);
-        let mut all = if path.exists() {
-            read(&path)?
-        } else {
-            Rows::new()
+        let mut all = match read(&path) {
+            Ok(all) => all,
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Rows::new()
+            }
+            // What it said counts as not looked at. Nothing is sealed otherwise, for as long as nobody mends it.
+            Err(StoreError::Corrupt { .. }) => {
+                check::set_aside(root, &path)?;
+                Rows::new()
+            }
+            Err(e) => return Err(e),
         };
         all.extend(rows);
         let fresh = path.with_extension("new");
-        write(&fresh, &all)?;
+        write_summed(&fresh, &all)?;
         layout::rename(&fresh, &path)?;
     }
     layout::sync_dir(&layout::coverage(root))
@@ -97,8 +106,38 @@ pub(super) fn damaged(
     row
 }
 
-fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
-    let mut file = Writer::create(path, &[CoverageCells::SPECS])?;
+/// The footer holds the checksum of all that follows the pages, as it is with zeros in place of this checksum: the name can't, because the file is replaced
+/// under it.
+const NO_SUM: &str = "00000000";
+
+/// Writes a file that says its own checksum: twice, because only then is it known.
+fn write_summed(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
+    let sum = write(path, rows, NO_SUM)?.sum;
+    write(path, rows, &format!("{sum:08x}"))
+}
+
+/// Checks what follows the pages. A file of before this checksum has none.
+fn check_tail(path: &Path, file: &Reader) -> Result<(), StoreError> {
+    let Some(says) = file.about("tail") else {
+        return Ok(());
+    };
+    let octets = std::fs::read(path).map_err(|e| StoreError::io(path, e))?;
+    let pages = usize::try_from(file.end_of_pages()).unwrap_or(usize::MAX);
+    let mut tail = octets.get(pages..).unwrap_or_default().to_vec();
+    let key = memchr::memmem::find(&tail, b"tracehop.tail");
+    let value =
+        key.and_then(|at| Some(at + memchr::memmem::find(tail.get(at..)?, says.as_bytes())?));
+    if let Some(value) = value.and_then(|at| tail.get_mut(at..at + NO_SUM.len())) {
+        value.copy_from_slice(NO_SUM.as_bytes());
+    }
+    match u32::from_str_radix(says, 16) == Ok(crc32c::crc32c(&tail)) {
+        true => Ok(()),
+        false => Err(StoreError::corrupt(path, "damaged: footer checksum")),
+    }
+}
+
+fn write(path: &Path, rows: &Rows, sum: &str) -> Result<Finished, StoreError> {
+    let mut file = Writer::create(path, &[CoverageCells::SPECS], &Vault::default(), None)?;
     file.group(|writers| {
         let mut cells = CoverageCells::new();
         let mut waiting = 0;
@@ -140,12 +179,13 @@ fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
         }
         Ok(())
     })?;
-    file.finish(&[])
+    file.finish(&[("tail", sum.to_owned())])
 }
 
 /// All rows of a day's file.
 pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
-    let file = Reader::open(path, &[], None)?;
+    let file = Reader::open(path, &[], None, &Vault::default())?;
+    check_tail(path, &file)?;
     let mut rows = Rows::new();
     for group in 0..file.groups() {
         let all: Vec<usize> = (0..file.group_rows(group)).collect();
@@ -289,7 +329,7 @@ mod tests {
     fn a_file_of_version_0_1_reads_as_if_the_later_columns_were_empty() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("2026-11-24.parquet");
-        let mut file = Writer::create(&path, &[OldCells::SPECS]).unwrap();
+        let mut file = Writer::create(&path, &[OldCells::SPECS], &Vault::default(), None).unwrap();
         file.group(|writers| {
             let mut cells = OldCells::new();
             cells.sensor.put(ByteArray::from("edge"));

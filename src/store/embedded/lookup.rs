@@ -13,7 +13,7 @@ mod spread;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
 
@@ -23,7 +23,8 @@ use super::codec::{BeginRow, Digits, EndFacts};
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
-use super::{ends, index, ledger, segment};
+use super::vault::Vault;
+use super::{ends, erase, index, ledger, manifest, recover, segment};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -55,10 +56,16 @@ pub(super) struct State {
 }
 
 /// Files of one hour folder.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hour {
     pub segments: Vec<Segment>,
     pub ends: Vec<Ends>,
+    /// Whether there is a manifest.
+    pub listed: bool,
+    /// Why it is not known what counts: the manifest can't be read. Nothing is deleted or merged here, and look-ups fail.
+    pub damage: Option<Arc<str>>,
+    /// When files were last added, by the time that the store was told; not known of what was there at opening.
+    pub changed: Option<Timestamp>,
 }
 
 impl State {
@@ -70,6 +77,17 @@ impl State {
         self.hours.range(range).map(|(_, h)| h)
     }
 
+    /// Fails where it is not known which files count in an hour that touches the window.
+    fn check(&self, root: &Path, from: i64, until: i64) -> Result<(), StoreError> {
+        let (first, last) = (layout::hour_of(from), layout::hour_of(until));
+        for (hour, files) in self.hours.range(first.min(last)..=last) {
+            if let Some(what) = &files.damage {
+                return Err(StoreError::corrupt(&manifest::path(root, *hour), &**what));
+            }
+        }
+        Ok(())
+    }
+
     fn tables(&self) -> impl Iterator<Item = &Memtable> {
         let frozen = self.frozen.iter().map(|f| &**f);
         frozen.chain(std::iter::once(&self.active))
@@ -79,17 +97,76 @@ impl State {
 /// What the writing side and all readers share.
 pub(super) struct Shared {
     pub root: PathBuf,
+    pub vault: Vault,
     state: RwLock<State>,
+    /// Held by whoever changes which files count, from before the manifest is written until the state says the same.
+    files: Mutex<()>,
     cache: Cache,
+    /// Whether another process may be writing the store.
+    beside: bool,
 }
 
 impl Shared {
-    pub fn new(root: &Path, state: State, cache: usize) -> Self {
+    pub fn new(root: &Path, vault: Vault, mut state: State, cache: usize) -> Self {
+        let erased = vault.erased();
+        state
+            .hours
+            .retain(|hour, _| !erased.contains(&layout::day_of(*hour)));
         Self {
             root: root.to_owned(),
+            cache: Cache::new(root, vault.clone(), cache),
+            vault,
             state: RwLock::new(state),
-            cache: Cache::new(root, cache),
+            files: Mutex::default(),
+            beside: false,
         }
+    }
+
+    /// Of a store that another process may be writing.
+    pub fn beside_a_writer(root: &Path, vault: Vault, state: State, cache: usize) -> Self {
+        Self {
+            beside: true,
+            ..Self::new(root, vault, state, cache)
+        }
+    }
+
+    /// What is to be done about a look-up that nothing changed under: its answer, or `None` where it is worth starting over.
+    fn settle<T>(&self, result: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        match result {
+            Err(e) if e.is_not_found() => {
+                if self.beside && self.look_anew() {
+                    return None;
+                }
+                Some(Err(match e {
+                    StoreError::Io { path, .. } => StoreError::corrupt(
+                        &path,
+                        "is gone, though it counts; `tracehop store check` says what is lost",
+                    ),
+                    e => e,
+                }))
+            }
+            result => Some(result),
+        }
+    }
+
+    /// Takes in what another process has made of the store; `false` where that is nothing new.
+    fn look_anew(&self) -> bool {
+        let Ok((fresh, _)) = recover::snapshot(&self.root, &self.vault) else {
+            return false;
+        };
+        let mut state = self.change();
+        let changed = fresh.hours != state.hours;
+        let generation = state.generation + 1;
+        *state = State {
+            generation,
+            ..fresh
+        };
+        changed
+    }
+
+    /// Taken before [`Shared::change`] wherever both are.
+    pub fn files(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -105,9 +182,9 @@ impl Shared {
         self.cache.open(name)
     }
 
-    /// Forgets files of hours before the given one.
-    pub fn forget_before(&self, hour: i64) {
-        self.cache.forget_before(hour);
+    /// Forgets files of hours that are gone.
+    pub fn forget(&self, is_gone: impl Fn(i64) -> bool) {
+        self.cache.forget(is_gone);
     }
 }
 
@@ -118,6 +195,21 @@ impl Shared {
 #[derive(Clone)]
 pub struct StoreReader {
     pub(super) shared: Arc<Shared>,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Records in segments.
+    pub sealed: u64,
+    /// Records in memory and in the log.
+    pub in_memory: u64,
+    /// Segments and files of ends.
+    pub files: u64,
+    /// Segments of which it is not known how many records they have: from before format 3, not merged yet.
+    pub unknown: u64,
+    /// The highest uid.
+    pub last_uid: u64,
 }
 
 /// The reader of a store that may be closed and opened anew meanwhile; `None` while it can't be read.
@@ -164,7 +256,7 @@ impl StoreReader {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<u64, StoreError> {
-        Ok(campaigns::find(&self.shared.root, from, until)?.1)
+        Ok(campaigns::find(&self.shared.root, &self.shared.vault, from, until)?.1)
     }
 
     /// The same store with other limits of what is kept of its files.
@@ -172,11 +264,14 @@ impl StoreReader {
     pub(super) fn keeping(&self, octets: usize, files: usize) -> Self {
         let shared = Shared {
             root: self.shared.root.clone(),
+            vault: self.shared.vault.clone(),
             state: RwLock::new(State {
                 hours: self.shared.state().hours.clone(),
                 ..State::default()
             }),
-            cache: Cache::with_files(&self.shared.root, octets, files),
+            files: Mutex::default(),
+            cache: Cache::with_files(&self.shared.root, self.shared.vault.clone(), octets, files),
+            beside: true,
         };
         Self {
             shared: Arc::new(shared),
@@ -189,13 +284,33 @@ impl StoreReader {
         self.shared.cache.holds()
     }
 
+    /// How much there is, without reading a file.
+    pub fn held(&self) -> Held {
+        let state = self.shared.state();
+        let mut held = Held {
+            in_memory: state.tables().map(|t| t.rows() as u64).sum(),
+            last_uid: state.active.last_uid,
+            ..Held::default()
+        };
+        for files in state.hours.values() {
+            for segment in &files.segments {
+                match segment.facts {
+                    Some(facts) => held.sealed += facts.rows,
+                    None => held.unknown += 1,
+                }
+            }
+            held.files += (files.segments.len() + files.ends.len()) as u64;
+        }
+        held
+    }
+
     /// Evidence of a record, as far as it is committed; `None` where none was kept, or not any more.
     ///
     /// # Errors
     ///
     /// [`StoreError::Corrupt`] where it may have stood in what can't be read of a file.
     pub fn evidence(&self, uid: u64) -> Result<Option<StoredEvidence>, StoreError> {
-        super::evidence::find(&self.shared.root, uid)
+        super::evidence::find(&self.shared.root, &self.shared.vault, uid)
     }
 
     fn look_up(
@@ -275,10 +390,12 @@ impl StoreReader {
                     from,
                     until: until.nanos(),
                 };
+                state.check(&self.shared.root, wanted.from, wanted.until)?;
                 (wanted, Found::of(&state, &wanted, whole))
             };
             let result = run(&wanted, &mut found);
-            if self.shared.state().generation == found.generation {
+            let unchanged = self.shared.state().generation == found.generation;
+            if unchanged && let Some(result) = self.shared.settle(result) {
                 return result;
             }
         }
@@ -566,6 +683,7 @@ impl Store for StoreReader {
             }
             let mut rows = result?;
             rows.extend(newer);
+            erase::blind(&self.shared.vault.erased(), &mut rows);
             rows.retain(|_, row| row.from <= until && from <= row.until);
             return Ok(rows.into_values().collect());
         }
@@ -573,7 +691,7 @@ impl Store for StoreReader {
     }
 
     fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
-        Ok(campaigns::find(&self.shared.root, from, until)?.0)
+        Ok(campaigns::find(&self.shared.root, &self.shared.vault, from, until)?.0)
     }
 
     fn forgotten_before(&self) -> Option<Timestamp> {

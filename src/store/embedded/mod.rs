@@ -1,40 +1,48 @@
 //! The embedded store: no server, one folder, a log and Parquet files.
 //!
 //! ```text
-//! format                                      "tracehop store, format 2"
+//! format                                      "tracehop store, format 3"
 //! lock                                        held while a process writes; holds its process id
 //! forgotten                                   until when retention has deleted everything (RFC 3339)
 //! wal/0000000007.wal                          the open log, and one more while its records are being sealed
+//! seg/2026-11-24/13/manifest                  which files of the hour count: see `manifest`
 //! seg/2026-11-24/13/s-0000000006-….parquet    records of one hour of capture time, from log 6: see `segment`
 //! seg/2026-11-24/13/s-0000000006-….cix        who called, and other called numbers: see `index`
 //! seg/2026-11-24/13/e-0000000006-….ends       second halves that came after their segment was sealed: see `ends`
 //! coverage/2026-11-24.parquet                 what the sensors saw, minute by minute: see `ledger`
 //! campaigns/2026-11-24.jsonl                 campaigns, one state a line: see `campaigns`
 //! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
+//! keys/2026-11-24.key                         in an encrypted store: the key of a day, wrapped: see `vault`
+//! damaged/seg/2026-11-24/13/s-….parquet      what a repair set aside: see `check`
 //! ```
 //!
 //! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
 //! segment once enough have come. Capture time decides the folder, never the wall clock. The log is unlinked when all its
-//! files are durable; until then they are void. There is no manifest: names say what a look-up needs, so nothing can disagree with the folder.
+//! files are durable and listed in the manifests of their hours; until then they are void. Names say what a look-up needs to pass a file by.
 //!
 //! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
 //! - `evidence`: what it takes to judge calls again · `campaigns`: JSON lines by the day
-//! - `layout`: where everything lies · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
+//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour · `space`: the guard of the disk
+//! - `vault`: keys of days · `blocks`: files sealed block by block · `erase`: forgetting days before their time
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
+mod blocks;
 mod campaigns;
 mod check;
 mod codec;
 mod ends;
+mod erase;
 mod evidence;
 pub mod export;
+mod gaps;
 mod index;
 mod layout;
 mod ledger;
 mod log;
 mod lookup;
+mod manifest;
 mod memtable;
 mod names;
 mod recover;
@@ -42,14 +50,16 @@ mod retention;
 mod seal;
 mod segment;
 mod settings;
+mod space;
 pub(in crate::store) mod spool;
 mod sums;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod vault;
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -60,10 +70,12 @@ pub use check::{
     CheckOptions, CheckReport, Finding, Grade, Progress, Remedy, RepairReport, Repaired, check,
     repair,
 };
-pub use lookup::{CurrentReader, StoreReader};
+pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
+pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
+pub use vault::{KeyListing, KeySource, make_key_file, rotate_keys};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};
@@ -71,6 +83,8 @@ use self::evidence::EvidenceWriter;
 use self::log::Log;
 use self::lookup::{Shared, State};
 use self::seal::{SealJob, Sealed};
+use self::space::Space;
+use self::vault::Vault;
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -97,8 +111,16 @@ pub struct StoreCounters {
     pub evidence: u64,
     /// Calls whose evidence was not: longer than a SIP message can be.
     pub evidence_too_long: u64,
+    /// Calls whose evidence was not: too little room.
+    pub evidence_no_room: u64,
+    /// Days of evidence deleted before their time, to make room.
+    pub evidence_days_freed: u64,
+    /// First and second halves refused for want of room; whoever brought them may bring them again.
+    pub refused: u64,
     /// States of campaigns taken in.
     pub campaigns: u64,
+    /// States of campaigns that were not, for want of room.
+    pub campaigns_no_room: u64,
     /// Taken in, but older than what retention has deleted: no look-up finds them, and no segment holds them.
     pub too_old: u64,
     /// Seals done.
@@ -121,6 +143,7 @@ pub struct EmbeddedStore {
     report: OpenReport,
     sealing: Option<JoinHandle<Result<Sealed, StoreError>>>,
     seal_trouble: Option<String>,
+    space: Space,
     /// Unlocks when it is dropped, last of all.
     _lock: File,
 }
@@ -134,8 +157,11 @@ impl EmbeddedStore {
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         recover::prepare(path, true)?;
         let lock = lock(path)?;
+        let vault = Vault::open(path, settings.encryption.as_ref(), true)?;
+        erase::finish(path, &vault)?;
         let mut report = OpenReport::default();
         let seqs = recover::logs(path, &mut report)?;
+        vault.sweep_logs(&seqs)?;
         for (stale, name) in layout::list(&layout::wal(path))? {
             if name.is_some_and(|n| n.ends_with(".new")) {
                 layout::remove(&stale)?;
@@ -151,38 +177,50 @@ impl EmbeddedStore {
         let mut last_uid = 0;
         let mut open = None;
         for seq in &seqs {
-            let recovered = recover::log(path, *seq, &mut report)?;
+            let recovered = recover::log(path, &vault, *seq, &mut report)?;
             last_uid = last_uid.max(recovered.last_uid);
             if Some(seq) == seqs.last() && recovered.resumable {
-                let log = Log::resume(path, *seq, recovered.valid)?;
+                if !recovered.noted.is_empty() {
+                    // Before what is damaged is cut off: that it was there must not be forgotten.
+                    let rows = recovered.noted.into_iter();
+                    let rows = rows.map(|r| ((r.sensor.clone(), r.from), r)).collect();
+                    ledger::add(path, &rows)?;
+                }
+                let log = Log::resume(path, *seq, recovered.valid, recovered.cipher)?;
                 open = Some((log, recovered.table));
                 continue;
             }
             // A log whose sealing was not finished, or one of another version.
-            let job = SealJob::freeze(path, recovered.table, forgotten);
-            let sealed = job.run()?;
+            let job = SealJob::freeze(path, &vault, recovered.table, forgotten);
+            let sealed = job.write()?;
+            job.publish(&sealed, |hour| state.hours.get(&hour).cloned())?;
             counters.note(&sealed);
             state.install(&sealed);
         }
         if seqs.is_empty() {
-            last_uid = recover::last_uid(path, &state.hours)?;
+            last_uid = recover::last_uid(path, &vault, &state.hours)?;
         }
         let (log, table) = match open {
             Some(open) => open,
             None => {
                 let seq = next_seq(&state, &seqs);
-                let log = Log::create(path, seq, last_uid)?;
+                let log = Log::create(path, &vault, seq, last_uid)?;
                 (log, memtable::Memtable::new(seq, last_uid))
             }
         };
         state.active = table;
-        let shared = Arc::new(Shared::new(path, state, settings.footer_cache));
+        let evidence = EvidenceWriter::open(path, vault.clone())?;
+        let campaigns = CampaignWriter::open(path, vault.clone())?;
+        let shared = Arc::new(Shared::new(path, vault, state, settings.footer_cache));
+        let mut space = Space::new(path, settings.min_free);
+        space.look();
         Ok(Self {
             reader: StoreReader { shared },
+            space,
             settings,
             log,
-            evidence: EvidenceWriter::open(path)?,
-            campaigns: CampaignWriter::open(path)?,
+            evidence,
+            campaigns,
             last_uid,
             counters,
             report,
@@ -230,50 +268,27 @@ impl EmbeddedStore {
     }
 
     /// Opens a store to read, also while another process writes it: shows what that process has written to the log so far (which may
-    /// be more than is committed), and nothing that comes later. When the writer's retention deletes files meanwhile,
-    /// look-ups that need them fail.
+    /// be more than is committed). A look-up that finds a file gone, because the writer merged or deleted it meanwhile, looks anew at what there is.
+    /// One that is encrypted is opened by [`EmbeddedStore::open_reader`].
     pub fn open_read_only(path: &Path) -> Result<(StoreReader, OpenReport), StoreError> {
+        Self::open_reader(path, &StoreSettings::default())
+    }
+
+    /// Opens a store to read, with a memory for footers and the key as the settings have them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Key`], where the store is encrypted and the key is not its key.
+    pub fn open_reader(
+        path: &Path,
+        settings: &StoreSettings,
+    ) -> Result<(StoreReader, OpenReport), StoreError> {
         recover::prepare(path, false)?;
-        // The writer may finish a seal while we look: then log and segment have changed places, and we look again.
-        for _ in 0..5 {
-            let mut report = OpenReport::default();
-            let seqs = recover::logs(path, &mut report)?;
-            let mut state = State {
-                forgotten: recover::forgotten(path)?,
-                ..State::default()
-            };
-            let mut tables = Vec::new();
-            let mut vanished = false;
-            let mut last_uid = 0;
-            for seq in &seqs {
-                match recover::log(path, *seq, &mut report) {
-                    Ok(recovered) => {
-                        last_uid = last_uid.max(recovered.last_uid);
-                        tables.push(recovered.table);
-                    }
-                    Err(StoreError::Io { source, .. })
-                        if source.kind() == std::io::ErrorKind::NotFound =>
-                    {
-                        vanished = true;
-                    }
-                    Err(e) => return Err(e),
-                }
-            }
-            state.hours = recover::hours(path, &seqs, false, &mut report)?;
-            if vanished || recover::logs(path, &mut OpenReport::default())? != seqs {
-                continue;
-            }
-            state.active = tables.pop().unwrap_or_default();
-            state.active.last_uid = match last_uid {
-                0 => recover::last_uid(path, &state.hours)?,
-                uid => uid,
-            };
-            state.frozen = tables.into_iter().map(Arc::new).collect();
-            let cache = StoreSettings::default().footer_cache;
-            let shared = Arc::new(Shared::new(path, state, cache));
-            return Ok((StoreReader { shared }, report));
-        }
-        Err(StoreError::Restless)
+        let vault = Vault::open(path, settings.encryption.as_ref(), false)?;
+        let (state, report) = recover::snapshot(path, &vault)?;
+        let shared = Shared::beside_a_writer(path, vault, state, settings.footer_cache);
+        let shared = Arc::new(shared);
+        Ok((StoreReader { shared }, report))
     }
 
     /// A reading side for other threads: its look-ups go on beside appends.
@@ -289,6 +304,46 @@ impl EmbeddedStore {
     /// What has been done since.
     pub fn counters(&self) -> StoreCounters {
         self.counters
+    }
+
+    /// How much room the disk has, as of the last commit.
+    pub fn space(&self) -> SpaceReport {
+        self.space.report()
+    }
+
+    /// Whether there is room for a record.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoRoom`].
+    pub fn has_room(&self) -> Result<(), StoreError> {
+        self.space.admit()
+    }
+
+    /// The same for other threads, such as those whose work can wait.
+    pub fn room(&self) -> SharedRoom {
+        self.space.shared()
+    }
+
+    /// Looks at the disk, and makes room where there is little: a day of evidence at a time, the oldest first. The newest stays.
+    fn watch_space(&mut self) -> Result<(), StoreError> {
+        if self.space.look() == Room::Plenty {
+            return Ok(());
+        }
+        let days = self.evidence.days()?;
+        if let [oldest, .., newest] = days.as_slice()
+            && oldest < newest
+        {
+            self.counters.evidence_days_freed += self.evidence.forget_before(oldest + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what is refused for want of room.
+    fn admit(&mut self) -> Result<(), StoreError> {
+        self.space
+            .admit()
+            .inspect_err(|_| self.counters.refused += 1)
     }
 
     /// Why the last seal failed, until one succeeds. Its records are safe in the log and in memory.
@@ -315,6 +370,10 @@ impl EmbeddedStore {
         self.evidence.commit()
     }
 
+    fn is_erased(&self, at: Timestamp) -> bool {
+        self.reader.shared.vault.is_erased(ledger::day_of(at))
+    }
+
     /// Makes room for one more record.
     fn make_room(&mut self) -> Result<(), StoreError> {
         let full = {
@@ -335,13 +394,13 @@ impl EmbeddedStore {
         self.log.commit()?;
         let shared = self.reader.shared.clone();
         let seq = self.log.seq() + 1;
-        let log = Log::create(&shared.root, seq, self.last_uid)?;
+        let log = Log::create(&shared.root, &shared.vault, seq, self.last_uid)?;
         let job = {
             let mut state = shared.change();
             let fresh = memtable::Memtable::new(seq, self.last_uid);
             let full = std::mem::replace(&mut state.active, fresh);
             let forgotten = state.forgotten.map_or(i64::MIN, Timestamp::nanos);
-            let job = SealJob::freeze(&shared.root, full, forgotten);
+            let job = SealJob::freeze(&shared.root, &shared.vault, full, forgotten);
             state.frozen.push(job.table.clone());
             state.generation += 1;
             job
@@ -380,6 +439,7 @@ impl EmbeddedStore {
                     root: self.reader.shared.root.clone(),
                     table: table.clone(),
                     forgotten: state.forgotten.map_or(i64::MIN, Timestamp::nanos),
+                    vault: self.reader.shared.vault.clone(),
                 }
             };
             match run(&self.reader.shared, &job) {
@@ -408,7 +468,9 @@ impl EmbeddedStore {
 
 /// Seals, and shows the files to look-ups in place of the memtable.
 fn run(shared: &Shared, job: &SealJob) -> Result<Sealed, StoreError> {
-    let sealed = job.run()?;
+    let sealed = job.write()?;
+    let _files = shared.files();
+    job.publish(&sealed, |hour| shared.state().hours.get(&hour).cloned())?;
     let mut state = shared.change();
     state.frozen.retain(|t| t.seq != job.table.seq);
     state.install(&sealed);
@@ -416,24 +478,21 @@ fn run(shared: &Shared, job: &SealJob) -> Result<Sealed, StoreError> {
 }
 
 impl SealJob {
-    fn freeze(root: &Path, mut table: memtable::Memtable, forgotten: i64) -> Self {
+    fn freeze(root: &Path, vault: &Vault, mut table: memtable::Memtable, forgotten: i64) -> Self {
         table.freeze();
         Self {
             root: root.to_owned(),
             table: Arc::new(table),
             forgotten,
+            vault: vault.clone(),
         }
     }
 }
 
 impl State {
     fn install(&mut self, sealed: &Sealed) {
-        for segment in &sealed.segments {
-            let hour = self.hours.entry(segment.hour).or_default();
-            hour.segments.push(*segment);
-        }
-        for ends in &sealed.ends {
-            self.hours.entry(ends.hour).or_default().ends.push(*ends);
+        for hour in sealed.hours() {
+            sealed.add_to(hour, self.hours.entry(hour).or_default());
         }
         self.generation += 1;
     }
@@ -453,8 +512,10 @@ impl Store for EmbeddedStore {
 
     /// # Errors
     ///
-    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up.
+    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up. [`StoreError::NoRoom`] as of the last
+    /// commit.
     fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
+        self.admit()?;
         self.make_room()?;
         let mut body = std::mem::take(&mut self.log.body);
         body.clear();
@@ -473,7 +534,8 @@ impl Store for EmbeddedStore {
             table.begin(begin.uid, begin.at.nanos(), &keys, &body);
             self.last_uid = self.last_uid.max(begin.uid);
             self.counters.begins += 1;
-            if state.forgotten.is_some_and(|f| begin.at < f) {
+            let erased = self.reader.shared.vault.is_erased(ledger::day_of(begin.at));
+            if erased || state.forgotten.is_some_and(|f| begin.at < f) {
                 self.counters.too_old += 1;
             }
         }
@@ -483,6 +545,7 @@ impl Store for EmbeddedStore {
     }
 
     fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
+        self.admit()?;
         self.make_room()?;
         let facts = EndFacts::of(end);
         let mut body = std::mem::take(&mut self.log.body);
@@ -498,6 +561,13 @@ impl Store for EmbeddedStore {
     }
 
     fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
+        if self.is_erased(stored.at) {
+            return Ok(());
+        }
+        if self.space.report().room != Room::Plenty {
+            self.counters.evidence_no_room += 1;
+            return Ok(());
+        }
         let kept = self.evidence.append(stored)?;
         self.counters.evidence += u64::from(kept);
         self.counters.evidence_too_long += u64::from(!kept);
@@ -519,7 +589,7 @@ impl Store for EmbeddedStore {
         self.evidence.commit()?;
         self.campaigns.commit()?;
         self.poll_sealing();
-        Ok(())
+        self.watch_space()
     }
 
     fn by_called(
@@ -583,6 +653,13 @@ impl Store for EmbeddedStore {
     }
 
     fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
+        if self.is_erased(campaign.last) {
+            return Ok(());
+        }
+        if self.space.report().room == Room::None {
+            self.counters.campaigns_no_room += 1;
+            return Ok(());
+        }
         self.campaigns.append(campaign)?;
         self.counters.campaigns += 1;
         Ok(())
@@ -616,13 +693,9 @@ const OWN_LOCK: Duration = Duration::from_secs(1);
 fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join("lock");
     let io = |e| StoreError::io(&path, e);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io)?;
+    let mut options = layout::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&path).map_err(io)?;
     let own = format!("process {}", std::process::id());
     let begin = Instant::now();
     loop {

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::codec::{BeginRow, EndFacts, decode_coverage, encode_begin};
+use super::gaps::Gaps;
 use super::layout::{self, Entry};
-use super::ledger;
 use super::log::{self, Head};
-use super::lookup::Hour;
+use super::lookup::{Hour, State};
+use super::manifest;
 use super::memtable::Memtable;
 use super::names::{Numbering, VERSION};
 use super::table::Reader;
+use super::vault::{Cipher, Vault};
 use crate::base::Timestamp;
+use crate::call::record::Coverage;
 use crate::store::StoreError;
 
 /// What opening came upon. All zero after a clean close.
@@ -39,6 +41,12 @@ pub struct OpenReport {
     pub unknown_names: u64,
     /// Files deleted because a seal did not come to its end; their records are in the log.
     pub void_files: u64,
+    /// Hours whose manifest is damaged: look-ups there fail until `store check` has mended them.
+    pub damaged_hours: u64,
+    /// Files that a manifest lists and that are not there: look-ups that need them fail.
+    pub missing_files: u64,
+    /// The first hundred manifests that are damaged and files that are missing.
+    pub damaged: Vec<PathBuf>,
     /// Files that are not ours, left alone: how many, and the first hundred.
     pub foreign_files: u64,
     /// The first hundred of them.
@@ -46,8 +54,14 @@ pub struct OpenReport {
 }
 
 impl OpenReport {
-    /// How many foreign files are listed.
+    /// How many files of a kind are listed.
     const LISTED: usize = 100;
+
+    fn damaged(&mut self, path: PathBuf) {
+        if self.damaged.len() < Self::LISTED {
+            self.damaged.push(path);
+        }
+    }
 
     fn foreign(&mut self, path: PathBuf) {
         self.foreign_files += 1;
@@ -57,18 +71,18 @@ impl OpenReport {
     }
 }
 
-/// The first line of the file `format`, since logs are of version 2. An earlier version of the program refuses such a store: it
-/// would take the logs for damaged.
-const FORMAT: &str = "tracehop store, format 2";
-/// What it was before.
-const FORMER: &str = "tracehop store, format 1";
+/// The first line of the file `format`, since manifests say what counts. An earlier version of the program refuses such a store: it
+/// would count files that were merged into others as well.
+const FORMAT: &str = "tracehop store, format 3";
+/// What it was before: logs of version 1, then of version 2 without manifests.
+const FORMER: [&str; 2] = ["tracehop store, format 1", "tracehop store, format 2"];
 
 /// Makes the folders of a store, or checks that they are of one that this version reads.
 pub(super) fn prepare(root: &Path, create: bool) -> Result<(), StoreError> {
     let path = root.join("format");
     match std::fs::read(&path) {
         Ok(found) if found.starts_with(FORMAT.as_bytes()) => {}
-        Ok(found) if found.starts_with(FORMER.as_bytes()) => {
+        Ok(found) if FORMER.iter().any(|f| found.starts_with(f.as_bytes())) => {
             if create {
                 layout::write_whole(&path, format!("{FORMAT}\n").as_bytes())?;
             }
@@ -124,139 +138,140 @@ pub(super) fn logs(root: &Path, report: &mut OpenReport) -> Result<BTreeSet<u64>
     Ok(seqs)
 }
 
+/// What there is in a store that another process may be writing.
+pub(super) fn snapshot(root: &Path, vault: &Vault) -> Result<(State, OpenReport), StoreError> {
+    // The writer may finish a seal while we look: then log and segment have changed places, and we look again.
+    for _ in 0..5 {
+        let mut report = OpenReport::default();
+        let seqs = logs(root, &mut report)?;
+        let mut state = State {
+            forgotten: forgotten(root)?,
+            ..State::default()
+        };
+        let mut tables = Vec::new();
+        let mut vanished = false;
+        let mut last = 0;
+        for seq in &seqs {
+            match log(root, vault, *seq, &mut report) {
+                Ok(recovered) => {
+                    last = last.max(recovered.last_uid);
+                    tables.push(recovered.table);
+                }
+                Err(e) if e.is_not_found() => vanished = true,
+                Err(e) => return Err(e),
+            }
+        }
+        state.hours = hours(root, &seqs, false, &mut report)?;
+        if vanished || logs(root, &mut OpenReport::default())? != seqs {
+            continue;
+        }
+        state.active = tables.pop().unwrap_or_default();
+        state.active.last_uid = match last {
+            0 => last_uid(root, vault, &state.hours)?,
+            uid => uid,
+        };
+        state.frozen = tables.into_iter().map(Arc::new).collect();
+        return Ok((state, report));
+    }
+    Err(StoreError::Restless)
+}
+
 /// A log read back.
 pub(super) struct Recovered {
     pub table: Memtable,
     pub last_uid: u64,
     /// Octets to keep when the log goes on.
     pub valid: u64,
-    /// Whether it may go on: its head is sound and it was numbered by this version.
+    /// Whether it may go on: its head is sound, it was numbered by this version, and it is sealed if new ones are.
     pub resumable: bool,
+    /// To go on with.
+    pub cipher: Option<Cipher>,
     /// When records began that stood in what can't be read, as far as those around it tell.
     pub gap: Option<(Timestamp, Timestamp)>,
-}
-
-/// Records of a log are nearly in the order of time: by so much those before and after a damaged stretch may be off.
-const DISORDER: Duration = Duration::from_secs(60);
-/// How far a damaged stretch may reach where no record stands before it, or none after: a frame is a MiB, some thousand records.
-const OPEN_ENDED: Duration = Duration::from_secs(3_600);
-
-/// Times of what can't be read of a log.
-#[derive(Default)]
-struct Gaps {
-    /// The latest record so far.
-    last: Option<i64>,
-    /// Whether a gap waits for a record after it.
-    open: bool,
-    span: Option<(Timestamp, Timestamp)>,
-    sensors: BTreeSet<Arc<str>>,
-}
-
-impl Gaps {
-    fn begin(&mut self) {
-        if let Some(last) = self.last {
-            self.widen(Timestamp::from_nanos(last));
-        }
-        self.open = true;
-    }
-
-    fn record(&mut self, at: i64, sensor: &[u8]) {
-        if std::mem::take(&mut self.open) {
-            let after = Timestamp::from_nanos(at);
-            if self.last.is_none() {
-                self.widen(after.minus(OPEN_ENDED));
-            }
-            self.widen(after);
-        }
-        self.last = Some(self.last.map_or(at, |l| l.max(at)));
-        if let Ok(sensor) = std::str::from_utf8(sensor)
-            && !self.sensors.contains(sensor)
-        {
-            self.sensors.insert(sensor.into());
-        }
-    }
-
-    fn widen(&mut self, at: Timestamp) {
-        let (from, until) = self.span.unwrap_or((at, at));
-        self.span = Some((from.min(at.minus(DISORDER)), until.max(at.plus(DISORDER))));
-    }
-
-    /// Notes in the ledger that records of this time are lost.
-    fn note(mut self, table: &mut Memtable) -> Option<(Timestamp, Timestamp)> {
-        if let (true, Some(last)) = (self.open, self.last) {
-            self.widen(Timestamp::from_nanos(last).plus(OPEN_ENDED));
-        }
-        let (from, until) = self.span?;
-        let sensors = table.coverage.keys().map(|(sensor, _)| sensor.clone());
-        let sensors: BTreeSet<Arc<str>> = sensors.chain(self.sensors).collect();
-        for sensor in sensors {
-            let row = ledger::damaged(&sensor, from, until, &table.coverage);
-            table.cover(row);
-        }
-        Some((from, until))
-    }
+    /// Rows of the ledger that say so; the log does not hold them.
+    pub noted: Vec<Coverage>,
 }
 
 /// Reads one log back.
-pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Recovered, StoreError> {
+pub(super) fn log(
+    root: &Path,
+    vault: &Vault,
+    seq: u64,
+    report: &mut OpenReport,
+) -> Result<Recovered, StoreError> {
     let path = layout::log(root, seq);
     let bytes = log::read(&path)?;
+    let cipher = vault.log_key(seq)?;
+    if cipher.is_none() && log::looks_sealed(&bytes) {
+        // Its writer may have sealed it just now: then it is gone, and not its key alone.
+        std::fs::metadata(&path).map_err(|e| StoreError::io(&path, e))?;
+        let what = "the key of this log is gone, and its records can't be read without it";
+        return Err(StoreError::key(&path, what));
+    }
     let mut table = Memtable::new(seq, 0);
     let mut head = None;
     let mut numbering = Numbering::current();
     let mut again = Vec::new();
     let mut gaps = Gaps::default();
-    let done = log::replay(&bytes, seq, |kind, version, body| match kind {
-        log::GAP => {
-            gaps.begin();
-            true
-        }
-        log::HEAD => {
-            let Some(read) = Head::decode(body, version) else {
-                return false;
-            };
-            numbering = read.numbering.clone();
-            head = Some(read);
-            true
-        }
-        log::BEGIN => {
-            // Where the head is damaged, the layout is still known.
-            numbering.version = version;
-            let row = BeginRow::decode(body, &numbering).filter(BeginRow::is_text);
-            let Some(row) = row else {
-                return false;
-            };
-            let taken = if numbering.current && version == VERSION {
-                table.begin(row.uid, row.at, &row.keys(), body)
-            } else {
-                again.clear();
-                row.to_begin().is_some_and(|begin| {
-                    let keys = encode_begin(&begin, &mut again);
-                    table.begin(row.uid, row.at, &keys, &again)
-                })
-            };
-            gaps.record(row.at, row.sensor);
-            report.records += u64::from(taken);
-            taken
-        }
-        log::END => {
-            let Some(end) = EndFacts::decode(body, version) else {
-                return false;
-            };
-            table.end(end);
-            report.ends += 1;
-            true
-        }
-        log::COVERAGE => {
-            let Some(row) = decode_coverage(body) else {
-                return false;
-            };
-            table.cover(row);
-            report.coverage += 1;
-            true
-        }
-        _ => false,
-    });
+    let done = log::replay(
+        &bytes,
+        seq,
+        cipher.as_ref(),
+        |kind, version, body| match kind {
+            log::GAP => {
+                gaps.begin(version == log::TAIL);
+                true
+            }
+            log::HEAD => {
+                let Some(read) = Head::decode(body, version) else {
+                    return false;
+                };
+                numbering = read.numbering.clone();
+                head = Some(read);
+                true
+            }
+            log::BEGIN => {
+                // Where the head is damaged, the layout is still known.
+                numbering.version = version;
+                let row = BeginRow::decode(body, &numbering).filter(BeginRow::is_text);
+                let Some(row) = row else {
+                    return false;
+                };
+                let taken = if numbering.current && version == VERSION {
+                    table.begin(row.uid, row.at, &row.keys(), body)
+                } else {
+                    again.clear();
+                    row.to_begin().is_some_and(|begin| {
+                        let keys = encode_begin(&begin, &mut again);
+                        table.begin(row.uid, row.at, &keys, &again)
+                    })
+                };
+                gaps.record(row.at, row.sensor);
+                report.records += u64::from(taken);
+                taken
+            }
+            log::END => {
+                let Some(end) = EndFacts::decode(body, version) else {
+                    return false;
+                };
+                table.end(end);
+                report.ends += 1;
+                true
+            }
+            log::COVERAGE => {
+                let Some(row) = decode_coverage(body) else {
+                    return false;
+                };
+                if row.down.is_none() {
+                    gaps.record(row.until.nanos(), row.sensor.as_bytes());
+                }
+                table.cover(row);
+                report.coverage += 1;
+                true
+            }
+            _ => false,
+        },
+    );
     report.torn_bytes += done.torn;
     report.bad_frames += done.bad_frames;
     report.bad_bytes += done.bad_bytes;
@@ -264,14 +279,17 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
     report.unknown_names += numbering.unknown as u64;
     let last_uid = head.as_ref().map_or(0, |h| h.last_uid);
     table.last_uid = table.last_uid.max(last_uid);
-    let gap = gaps.note(&mut table);
+    let (gap, noted) = gaps.note(&mut table);
     Ok(Recovered {
         gap,
+        noted,
         last_uid: table.last_uid,
         table,
         valid: done.valid,
         // Numbered the same and naming as much: what is appended must be readable by the names at its start.
-        resumable: head.is_some_and(|h| h.numbering == Numbering::current()),
+        resumable: head.is_some_and(|h| h.numbering == Numbering::current())
+            && done.sealed == vault.is_sealed(),
+        cipher,
     })
 }
 
@@ -296,8 +314,8 @@ pub(super) fn hours(
                 report.foreign(hour_dir);
                 continue;
             };
-            let found = hour_files(&hour_dir, hour, void, clean, report)?;
-            if !found.segments.is_empty() || !found.ends.is_empty() {
+            let found = hour_files(root, hour, void, clean, report)?;
+            if !found.segments.is_empty() || !found.ends.is_empty() || found.damage.is_some() {
                 hours.insert(hour, found);
             }
         }
@@ -305,22 +323,50 @@ pub(super) fn hours(
     Ok(hours)
 }
 
-fn hour_files(
-    dir: &Path,
+/// Files of one hour folder.
+pub(super) fn hour_files(
+    root: &Path,
     hour: i64,
     void: &BTreeSet<u64>,
     clean: bool,
     report: &mut OpenReport,
 ) -> Result<Hour, StoreError> {
+    // The folder first: what is listed afterwards and was there is found, and what came in between is looked for by its name.
+    let dir = layout::list(&layout::hour_dir(root, hour))?;
     let mut found = Hour::default();
-    for (path, name) in layout::list(dir)? {
-        let entry = name.and_then(|n| Entry::parse(hour, &n));
-        let unfinished = match entry {
-            Some(Entry::Fresh) => true,
-            Some(Entry::Segment(s)) => void.contains(&s.seq),
-            Some(Entry::Index(seq)) => void.contains(&seq),
-            Some(Entry::Ends(e)) => void.contains(&e.seq),
-            None => false,
+    let mut files = match manifest::read(root, hour) {
+        Ok(listed) => listed,
+        Err(StoreError::Corrupt { path, what }) => {
+            report.damaged_hours += 1;
+            report.damaged(path);
+            // Its files are noted by their names, so that no later one has the same.
+            found.damage = Some(what.into());
+            None
+        }
+        Err(e) => return Err(e),
+    };
+    if let Some(listed) = &mut files {
+        let before = listed.segments.len() + listed.ends.len();
+        listed
+            .segments
+            .retain(|s| s.merged || !void.contains(&s.seq));
+        listed.ends.retain(|e| !void.contains(&e.seq));
+        if clean && before != listed.segments.len() + listed.ends.len() {
+            // Before the files go: a manifest lists nothing that is missing.
+            manifest::write(root, hour, listed)?;
+        }
+    }
+    let counts = files.as_ref().map(manifest::names);
+    let mut there = BTreeSet::new();
+    for (path, name) in dir {
+        let entry = name.as_deref().and_then(|n| Entry::parse(hour, n));
+        let unfinished = match (entry, &counts) {
+            (None | Some(Entry::Manifest), _) => false,
+            (Some(Entry::Fresh), _) => true,
+            (Some(Entry::Segment(s)), None) => !s.merged && void.contains(&s.seq),
+            (Some(Entry::Index(seq)), None) => void.contains(&seq),
+            (Some(Entry::Ends(e)), None) => void.contains(&e.seq),
+            (Some(_), Some(counts)) => !name.as_ref().is_some_and(|n| counts.contains(n)),
         };
         match entry {
             _ if unfinished => {
@@ -328,12 +374,31 @@ fn hour_files(
                     layout::remove(&path)?;
                     report.void_files += 1;
                 }
+                continue;
             }
             Some(Entry::Segment(s)) => found.segments.push(s),
             Some(Entry::Ends(e)) => found.ends.push(e),
-            Some(Entry::Index(_)) => {}
+            Some(Entry::Index(_) | Entry::Manifest) => {}
             _ => report.foreign(path),
         }
+        there.extend(name);
+    }
+    if let Some(files) = files {
+        for name in counts.iter().flatten().filter(|n| !there.contains(*n)) {
+            let path = layout::hour_dir(root, hour).join(name);
+            if !path.exists() {
+                report.missing_files += 1;
+                report.damaged(path);
+            }
+        }
+        return Ok(files);
+    }
+    if found.damage.is_none() && found.segments.iter().any(|s| s.merged) {
+        // Which files were merged into which is not known.
+        let path = manifest::path(root, hour);
+        found.damage = Some("is gone, though there are merged segments beside it".into());
+        report.damaged_hours += 1;
+        report.damaged(path);
     }
     found.segments.sort_unstable();
     found.ends.sort_unstable();
@@ -341,32 +406,53 @@ fn hour_files(
 }
 
 /// The highest uid that sealed files name, for a store whose logs are gone.
-pub(super) fn last_uid(root: &Path, hours: &BTreeMap<i64, Hour>) -> Result<u64, StoreError> {
+pub(super) fn last_uid(
+    root: &Path,
+    vault: &Vault,
+    hours: &BTreeMap<i64, Hour>,
+) -> Result<u64, StoreError> {
     let segments = hours.values().flat_map(|h| &h.segments);
     let Some(newest) = segments.clone().map(|s| s.seq).max() else {
         return Ok(0);
     };
-    let mut last = 0;
+    let listed = segments.clone().filter_map(|s| s.facts);
+    let mut last = listed.map(|f| f.last_uid).max().unwrap_or(0);
     for segment in segments.filter(|s| s.seq == newest) {
-        let file = Reader::open(&segment.parquet(root), &[], Some(segment.sum))?;
+        let file = Reader::open(&segment.parquet(root), &[], Some(segment.sum), vault)?;
         let uid = file.about("last_uid").and_then(|u| u.parse().ok());
         last = last.max(uid.unwrap_or(0));
     }
     Ok(last)
 }
 
-/// Until when everything has been forgotten, as the file `forgotten` says.
+/// The file `forgotten`: a time, and a checksum.
+pub(super) fn forgotten_text(until: Timestamp) -> String {
+    let line = format!("{until}\n");
+    let sum = crc32c::crc32c(line.as_bytes());
+    format!("{line}crc32c {sum:08x}\n")
+}
+
+/// Until when everything has been forgotten, as the file `forgotten` says. Versions before format 3 wrote no checksum.
 pub(super) fn forgotten(root: &Path) -> Result<Option<Timestamp>, StoreError> {
     let path = root.join("forgotten");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match Timestamp::parse_rfc3339(text.trim()) {
-            Some(at) => Ok(Some(at)),
-            None => Err(StoreError::corrupt(
-                &path,
-                format!("{:?} is not an RFC 3339 time", text.trim()),
-            )),
-        },
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(StoreError::io(&path, e)),
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Err(StoreError::corrupt(&path, "damaged: no text"));
+        }
+        Err(e) => return Err(StoreError::io(&path, e)),
+    };
+    let (time, sum) = text.split_once('\n').unwrap_or((&text, ""));
+    let Some(at) = Timestamp::parse_rfc3339(time.trim()) else {
+        let what = format!("{:?} is not an RFC 3339 time", time.trim());
+        return Err(StoreError::corrupt(&path, what));
+    };
+    if !sum.is_empty() && text != forgotten_text(at) {
+        return Err(StoreError::corrupt(
+            &path,
+            "damaged: the checksum is another",
+        ));
     }
+    Ok(Some(at))
 }

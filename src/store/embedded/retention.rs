@@ -36,6 +36,8 @@ impl EmbeddedStore {
             evidence_days: self.forget_evidence(now)?,
             ..RetentionReport::default()
         };
+        let first_evidence_day = self.first_evidence_day(now);
+        super::check::forget_before(&root, layout::hour_of(limit.nanos()), first_evidence_day)?;
         if report.forgotten_before.is_none_or(|f| f < limit) {
             let has_older = {
                 let state = self.reader.shared.state();
@@ -47,13 +49,17 @@ impl EmbeddedStore {
             if report.forgotten_before.is_none() && !has_older {
                 return Ok(report);
             }
-            layout::write_whole(&root.join("forgotten"), format!("{limit}\n").as_bytes())?;
+            layout::write_whole(
+                &root.join("forgotten"),
+                super::recover::forgotten_text(limit).as_bytes(),
+            )?;
             report.forgotten_before = Some(limit);
         }
         let Some(forgotten) = report.forgotten_before else {
             return Ok(report);
         };
         let first_kept = layout::hour_of(forgotten.nanos());
+        let files = self.reader.shared.files();
         let gone = {
             let mut state = self.reader.shared.change();
             state.forgotten = Some(forgotten);
@@ -61,8 +67,8 @@ impl EmbeddedStore {
             let kept = state.hours.split_off(&first_kept);
             std::mem::replace(&mut state.hours, kept)
         };
-        self.reader.shared.forget_before(first_kept);
-        for (hour, files) in gone {
+        self.reader.shared.forget(|hour| hour < first_kept);
+        for (hour, held) in gone {
             let dir = layout::hour_dir(&root, hour);
             std::fs::remove_dir_all(&dir).map_err(|e| StoreError::io(&dir, e))?;
             if let Some(day) = dir.parent() {
@@ -70,10 +76,10 @@ impl EmbeddedStore {
                 let _ = std::fs::remove_dir(day);
             }
             report.hours += 1;
-            report.segments += files.segments.len() as u64;
+            report.segments += held.segments.len() as u64;
         }
+        drop(files);
         let first_day = first_kept.div_euclid(layout::DAY);
-        super::check::forget_before(&root, first_kept, self.first_evidence_day(now))?;
         report.campaign_days = self.campaigns.forget_before(first_day)?;
         for (path, name) in layout::list(&layout::coverage(&root))? {
             let day = name.and_then(|n| layout::day_from(n.strip_suffix(".parquet")?));
@@ -82,6 +88,7 @@ impl EmbeddedStore {
                 report.coverage_days += 1;
             }
         }
+        self.reader.shared.vault.forget_before(first_day)?;
         Ok(report)
     }
 

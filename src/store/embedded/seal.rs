@@ -1,19 +1,22 @@
 //! Sealing: a full memtable becomes files, in an order that survives a power cut at any point.
 //!
-//! For every hour: `.cix` and `.ends` written, fsynced and renamed, then `.parquet`, then the folder fsynced; coverage; and only then is
-//! the log unlinked. That unlink is the moment at which the files begin to count: as long as the log exists, the files of its number are
+//! For every hour: `.cix` and `.ends` written, fsynced and renamed, then `.parquet`, then the folder fsynced, then its manifest; coverage; and only
+//! then is the log unlinked. That unlink is the moment at which the files begin to count: as long as the log exists, the files of its number are
 //! void, and whoever opens the store deletes them and reads the log. So a record is never lost and never there twice.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::codec::BeginRow;
 use super::index::{self, IndexEntry};
-use super::layout::{self, Ends, Segment};
+use super::layout::{self, Ends, Facts, Segment};
+use super::lookup::Hour;
 use super::memtable::{Memtable, Posting};
 use super::segment::{BeginCells, EndCells, SegmentRows};
 use super::table::Writer;
-use super::{ends, ledger};
+use super::vault::Vault;
+use super::{ends, ledger, manifest};
 use crate::store::StoreError;
 
 /// A memtable to seal.
@@ -23,6 +26,8 @@ pub(super) struct SealJob {
     pub table: Arc<Memtable>,
     /// Records before it have been forgotten and are not written.
     pub forgotten: i64,
+    /// Seals what is written; its erased days are not written either.
+    pub vault: Vault,
 }
 
 /// Files that a seal made.
@@ -36,6 +41,23 @@ pub(super) struct Sealed {
     pub too_old: u64,
 }
 
+impl Sealed {
+    /// Hours with a file, each once.
+    pub fn hours(&self) -> BTreeSet<i64> {
+        let segments = self.segments.iter().map(|s| s.hour);
+        segments.chain(self.ends.iter().map(|e| e.hour)).collect()
+    }
+
+    /// Adds the files of an hour to those that it has.
+    pub fn add_to(&self, hour: i64, files: &mut Hour) {
+        let segments = self.segments.iter().filter(|s| s.hour == hour);
+        files.segments.extend(segments);
+        let ends = self.ends.iter().filter(|e| e.hour == hour);
+        files.ends.extend(ends);
+        files.listed = true;
+    }
+}
+
 /// Row of the memtable and the hour it goes to.
 #[derive(Clone, Copy)]
 struct Key {
@@ -47,8 +69,8 @@ struct Key {
 const ABSENT: u64 = 1 << 60;
 
 impl SealJob {
-    /// Writes everything and unlinks the log.
-    pub fn run(&self) -> Result<Sealed, StoreError> {
+    /// Writes the files, without effect as long as the log is there.
+    pub fn write(&self) -> Result<Sealed, StoreError> {
         let mut sealed = Sealed::default();
         let order = self.order(&mut sealed);
         // Where each row went: its place in its segment.
@@ -66,19 +88,30 @@ impl SealJob {
             self.segment(hour, &calling, &aliases, &mut sealed)?;
         }
         self.ends(&mut sealed)?;
-        let mut hours: Vec<i64> = sealed.segments.iter().map(|s| s.hour).collect();
-        hours.extend(sealed.ends.iter().map(|e| e.hour));
-        hours.sort_unstable();
-        hours.dedup();
-        for hour in hours {
+        for hour in sealed.hours() {
             layout::sync_dir(&layout::hour_dir(&self.root, hour))?;
+        }
+        Ok(sealed)
+    }
+
+    /// Lists the files in the manifests and unlinks the log: now they count. `listed` says what there is in an hour besides; nobody may change
+    /// that meanwhile.
+    pub fn publish(
+        &self,
+        sealed: &Sealed,
+        listed: impl Fn(i64) -> Option<Hour>,
+    ) -> Result<(), StoreError> {
+        for hour in sealed.hours() {
+            let mut files = listed(hour).unwrap_or_default();
+            sealed.add_to(hour, &mut files);
+            manifest::write(&self.root, hour, &files)?;
         }
         if !self.table.coverage.is_empty() {
             ledger::add(&self.root, &self.table.coverage)?;
         }
         layout::remove(&layout::log(&self.root, self.table.seq))?;
         layout::sync_dir(&layout::wal(&self.root))?;
-        Ok(sealed)
+        self.vault.drop_log_key(self.table.seq)
     }
 
     /// Rows by hour, called number (absent and non-integer ones last), time and uid.
@@ -88,13 +121,14 @@ impl SealJob {
     fn order(&self, sealed: &mut Sealed) -> Vec<Key> {
         let table = &self.table;
         let first = layout::hour_of(table.first.unwrap_or(0));
+        let erased = self.vault.erased();
         // 32 bits of hours since the first, 64 of number, 32 of row.
         let mut packed: Vec<u128> = table
             .called
             .iter()
             .zip(&table.at)
             .zip(0_u32..)
-            .filter(|((_, at), _)| **at >= self.forgotten)
+            .filter(|((_, at), _)| **at >= self.forgotten && !is_erased(&erased, **at))
             .map(|((called, at), row)| {
                 let hour = (layout::hour_of(*at) - first).unsigned_abs();
                 let called = u64::try_from(*called).unwrap_or(u64::MAX);
@@ -150,13 +184,15 @@ impl SealJob {
         let fresh = segment.index(&self.root).with_extension("cix.new");
         let calling = of_hour(calling, segment.hour);
         let aliases = of_hour(aliases, segment.hour);
-        let written = index::write(&fresh, calling, aliases, &self.about())?;
+        let day = layout::day_of(segment.hour);
+        let written = index::write(&fresh, calling, aliases, &self.about(), &self.vault, day)?;
         sealed.octets += written.octets;
         segment.index_sum = written.sum;
         layout::rename(&fresh, &segment.index(&self.root))?;
 
         let fresh = segment.parquet(&self.root).with_extension("parquet.new");
-        let mut file = Writer::create(&fresh, &[BeginCells::SPECS, EndCells::SPECS])?;
+        let specs = [BeginCells::SPECS, EndCells::SPECS];
+        let mut file = Writer::create(&fresh, &specs, &self.vault, Some(day))?;
         let numbering = super::names::Numbering::current();
         let mut damaged = None;
         file.group(|writers| {
@@ -182,6 +218,14 @@ impl SealJob {
         let written = file.finish(&self.about())?;
         sealed.octets += written.octets;
         segment.sum = written.sum;
+        let uids = keys
+            .iter()
+            .filter_map(|k| self.table.uid.get(k.row as usize));
+        segment.facts = Some(Facts {
+            rows: keys.len() as u64,
+            first_uid: uids.clone().min().copied().unwrap_or(0),
+            last_uid: uids.max().copied().unwrap_or(0),
+        });
         layout::rename(&fresh, &segment.parquet(&self.root))?;
         sealed.segments.push(segment);
         Ok(())
@@ -203,10 +247,11 @@ impl SealJob {
     }
 
     fn ends(&self, sealed: &mut Sealed) -> Result<(), StoreError> {
+        let erased = self.vault.erased();
         let mut strays: Vec<_> = self
             .table
             .strays()
-            .filter(|e| e.begun_at >= self.forgotten)
+            .filter(|e| e.begun_at >= self.forgotten && !is_erased(&erased, e.begun_at))
             .copied()
             .collect();
         strays.sort_unstable_by_key(|e| (layout::hour_of(e.begun_at), e.uid));
@@ -222,10 +267,12 @@ impl SealJob {
                 first_uid: first.uid,
                 last_uid: last.uid,
                 sum: 0,
+                rows: Some(hour.len() as u64),
             };
             layout::create_dirs(&layout::hour_dir(&self.root, file.hour))?;
             let fresh = file.path(&self.root).with_extension("ends.new");
-            let written = ends::write(&fresh, hour, &self.about())?;
+            let day = layout::day_of(file.hour);
+            let written = ends::write(&fresh, hour, &self.about(), &self.vault, day)?;
             sealed.octets += written.octets;
             file.sum = written.sum;
             layout::rename(&fresh, &file.path(&self.root))?;
@@ -233,6 +280,10 @@ impl SealJob {
         }
         Ok(())
     }
+}
+
+fn is_erased(erased: &BTreeSet<i64>, at: i64) -> bool {
+    !erased.is_empty() && erased.contains(&layout::day_of(layout::hour_of(at)))
 }
 
 fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> impl Iterator<Item = IndexEntry> {

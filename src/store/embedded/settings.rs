@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::space::MinFree;
+use super::vault::KeySource;
+
 /// How a store behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -17,6 +20,10 @@ pub struct StoreSettings {
     pub footer_cache: usize,
     /// Who seals.
     pub sealing: Sealing,
+    /// How much of the disk must stay free.
+    pub min_free: MinFree,
+    /// Whose key wraps the keys of the days; `None` for a store that is not encrypted.
+    pub encryption: Option<KeySource>,
 }
 
 /// Who seals a full memtable.
@@ -30,6 +37,7 @@ pub enum Sealing {
 
 impl Default for StoreSettings {
     /// Half a million records (the measured size) or 15 minutes to a segment, 90 days (30 of evidence), 64 MiB of footers: a day and a half at 1,000 calls a second.
+    /// The disk is not guarded: the configuration does that.
     fn default() -> Self {
         Self {
             segment_records: 500_000,
@@ -38,6 +46,8 @@ impl Default for StoreSettings {
             evidence_retention: Duration::from_secs(30 * 86_400),
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
+            min_free: MinFree::Octets(0),
+            encryption: None,
         }
     }
 }

@@ -42,7 +42,7 @@ impl Check<'_> {
             };
             match ledger::read(&path) {
                 Ok(rows) => {
-                    self.count(&[path.clone()]);
+                    self.count(std::slice::from_ref(&path));
                     self.report.coverage += rows.len() as u64;
                     let elsewhere = rows
                         .values()
@@ -80,12 +80,13 @@ impl Check<'_> {
                     .records(0)
                     .mend(Remedy::SetAside, Target::Campaigns(day))
             };
-            match campaigns::unreadable(&path) {
-                Ok(0) => self.count(&[path.clone()]),
+            match campaigns::unreadable(&path, &self.files.vault, day) {
+                Ok(0) => self.count(std::slice::from_ref(&path)),
                 Ok(lines) => {
                     let what = format!("{lines} states of campaigns can't be read");
                     self.report.add(damage(what));
                 }
+                Err(StoreError::Key { path, what }) => self.key(path, &what),
                 Err(e) => self.report.add(damage(why(&e))),
             }
         }
@@ -94,11 +95,18 @@ impl Check<'_> {
 
     fn evidence(&mut self) -> Result<(), StoreError> {
         for (_, _, day, path) in evidence::files(self.root)? {
+            if self.files.vault.is_erased(day) {
+                continue;
+            }
             let (from, until) = span(day);
-            let found = match evidence::examine(&path) {
+            let found = match evidence::examine(&path, &self.files.vault) {
                 Ok(found) => found,
                 Err(e) if is_gone(&e) => {
                     self.report.vanished += 1;
+                    continue;
+                }
+                Err(StoreError::Key { path, what }) => {
+                    self.key(path, &what);
                     continue;
                 }
                 Err(e) => {
@@ -107,7 +115,7 @@ impl Check<'_> {
                     continue;
                 }
             };
-            self.count(&[path.clone()]);
+            self.count(std::slice::from_ref(&path));
             self.report.evidence += found.calls;
             if found.damaged > 0 {
                 let what = format!(

@@ -2,7 +2,7 @@
 
 use super::files::Files;
 use super::report::{Finding, Remedy, Target};
-use super::segment::{is_gone, pages, why};
+use super::segment::{is_gone, is_key, pages, why};
 use crate::store::StoreError;
 use crate::store::embedded::codec::EndFacts;
 use crate::store::embedded::layout::{self, Ends, Segment};
@@ -32,7 +32,7 @@ pub(super) fn check(
     };
     let file = match files.ends(e) {
         Ok(file) => file,
-        Err(error) if is_gone(&error) => return Err(error),
+        Err(error) if is_gone(&error) || is_key(&error) => return Err(error),
         Err(error) => {
             say(damage(format!("its footer can't be read: {}", why(&error))));
             return Ok(None);

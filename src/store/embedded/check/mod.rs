@@ -5,32 +5,34 @@
 //! so that nobody says "not found" of a time whose records are gone.
 //!
 //! - `report`: what is said · `segment`: a segment and its index · `ends`: late second halves · `unique`: uids · `days`: ledger, campaigns, evidence
-//! - `repair`: mending · `salvage`: the rows of a damaged segment
+//! - `repair`: mending · `salvage`: the rows of a damaged segment · `relist`: a manifest · `aside`: the folder `damaged/`
 
+mod aside;
 mod days;
 mod ends;
 mod files;
+mod relist;
 mod repair;
 mod report;
 mod salvage;
 mod segment;
-#[cfg(test)]
-mod tests;
 mod unique;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+pub(super) use self::aside::{forget_before, set_aside};
 use self::files::Files;
-pub(super) use self::repair::forget_before;
 pub use self::repair::{RepairReport, Repaired, repair};
 use self::report::Target;
 pub use self::report::{CheckReport, Finding, Grade, Remedy};
-use self::segment::{is_gone, why};
+use self::segment::{Rows, is_gone, why};
 use self::unique::{Of, Run, Twice};
-use super::layout::{self, Entry};
+use super::layout::{self, Facts};
 use super::lookup::Hour;
+use super::manifest;
 use super::recover::{self, OpenReport};
+use super::vault::{KeySource, Vault};
 use crate::base::Timestamp;
 use crate::store::StoreError;
 
@@ -53,12 +55,16 @@ pub struct Progress {
 }
 
 /// What to look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckOptions {
     /// Names, lists, footers and logs alone.
     pub quick: bool,
+    /// Passes over what is in logs: whoever has just opened the store has read them.
+    pub without_logs: bool,
     /// Only hours from this one on.
     pub since: Option<Timestamp>,
+    /// Where the key of an encrypted store comes from.
+    pub encryption: Option<KeySource>,
 }
 
 /// Checks a store, also while a process writes it. Changes nothing.
@@ -72,15 +78,16 @@ pub fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, StoreError> {
     recover::prepare(root, false)?;
+    let vault = Vault::open(root, options.encryption.as_ref(), false)?;
     let mut check = Check {
         root,
-        files: Files::new(root),
-        options,
+        files: Files::new(root, &vault),
         progress,
         report: CheckReport {
             quick: options.quick,
             ..CheckReport::default()
         },
+        options,
         runs: Vec::new(),
         in_logs: Vec::new(),
         void: BTreeSet::new(),
@@ -108,8 +115,8 @@ impl Check<'_> {
         self.logs()?;
         let hours = self.hours()?;
         let of = hours.len() as u64;
-        for (done, (hour, dir)) in (1..).zip(hours) {
-            self.hour(hour, &dir)?;
+        for (done, hour) in (1..).zip(hours) {
+            self.hour(hour)?;
             (self.progress)(Progress {
                 hours: done,
                 of,
@@ -133,6 +140,10 @@ impl Check<'_> {
     fn logs(&mut self) -> Result<(), StoreError> {
         let mut seen = OpenReport::default();
         let seqs = recover::logs(self.root, &mut seen)?;
+        if self.options.without_logs {
+            self.void = seqs;
+            return Ok(());
+        }
         for seq in &seqs {
             let path = layout::log(self.root, *seq);
             let mut found = OpenReport::default();
@@ -142,10 +153,12 @@ impl Check<'_> {
                     self.report.vanished += 1;
                     continue;
                 }
+                Err(StoreError::Key { path, what }) => {
+                    self.key(path, &what);
+                    continue;
+                }
                 Err(e) => {
-                    let finding = Finding::damage(path, why(&e));
-                    self.report
-                        .add(finding.mend(Remedy::SetAside, Target::Log(*seq)));
+                    self.report.add(Finding::damage(path, why(&e)));
                     continue;
                 }
             };
@@ -206,7 +219,7 @@ impl Check<'_> {
     }
 
     /// Hours that have a folder.
-    fn hours(&mut self) -> Result<Vec<(i64, PathBuf)>, StoreError> {
+    fn hours(&mut self) -> Result<Vec<i64>, StoreError> {
         let since = self.options.since.map(|at| layout::hour_of(at.nanos()));
         let mut hours = Vec::new();
         for (day_dir, name) in layout::list(&layout::segments(self.root))? {
@@ -221,7 +234,9 @@ impl Check<'_> {
                     .filter(|h| (0..layout::DAY).contains(h) && dir.is_dir())
                     .map(|h| day * layout::DAY + h);
                 match hour {
-                    Some(hour) if since.is_none_or(|s| s <= hour) => hours.push((hour, dir)),
+                    // What a crash left of a day that was erased: the next writer deletes it.
+                    Some(_) if self.files.vault.is_erased(day) => {}
+                    Some(hour) if since.is_none_or(|s| s <= hour) => hours.push(hour),
                     Some(_) => {}
                     None => self
                         .report
@@ -233,12 +248,13 @@ impl Check<'_> {
     }
 
     /// One hour. What goes away meanwhile is looked for again: compaction leaves other files, retention none.
-    fn hour(&mut self, hour: i64, dir: &Path) -> Result<(), StoreError> {
+    fn hour(&mut self, hour: i64) -> Result<(), StoreError> {
         let mut seen = HashSet::new();
         let mut counted = false;
+        let mut vanished = 0;
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
-            let files = self.list(hour, dir, last)?;
+            let files = self.list(hour, attempt == 1)?;
             let mut gone = 0;
             for s in &files.segments {
                 if !seen.insert(s.parquet(self.root)) {
@@ -250,6 +266,7 @@ impl Check<'_> {
                         self.count(&[s.parquet(self.root), s.index(self.root)]);
                         if let Some(rows) = rows {
                             self.report.records += rows.rows;
+                            self.compare(hour, &s.parquet_name(), s.facts, &rows);
                             self.runs.extend(rows.uids.map(|(low, high)| Run {
                                 of: Of::Segment(*s),
                                 rows: rows.rows,
@@ -264,9 +281,14 @@ impl Check<'_> {
                         if last {
                             let (from, until) = segment::span(s);
                             let finding = Finding::damage(s.parquet(self.root), "is not there");
-                            self.report.add(finding.touching(from, until));
+                            let finding = finding
+                                .touching(from, until)
+                                .records(s.facts.map(|f| f.rows));
+                            let target = Target::Segment(*s);
+                            self.report.add(finding.mend(Remedy::Salvage, target));
                         }
                     }
+                    Err(StoreError::Key { path, what }) => self.key(path, &what),
                     Err(e) => return Err(e),
                 }
             }
@@ -293,19 +315,31 @@ impl Check<'_> {
                             );
                         }
                     }
+                    Err(StoreError::Key { path, what }) => self.key(path, &what),
                     Err(error) => return Err(error),
                 }
             }
-            if !counted && !(files.segments.is_empty() && files.ends.is_empty()) {
+            let is_empty = files.segments.is_empty() && files.ends.is_empty();
+            if !counted && !is_empty {
                 counted = true;
                 self.report.hours += 1;
             }
             if gone == 0 {
+                self.report.vanished += vanished;
                 return self.orphans(hour, &files);
             }
-            self.report.vanished += gone;
+            vanished = gone;
         }
         Ok(())
+    }
+
+    /// A key that is damaged or gone, told once: what it seals may be sound, and nothing is set aside for its sake.
+    pub(super) fn key(&mut self, path: PathBuf, what: &str) {
+        if !self.report.damage().any(|f| f.file == path) {
+            let what =
+                format!("{what}: nothing that it seals can be read; put it back from a backup");
+            self.report.add(Finding::damage(path, what));
+        }
     }
 
     fn count(&mut self, paths: &[PathBuf]) {
@@ -315,25 +349,58 @@ impl Check<'_> {
         }
     }
 
-    /// The files of an hour that count. Says what else lies there, the `last` time.
-    fn list(&mut self, hour: i64, dir: &Path, last: bool) -> Result<Hour, StoreError> {
-        let mut files = Hour::default();
-        let mut others = Vec::new();
-        for (path, name) in layout::list(dir)? {
-            match name.and_then(|n| Entry::parse(hour, &n)) {
-                Some(Entry::Segment(s)) if !self.void.contains(&s.seq) => files.segments.push(s),
-                Some(Entry::Ends(e)) if !self.void.contains(&e.seq) => files.ends.push(e),
-                Some(Entry::Segment(_) | Entry::Ends(_) | Entry::Index(_) | Entry::Fresh) => {}
-                _ => others.push(path),
-            }
+    /// The files of an hour that count. Says what is wrong with the list, the first time.
+    fn list(&mut self, hour: i64, first: bool) -> Result<Hour, StoreError> {
+        let mut seen = OpenReport::default();
+        let files = recover::hour_files(self.root, hour, &self.void, false, &mut seen)?;
+        if !first {
+            return Ok(files);
         }
-        if last {
-            for path in others {
-                self.report
-                    .add(Finding::note(path, "is not ours, and left alone"));
-            }
+        if files.listed || files.damage.is_some() {
+            self.report.files += 1;
+        }
+        if let Some(what) = &files.damage {
+            let finding =
+                Finding::damage(manifest::path(self.root, hour), format!("manifest {what}"));
+            let (from, until) = (layout::hour_start(hour), layout::hour_start(hour + 1));
+            let records = files
+                .segments
+                .iter()
+                .filter_map(|s| Some(s.facts?.rows))
+                .sum();
+            let finding = finding
+                .touching(from, until)
+                .records(Some(records).filter(|n| *n > 0));
+            self.report
+                .add(finding.mend(Remedy::Manifest, Target::Hour(hour)));
+        }
+        for path in seen.foreign {
+            self.report
+                .add(Finding::note(path, "is not ours, and left alone"));
         }
         Ok(files)
+    }
+
+    /// Whether a manifest says of a file what the file says.
+    fn compare(&mut self, hour: i64, name: &str, listed: Option<Facts>, rows: &Rows) {
+        let Some(listed) = listed else { return };
+        let uids = Some((listed.first_uid, listed.last_uid));
+        // Where rows are lost their uids are not known.
+        let other_uids = rows.uids.is_some() && rows.whole && rows.uids != uids;
+        if listed.rows == rows.rows && !other_uids {
+            return;
+        }
+        let what = format!(
+            "manifest says {} rows with uids {} to {} of {name}, and there are {}",
+            listed.rows, listed.first_uid, listed.last_uid, rows.rows
+        );
+        let finding = Finding::damage(manifest::path(self.root, hour), what);
+        let (from, until) = (layout::hour_start(hour), layout::hour_start(hour + 1));
+        let finding = finding
+            .touching(from, until)
+            .records(rows.rows.abs_diff(listed.rows));
+        self.report
+            .add(finding.mend(Remedy::Manifest, Target::Hour(hour)));
     }
 
     fn orphans(&mut self, hour: i64, files: &Hour) -> Result<(), StoreError> {
@@ -349,7 +416,7 @@ impl Check<'_> {
                 self.report.add(finding.touching(from, until).records(n));
             }
             // A file that can't be opened has been told of.
-            Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
+            Err(StoreError::Corrupt { .. } | StoreError::Io { .. } | StoreError::Key { .. }) => {}
             Err(e) => return Err(e),
         }
         Ok(())

@@ -1,21 +1,17 @@
 //! Mending what a check found. Nothing is deleted: what is damaged is moved to `damaged/`, under the path that it had.
 //!
-//! ```text
-//! damaged/seg/2026-11-24/13/s-0000000006-….parquet      as it was found; retention deletes it with its hour
-//! damaged/seg/2026-11-24/13/0000000007.wal              a log, with the hour of its last record
-//! damaged/coverage/2026-11-24.parquet                   and so on
-//! ```
-//!
 //! The order survives a power cut: the damaged file is linked to its new place, then what can be kept is written, then the ledger says what is lost, and
 //! only then is the file unlinked where it was. Whatever is cut short is found again by the next check.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside::{copy_aside, keep_aside, set_aside};
 use super::files::Files;
+use super::relist::relist;
 use super::report::{CheckReport, Finding, Target};
 use super::salvage::{self, Kept};
 use super::{CheckOptions, Progress, check};
@@ -23,12 +19,12 @@ use crate::base::Timestamp;
 use crate::store::StoreError;
 use crate::store::embedded::index;
 use crate::store::embedded::layout::{self, Segment};
-use crate::store::embedded::recover::OpenReport;
+use crate::store::embedded::lookup::Hour;
+use crate::store::embedded::manifest;
+use crate::store::embedded::recover::{self, OpenReport};
 use crate::store::embedded::seal::SealJob;
+use crate::store::embedded::vault::{KeySource, Vault};
 use crate::store::embedded::{campaigns, evidence, ledger};
-
-/// The folder of what was set aside.
-const DAMAGED: &str = "damaged";
 
 /// What was done about one file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -67,21 +63,30 @@ pub struct RepairReport {
 /// # Errors
 ///
 /// [`StoreError::Locked`] while a process writes the store; [`StoreError`] where the folder is no store. What can't be mended is no error.
-pub fn repair(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RepairReport, StoreError> {
+pub fn repair(
+    root: &Path,
+    encryption: Option<&KeySource>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<RepairReport, StoreError> {
     crate::store::embedded::recover::prepare(root, false)?;
     let _lock = crate::store::embedded::lock(root)?;
-    let before = check(root, CheckOptions::default(), progress)?;
+    let vault = Vault::open(root, encryption, false)?;
+    let options = CheckOptions {
+        encryption: encryption.cloned(),
+        ..CheckOptions::default()
+    };
+    let before = check(root, options.clone(), progress)?;
     let mut repaired = Vec::new();
     let mut after = before.clone();
     // More than one turn where there was more damage than a report lists.
     while !after.is_sound() {
-        let done = mend_all(root, &after);
+        let done = mend_all(root, &vault, &after);
         let some = done.iter().any(|r| r.done);
         repaired.extend(done);
         if !some {
             break;
         }
-        after = check(root, CheckOptions::default(), progress)?;
+        after = check(root, options.clone(), progress)?;
     }
     Ok(RepairReport {
         before,
@@ -90,15 +95,17 @@ pub fn repair(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RepairR
     })
 }
 
-fn mend_all(root: &Path, report: &CheckReport) -> Vec<Repaired> {
+fn mend_all(root: &Path, vault: &Vault, report: &CheckReport) -> Vec<Repaired> {
     let mut done: Vec<Repaired> = Vec::new();
     let mut seen: Vec<&Target> = Vec::new();
-    // Logs first: what they hold becomes segments. Then segments: their indexes come with them.
+    // The ledger first, then lists, because what comes after adds to them; then logs, whose records become segments, and segments, whose indexes come
+    // with them.
     let rank = |f: &&Finding| match f.target {
         Target::Coverage(_) => 0,
-        Target::Log(_) => 1,
-        Target::Segment(_) => 2,
-        _ => 3,
+        Target::Hour(_) => 1,
+        Target::Log(_) => 2,
+        Target::Segment(_) => 3,
+        _ => 4,
     };
     let mut findings: Vec<&Finding> = report
         .damage()
@@ -116,7 +123,7 @@ fn mend_all(root: &Path, report: &CheckReport) -> Vec<Repaired> {
         }
         seen.push(&finding.target);
         let mended = Mender {
-            files: Files::new(root),
+            files: Files::new(root, vault),
         }
         .mend(finding);
         done.push(mended.unwrap_or_else(|e| Repaired {
@@ -161,7 +168,8 @@ impl Mender<'_> {
         let root = self.files.root;
         let repaired = Repaired::of(finding);
         match &finding.target {
-            Target::None | Target::Hour(_) => Ok(Repaired {
+            Target::Hour(hour) => self.manifest(*hour, repaired),
+            Target::None => Ok(Repaired {
                 done: false,
                 what: "nothing can be done".to_owned(),
                 ..repaired
@@ -170,11 +178,15 @@ impl Mender<'_> {
             Target::Index(s) => self.index(s, repaired),
             Target::Ends(e) => {
                 let path = e.path(root);
-                let moved = self.keep_aside(&path, &path)?;
+                let moved = keep_aside(root, &path, &path)?;
                 let kept = salvage::late_ends(&self.files, e)?;
                 if kept.lost != Some(0) {
                     self.blind(&kept)?;
                 }
+                self.list(e.hour, |files| {
+                    files.ends.retain(|known| known.name() != e.name());
+                    files.ends.extend(&kept.ends);
+                })?;
                 if !kept.ends.iter().any(|k| k.path(root) == path) {
                     self.unlink(&path)?;
                 }
@@ -190,12 +202,13 @@ impl Mender<'_> {
                 lost: None,
                 from: finding.from,
                 until: finding.until,
-                moved: Some(self.set_aside(&finding.file)?),
+                moved: Some(set_aside(root, &finding.file)?),
                 ..repaired
             }),
-            Target::Campaigns(_) => {
-                let moved = self.copy_aside(&finding.file)?;
-                let kept = campaigns::compact(&finding.file)?;
+            Target::Campaigns(day) => {
+                let moved = copy_aside(root, &finding.file)?;
+                let kept =
+                    campaigns::compact(&finding.file, self.files.vault.to_seal(*day)?.as_ref())?;
                 Ok(Repaired {
                     what: "campaigns that read are kept".to_owned(),
                     kept,
@@ -206,8 +219,8 @@ impl Mender<'_> {
             }
             Target::Evidence => {
                 let fresh = finding.file.with_extension("ev.new");
-                let found = evidence::salvage(&finding.file, &fresh)?;
-                let moved = self.keep_aside(&finding.file, &finding.file)?;
+                let found = evidence::salvage(&finding.file, &fresh, &self.files.vault)?;
+                let moved = keep_aside(root, &finding.file, &finding.file)?;
                 layout::rename(&fresh, &finding.file)?;
                 finding.file.parent().map_or(Ok(()), layout::sync_dir)?;
                 Ok(Repaired {
@@ -226,16 +239,22 @@ impl Mender<'_> {
     fn segment(&self, s: &Segment, repaired: Repaired) -> Result<Repaired, StoreError> {
         let root = self.files.root;
         let (path, old_index) = (s.parquet(root), s.index(root));
-        let moved = self.keep_aside(&path, &path)?;
+        let moved = keep_aside(root, &path, &path)?;
         let kept = salvage::segment(&self.files, s)?;
         if kept.lost != Some(0) {
             self.blind(&kept)?;
         }
+        self.list(s.hour, |files| {
+            files
+                .segments
+                .retain(|known| known.parquet_name() != s.parquet_name());
+            files.segments.extend(&kept.segments);
+        })?;
         if !kept.segments.iter().any(|k| k.parquet(root) == path) {
             self.unlink(&path)?;
         }
         if !kept.segments.iter().any(|k| k.index(root) == old_index) {
-            self.keep_aside(&old_index, &old_index)?;
+            keep_aside(root, &old_index, &old_index)?;
             self.unlink(&old_index)?;
         }
         Ok(repaired.kept("rows that read are in a segment of their own", &kept, moved))
@@ -253,17 +272,32 @@ impl Mender<'_> {
             .collect();
         let mut fresh = *s;
         let path = fresh.index(root).with_extension("cix.new");
-        fresh.index_sum = index::write(&path, calling, aliases, &about)?.sum;
+        fresh.index_sum = {
+            let (vault, day) = (&self.files.vault, layout::day_of(s.hour));
+            index::write(&path, calling, aliases, &about, vault, day)?.sum
+        };
         let old = s.index(root);
         let moved = old
             .exists()
-            .then(|| self.keep_aside(&old, &old))
+            .then(|| keep_aside(root, &old, &old))
             .transpose()?;
         layout::rename(&path, &fresh.index(root))?;
         layout::sync_dir(&layout::hour_dir(root, s.hour))?;
         if fresh != *s {
-            layout::rename(&s.parquet(root), &fresh.parquet(root))?;
-            layout::sync_dir(&layout::hour_dir(root, s.hour))?;
+            let (path, renamed) = (s.parquet(root), fresh.parquet(root));
+            match fs::hard_link(&path, &renamed) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::io(&renamed, e));
+                }
+                _ => layout::sync_dir(&layout::hour_dir(root, s.hour))?,
+            }
+            self.list(s.hour, |files| {
+                files
+                    .segments
+                    .retain(|known| known.parquet_name() != s.parquet_name());
+                files.segments.push(fresh);
+            })?;
+            self.unlink(&path)?;
             self.unlink(&old)?;
         }
         Ok(Repaired {
@@ -282,7 +316,7 @@ impl Mender<'_> {
         let mut table = recovered.table;
         let hour = layout::hour_of(table.last.unwrap_or(0));
         let place = layout::hour_dir(root, hour).join(format!("{seq:010}.wal"));
-        let moved = self.keep_aside(&path, &place)?;
+        let moved = keep_aside(root, &path, &place)?;
         let kept = table.rows() as u64;
         let gap = recovered.gap;
         table.freeze();
@@ -290,8 +324,15 @@ impl Mender<'_> {
             root: root.to_owned(),
             table: Arc::new(table),
             forgotten: i64::MIN,
+            vault: self.files.vault.clone(),
         };
-        job.run()?;
+        let sealed = job.write()?;
+        // What there is besides, be it listed or not.
+        let mut others = BTreeMap::new();
+        for hour in sealed.hours() {
+            others.insert(hour, self.hour(hour)?);
+        }
+        job.publish(&sealed, |hour| others.get(&hour).cloned())?;
         Ok(Repaired {
             what: "records that read are in segments".to_owned(),
             kept,
@@ -299,6 +340,50 @@ impl Mender<'_> {
             from: gap.map(|(from, _)| from),
             until: gap.map(|(_, until)| until),
             moved: Some(moved),
+            ..repaired
+        })
+    }
+
+    /// The files of an hour that count, those of logs that are still there left out.
+    fn hour(&self, hour: i64) -> Result<Hour, StoreError> {
+        let root = self.files.root;
+        let mut seen = OpenReport::default();
+        let void = recover::logs(root, &mut seen)?;
+        recover::hour_files(root, hour, &void, false, &mut seen)
+    }
+
+    /// Changes what the manifest of an hour lists. An hour without one counts by the names of its files.
+    fn list(&self, hour: i64, change: impl FnOnce(&mut Hour)) -> Result<(), StoreError> {
+        let root = self.files.root;
+        let Some(mut files) = manifest::read(root, hour)? else {
+            return Ok(());
+        };
+        change(&mut files);
+        files.segments.sort_unstable();
+        files.segments.dedup();
+        files.ends.sort_unstable();
+        files.ends.dedup();
+        manifest::write(root, hour, &files)
+    }
+
+    /// Makes the manifest of an hour anew.
+    fn manifest(&self, hour: i64, repaired: Repaired) -> Result<Repaired, StoreError> {
+        let root = self.files.root;
+        let path = manifest::path(root, hour);
+        let files = relist(&self.files, hour)?;
+        let moved = path
+            .exists()
+            .then(|| keep_aside(root, &path, &path))
+            .transpose()?;
+        manifest::write(root, hour, &files)?;
+        Ok(Repaired {
+            what: "the manifest is made anew from names and footers".to_owned(),
+            kept: files
+                .segments
+                .iter()
+                .filter_map(|s| Some(s.facts?.rows))
+                .sum(),
+            moved,
             ..repaired
         })
     }
@@ -332,101 +417,8 @@ impl Mender<'_> {
         ledger::add(root, &rows)
     }
 
-    /// Where something that lies at `place` goes.
-    fn aside(&self, place: &Path) -> Result<PathBuf, StoreError> {
-        let root = self.files.root;
-        let place = place.strip_prefix(root).unwrap_or(place);
-        let target = root.join(DAMAGED).join(place);
-        if let Some(folder) = target.parent() {
-            layout::create_dirs(folder)?;
-        }
-        Ok(target)
-    }
-
-    /// Gives a file a second name in `damaged/`, as if it lay at `place`.
-    fn keep_aside(&self, path: &Path, place: &Path) -> Result<PathBuf, StoreError> {
-        let target = self.aside(place)?;
-        match fs::hard_link(path, &target) {
-            // An earlier repair, cut short or of the same file.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            // The file is what is missing, or the file system has no links.
-            Err(_) if path.exists() => {
-                fs::copy(path, &target).map_err(|e| StoreError::io(&target, e))?;
-            }
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::io(&target, e));
-            }
-            _ => {}
-        }
-        target.parent().map_or(Ok(()), layout::sync_dir)?;
-        Ok(target)
-    }
-
-    /// Copies a file that is written anew under its name.
-    fn copy_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let target = self.aside(path)?;
-        fs::copy(path, &target).map_err(|e| StoreError::io(&target, e))?;
-        target.parent().map_or(Ok(()), layout::sync_dir)?;
-        Ok(target)
-    }
-
-    fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let target = self.aside(path)?;
-        layout::rename(path, &target)?;
-        target.parent().map_or(Ok(()), layout::sync_dir)?;
-        path.parent().map_or(Ok(()), layout::sync_dir)?;
-        Ok(target)
-    }
-
     fn unlink(&self, path: &Path) -> Result<(), StoreError> {
         layout::remove(path)?;
         path.parent().map_or(Ok(()), layout::sync_dir)
     }
-}
-
-/// Retention of what was set aside: with the records of its hour, or the evidence of its day.
-pub(in crate::store::embedded) fn forget_before(
-    root: &Path,
-    first_hour: i64,
-    first_evidence_day: i64,
-) -> Result<(), StoreError> {
-    let aside = root.join(DAMAGED);
-    if !aside.is_dir() {
-        return Ok(());
-    }
-    let gone = |path: &Path| {
-        let done = match path.is_dir() {
-            true => fs::remove_dir_all(path),
-            false => fs::remove_file(path),
-        };
-        done.map_err(|e| StoreError::io(path, e))
-    };
-    let first_day = first_hour.div_euclid(layout::DAY);
-    for (dir, name) in layout::list(&layout::segments(&aside))? {
-        let Some(day) = name.as_deref().and_then(layout::day_from) else {
-            continue;
-        };
-        for (hour_dir, name) in layout::list(&dir)? {
-            let hour = name.and_then(|n| n.parse::<i64>().ok());
-            if hour.is_some_and(|h| day * layout::DAY + h < first_hour) {
-                gone(&hour_dir)?;
-            }
-        }
-        // Fails while the day has other hours.
-        let _ = fs::remove_dir(&dir);
-    }
-    for (folder, first) in [
-        (layout::coverage(&aside), first_day),
-        (layout::campaigns(&aside), first_day),
-        (layout::evidence(&aside), first_evidence_day.max(first_day)),
-    ] {
-        for (path, name) in layout::list(&folder)? {
-            let name = name.unwrap_or_default();
-            let day = name.split_once('.').map_or(name.as_str(), |(day, _)| day);
-            if layout::day_from(day).is_some_and(|d| d < first) {
-                gone(&path)?;
-            }
-        }
-    }
-    Ok(())
 }

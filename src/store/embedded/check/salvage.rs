@@ -1,7 +1,6 @@
 //! The rows of a damaged segment that read become a segment of their own; so do late second halves.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::ends;
@@ -37,7 +36,7 @@ pub(super) fn segment(files: &Files<'_>, s: &Segment) -> Result<Kept, StoreError
         Err(_) => (believable(files, s), false),
     };
     let Some(file) = file else {
-        kept.lost = index_says(files, s);
+        kept.lost = s.facts.map(|f| f.rows).or_else(|| index_says(files, s));
         kept.span = Some(span(s));
         return Ok(kept);
     };
@@ -82,8 +81,9 @@ pub(super) fn segment(files: &Files<'_>, s: &Segment) -> Result<Kept, StoreError
                 root: files.root.to_owned(),
                 table: Arc::new(table),
                 forgotten: i64::MIN,
+                vault: files.vault.clone(),
             };
-            kept.segments.extend(job.run()?.segments);
+            kept.segments.extend(job.write()?.segments);
         }
     }
     kept.lost = Some(lost);
@@ -114,6 +114,7 @@ pub(super) fn late_ends(files: &Files<'_>, e: &Ends) -> Result<Kept, StoreError>
         ..Kept::default()
     };
     let Ok(file) = files.ends(e) else {
+        kept.lost = e.rows;
         return Ok(kept);
     };
     let mut lost = 0;
@@ -132,22 +133,30 @@ pub(super) fn late_ends(files: &Files<'_>, e: &Ends) -> Result<Kept, StoreError>
     all.dedup_by_key(|end| end.uid);
     kept.rows = all.len() as u64;
     kept.lost = Some(lost);
-    kept.ends = write_ends(files.root, e, &all)?.into_iter().collect();
+    kept.ends = write_ends(files, e, &all)?.into_iter().collect();
     Ok(kept)
 }
 
-fn write_ends(root: &Path, e: &Ends, all: &[EndFacts]) -> Result<Option<Ends>, StoreError> {
+fn write_ends(files: &Files<'_>, e: &Ends, all: &[EndFacts]) -> Result<Option<Ends>, StoreError> {
+    let root = files.root;
     let (Some(first), Some(last)) = (all.first(), all.last()) else {
         return Ok(None);
     };
     let mut fresh = Ends {
         first_uid: first.uid,
         last_uid: last.uid,
+        rows: e.rows.map(|_| all.len() as u64),
         ..*e
     };
     let path = fresh.path(root).with_extension("ends.new");
     let about = [("format", "1".to_owned()), ("log", e.seq.to_string())];
-    let written = crate::store::embedded::ends::write(&path, all, &about)?;
+    let written = crate::store::embedded::ends::write(
+        &path,
+        all,
+        &about,
+        &files.vault,
+        layout::day_of(e.hour),
+    )?;
     fresh.sum = written.sum;
     layout::rename(&path, &fresh.path(root))?;
     layout::sync_dir(&layout::hour_dir(root, e.hour))?;

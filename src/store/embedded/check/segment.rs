@@ -24,6 +24,8 @@ pub(super) struct Rows {
     pub rows: u64,
     /// Lowest and highest uid of the rows that read.
     pub uids: Option<(u64, u64)>,
+    /// Whether all of them do.
+    pub whole: bool,
 }
 
 /// Start and end of what a segment may hold, by its name.
@@ -60,7 +62,7 @@ pub(super) fn check(
     };
     let file = match files.segment(s) {
         Ok(file) => file,
-        Err(e) if is_gone(&e) => return Err(e),
+        Err(e) if is_gone(&e) || is_key(&e) => return Err(e),
         Err(e) => {
             let rows = index_says(files, s);
             say(damage(format!("its footer can't be read: {}", why(&e))).records(rows));
@@ -71,12 +73,13 @@ pub(super) fn check(
     let mut known = Rows {
         rows: total as u64,
         uids: None,
+        whole: true,
     };
     let index = match files.index(s) {
         Ok(index) => Some(index),
         Err(e) => {
             // Where the segment went away too, this is no damage.
-            if is_gone(&e) && !path.exists() {
+            if is_key(&e) || is_gone(&e) && !path.exists() {
                 return Err(e);
             }
             say(
@@ -92,7 +95,7 @@ pub(super) fn check(
     let blocks = file.damaged_blocks();
     let mut rows = RowCheck::new(s, index.as_ref());
     rows.go(&file);
-    known.uids = rows.uids;
+    (known.uids, known.whole) = (rows.uids, rows.lost == 0);
     if !blocks.is_empty() || rows.lost > 0 {
         let where_ = match blocks.first() {
             Some(first) => format!(
@@ -467,6 +470,11 @@ pub(super) fn index_says(files: &Files<'_>, s: &Segment) -> Option<u64> {
 /// Whether the file is not there.
 pub(super) fn is_gone(e: &StoreError) -> bool {
     matches!(e, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Whether a key is what is wrong: the file may be as sound as it was.
+pub(super) fn is_key(e: &StoreError) -> bool {
+    matches!(e, StoreError::Key { .. })
 }
 
 /// What went wrong, without the file's name.

@@ -116,6 +116,7 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::embedded::vault::Vault;
 
     fn log(name: &str, uids: impl Iterator<Item = u64>) -> Run {
         let uids: Vec<u64> = uids.collect();
@@ -137,13 +138,21 @@ mod tests {
         ];
         for at_once in [1, 7, 1_000_000] {
             let mut found = Vec::new();
-            find_with(&Files::new(Path::new("")), &runs, at_once, &mut |t| {
-                found.push(t.uid)
-            });
+            find_with(
+                &Files::new(Path::new(""), &Vault::default()),
+                &runs,
+                at_once,
+                &mut |t| found.push(t.uid),
+            );
             assert_eq!(found, [500, 2000], "{at_once}");
         }
         let mut none = 0;
-        find_with(&Files::new(Path::new("")), &[], 1, &mut |_| none += 1);
+        find_with(
+            &Files::new(Path::new(""), &Vault::default()),
+            &[],
+            1,
+            &mut |_| none += 1,
+        );
         assert_eq!(none, 0);
     }
 }

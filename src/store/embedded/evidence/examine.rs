@@ -1,6 +1,5 @@
 //! Whether a file of evidence is what was written, and what of it can be kept where it is not.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -9,8 +8,11 @@ use super::find::FileReader;
 use super::frame::{CALLS, CHAIN, Frame, HEADER, MAX_PACKED, NAMES, Packer};
 use crate::base::digest::Digest128;
 use crate::store::StoreError;
+use crate::store::embedded::blocks::{self, Kind};
 use crate::store::embedded::codec::Cut;
+use crate::store::embedded::layout;
 use crate::store::embedded::names::Numbering;
+use crate::store::embedded::vault::Vault;
 
 /// Octets that are looked through at once for the next frame: a frame and its header fit twice.
 const WINDOW: usize = 4 << 20;
@@ -27,17 +29,36 @@ pub(in crate::store::embedded) struct Examined {
 }
 
 /// Reads every frame.
-pub(in crate::store::embedded) fn examine(path: &Path) -> Result<Examined, StoreError> {
-    walk(path, |_, _| Ok(()))
+pub(in crate::store::embedded) fn examine(
+    path: &Path,
+    vault: &Vault,
+) -> Result<Examined, StoreError> {
+    walk(path, vault, |_, _| Ok(()))
 }
 
 /// Writes the frames that read into another file, and makes that durable.
-pub(in crate::store::embedded) fn salvage(path: &Path, to: &Path) -> Result<Examined, StoreError> {
+pub(in crate::store::embedded) fn salvage(
+    path: &Path,
+    to: &Path,
+    vault: &Vault,
+) -> Result<Examined, StoreError> {
     let io = |e| StoreError::io(to, e);
-    let mut out = File::create(to).map_err(io)?;
+    let mut out = layout::create(to).map_err(io)?;
+    let day = path
+        .parent()
+        .and_then(|p| layout::day_from(p.file_name()?.to_str()?));
+    let key = day.map(|day| vault.to_seal(day).map(|key| key.map(|key| (day, key))));
+    let (mut written, mut cipher) = (0, None);
+    if let Some((day, key)) = key.transpose()?.flatten() {
+        let (header, sealing) = blocks::header(Kind::Frames, day, &key).map_err(io)?;
+        out.write_all(&header).map_err(io)?;
+        (written, cipher) = (header.len() as u64, Some(sealing));
+    }
     let mut packer = Packer::new().map_err(io)?;
-    let examined = walk(path, |frame, payload| {
-        let frame = packer.frame(frame.kind, frame.key, payload).map_err(io)?;
+    let examined = walk(path, vault, |frame, payload| {
+        let frame = packer.frame(frame.kind, frame.key, payload, written, cipher.as_ref());
+        let frame = frame.map_err(io)?;
+        written += frame.len() as u64;
         out.write_all(frame).map_err(io)
     })?;
     out.sync_all().map_err(io)?;
@@ -47,10 +68,11 @@ pub(in crate::store::embedded) fn salvage(path: &Path, to: &Path) -> Result<Exam
 /// Shows every frame that reads, with its payload unpacked.
 fn walk(
     path: &Path,
+    vault: &Vault,
     mut show: impl FnMut(&Frame, &[u8]) -> Result<(), StoreError>,
 ) -> Result<Examined, StoreError> {
     let mut found = Examined::default();
-    let mut file = FileReader::open(path)?;
+    let mut file = FileReader::open(path, vault)?;
     let mut names: Option<Numbering> = None;
     loop {
         let Some(frame) = file.next_frame()? else {

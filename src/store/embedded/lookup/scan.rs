@@ -92,6 +92,7 @@ impl StoreReader {
         for _ in 0..ATTEMPTS {
             let mut found = {
                 let state = self.shared.state();
+                state.check(&self.shared.root, from, until)?;
                 let mut found = Found {
                     generation: state.generation,
                     hits: Vec::new(),
@@ -122,7 +123,8 @@ impl StoreReader {
                 found
             };
             let result = self.slice_of(&mut found, inside, may_narrow);
-            if self.shared.state().generation == found.generation {
+            let unchanged = self.shared.state().generation == found.generation;
+            if unchanged && let Some(result) = self.shared.settle(result) {
                 return result;
             }
         }

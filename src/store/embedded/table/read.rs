@@ -1,7 +1,6 @@
 //! A Parquet file of ours, read row by row: of a column only the pages that hold a wanted row.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +15,9 @@ use super::footer::{Chunk, Footer, Places, find, guard};
 use super::pages::Pages;
 use super::{Cell, PAGE_ROWS, Spec, parquet_error};
 use crate::store::StoreError;
+use crate::store::embedded::blocks::Content;
 use crate::store::embedded::sums::Source;
+use crate::store::embedded::vault::Vault;
 
 /// A Parquet file, open to be read.
 pub(in crate::store::embedded) struct Reader {
@@ -26,19 +27,23 @@ pub(in crate::store::embedded) struct Reader {
 
 impl Reader {
     /// A file whose footer is at hand.
-    pub fn new(footer: Arc<Footer>, file: Arc<File>) -> Result<Self, StoreError> {
+    pub fn new(footer: Arc<Footer>, file: Arc<Content>) -> Self {
         let source = Source::checked(file, footer.sums.clone());
-        let source = source.map_err(|e| StoreError::io(&footer.path, e))?;
-        Ok(Self {
+        Self {
             source: Arc::new(source),
             footer,
-        })
+        }
     }
 
     /// Opens a file: see [`Footer::open`].
-    pub fn open(path: &Path, keys: &[&str], sum: Option<u32>) -> Result<Self, StoreError> {
-        let (footer, file) = Footer::open(path, keys, sum)?;
-        Self::new(footer, file)
+    pub fn open(
+        path: &Path,
+        keys: &[&str],
+        sum: Option<u32>,
+        vault: &Vault,
+    ) -> Result<Self, StoreError> {
+        let (footer, file) = Footer::open(path, keys, sum, vault)?;
+        Ok(Self::new(footer, file))
     }
 
     pub fn path(&self) -> &Path {
@@ -56,6 +61,11 @@ impl Reader {
     /// Pages that are damaged, as stretches of octets: every block is read.
     pub fn damaged_blocks(&self) -> Vec<Range<u64>> {
         self.source.damaged_blocks()
+    }
+
+    /// Where the pages end.
+    pub fn end_of_pages(&self) -> u64 {
+        self.footer.sums.pages()
     }
 
     /// Whether the file is laid out as we lay out one of these columns, whatever its statistics say: see [`Footer::is_ours`].
@@ -160,10 +170,7 @@ impl Reader {
         let Some((total, Some(chunk))) = place else {
             return Err(ParquetError::General("no such column".to_owned()));
         };
-        if chunk.absent
-            && rows.is_sorted()
-            && rows.last().is_none_or(|last| *last < total)
-        {
+        if chunk.absent && rows.is_sorted() && rows.last().is_none_or(|last| *last < total) {
             return Ok(vec![None; rows.len()]);
         }
         let places = self.footer.places(&self.source, group, column)?;
@@ -353,7 +360,7 @@ mod tests {
     static FILE: LazyLock<(tempfile::TempDir, Reader)> = LazyLock::new(|| {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.parquet");
-        let mut file = Writer::create(&path, &[AllCells::SPECS]).unwrap();
+        let mut file = Writer::create(&path, &[AllCells::SPECS], &Vault::default(), None).unwrap();
         file.group(|writers| {
             let mut cells = AllCells::new();
             for row in 0..ROWS {
@@ -372,7 +379,7 @@ mod tests {
         })
         .unwrap();
         let sum = file.finish(&[]).unwrap().sum;
-        let reader = Reader::open(&path, &["number"], Some(sum)).unwrap();
+        let reader = Reader::open(&path, &["number"], Some(sum), &Vault::default()).unwrap();
         (dir, reader)
     });
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A copy of a store under tests/fixtures; see the README there.
-fn fixture(name: &str) -> tempfile::TempDir {
+pub(super) fn fixture(name: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     copy(&fixtures.join(name), dir.path());
@@ -64,7 +64,7 @@ fn a_store_written_before_the_attribution_is_read_and_gone_on_with() {
 
     let mut store = open(dir.path());
     assert_eq!(store.open_report(), &report);
-    assert_eq!(format(), "tracehop store, format 2\n");
+    assert_eq!(format(), "tracehop store, format 3\n");
     holds(&store, &known);
     let mut new = full_begin(store.last_uid() + 1);
     new.numbers.called = Some(tn("12025550177"));
@@ -135,5 +135,69 @@ fn within(old: &serde_json::Value, new: &serde_json::Value, at: &str) {
             }
         }
         None => assert_eq!(old, new, "{at}"),
+    }
+}
+
+/// Hours without a manifest, ends after their segments, and a log as kill -9 leaves it.
+#[test]
+fn a_store_written_before_there_were_manifests_is_read_and_gone_on_with() {
+    let dir = fixture("store-before-manifest");
+    let known = known("store-before-manifest.jsonl");
+    assert_eq!(known.len(), 120);
+    let (reader, report) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+    assert_eq!((report.records, report.damaged_hours), (20, 0));
+    same(&reader, &known);
+    let format = || std::fs::read_to_string(dir.path().join("format")).unwrap();
+    assert_eq!(format(), "tracehop store, format 2\n");
+
+    let mut store = open(dir.path());
+    assert_eq!(format(), "tracehop store, format 3\n");
+    assert!(!dir.path().join("seg/2026-11-24/13/manifest").exists());
+    same(&store.reader(), &known);
+    store.seal().unwrap();
+    same(&store.reader(), &known);
+    // Ends for the first hour and records of the second were in the log: both have a manifest now, which lists what was there as well.
+    let manifest = std::fs::read_to_string(dir.path().join("seg/2026-11-24/14/manifest")).unwrap();
+    let lines: Vec<&str> = manifest.lines().collect();
+    assert_eq!(
+        lines.iter().filter(|l| l.ends_with(" - - -")).count(),
+        3,
+        "{manifest}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|l| l.starts_with("s-0000000005-") && l.ends_with(" 20 101 120")),
+        "{manifest}"
+    );
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.open_report(), &OpenReport::default());
+    same(&store.reader(), &known);
+}
+
+fn known(name: &str) -> Vec<serde_json::Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+/// Every record of the store, and no other, member by member as the JSON of its day has it.
+fn same(store: &StoreReader, known: &[serde_json::Value]) {
+    let mut found = BTreeMap::new();
+    let seen = store.scan(ALWAYS.0, ALWAYS.1, |call| {
+        assert!(found.insert(call.begin.uid, call).is_none());
+        std::ops::ControlFlow::Continue(())
+    });
+    seen.unwrap();
+    assert_eq!(found.len(), known.len());
+    for record in known {
+        let uid = record["uid"].as_u64().unwrap();
+        let now = serde_json::to_value(&found[&uid]).unwrap();
+        within(record, &now, &format!("record {uid}"));
     }
 }
