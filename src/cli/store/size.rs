@@ -502,8 +502,10 @@ mod tests {
     #[test]
     fn a_rate_above_what_was_measured_is_said() {
         assert!(sizes(&["--calls-per-second", "1000"]).1.is_empty());
-        for rate in ["60000", "200000"] {
-            assert_eq!(sizes(&["--calls-per-second", rate]).1.len(), 1, "{rate}");
+        for above in [measured::SUSTAINED_PER_SECOND, measured::BURST_PER_SECOND] {
+            let rate = (above.value * 1.1 / 2.0).to_string();
+            let args = ["--calls-per-second", &rate, "--peak", "1"];
+            assert_eq!(sizes(&args).1.len(), 1, "{rate}");
         }
     }
 
