@@ -4,11 +4,13 @@
 //! - [`engine`]: one that many probes share: ClickHouse, with the embedded store as its spool
 //! - [`memory`]: one that lives as long as its process
 //! - [`looked`]: when each sensor last looked
+//! - [`measured`]: what it takes and does, for sizing
 //! - [`select`]: which records somebody wants
 
 pub mod embedded;
 pub mod engine;
 pub mod looked;
+pub mod measured;
 pub mod memory;
 pub mod select;
 

@@ -4,6 +4,7 @@ mod check;
 mod engine;
 pub(super) mod hold;
 mod keys;
+mod size;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand};
 use super::{Failure, Outcome, load};
 use crate::store::embedded::KeySource;
 
-/// The store: checks it and repairs what can be repaired, legal holds, its keys, and the shared engine
+/// The store: checks it and repairs what can be repaired, legal holds, its keys, what it takes for so many calls, and the shared engine
 #[derive(Debug, Subcommand)]
 pub enum Store {
     Check(check::Check),
@@ -22,6 +23,7 @@ pub enum Store {
     Keys(keys::Keys),
     #[command(subcommand)]
     Engine(engine::EngineCommand),
+    Size(size::Size),
 }
 
 impl Store {
@@ -31,6 +33,7 @@ impl Store {
             Self::Hold(c) => c.run(),
             Self::Keys(c) => c.run(),
             Self::Engine(c) => c.run(),
+            Self::Size(s) => s.run(),
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) enum Layout {
     Packed,
     /// Digests: as they are.
     Plain,
-    /// Text that does not repeat, or only by chance: zstd alone.
+    /// What does not repeat, or only within a page: zstd alone.
     Text,
 }
 

@@ -1,6 +1,5 @@
 //! The store as a whole, on a real folder.
 
-mod bench;
 mod beside;
 mod campaigns;
 mod check;

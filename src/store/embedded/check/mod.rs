@@ -5,11 +5,13 @@
 //! so that nobody says "not found" of a time whose records are gone.
 //!
 //! - `report`: what is said · `segment`: a segment and its index · `ends`: late second halves · `unique`: uids · `days`: ledger, campaigns, evidence
-//! - `repair`: mending · `salvage`: the rows of a damaged segment
+//! - `repair`: mending · `salvage`: the rows of a damaged segment · `relist`: a manifest · `aside`: the folder `damaged/`
 
+mod aside;
 mod days;
 mod ends;
 mod files;
+mod relist;
 mod repair;
 mod report;
 mod salvage;
@@ -19,9 +21,9 @@ mod unique;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+pub(super) use self::aside::{forget_before, set_aside};
 use self::files::Files;
 pub use self::repair::{RepairReport, Repaired, repair};
-pub(super) use self::repair::{forget_before, set_aside};
 use self::report::Target;
 pub use self::report::{CheckReport, Finding, Grade, Remedy};
 use self::segment::{Rows, is_gone, why};

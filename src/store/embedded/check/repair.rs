@@ -1,11 +1,5 @@
 //! Mending what a check found. Nothing is deleted: what is damaged is moved to `damaged/`, under the path that it had.
 //!
-//! ```text
-//! damaged/seg/2026-11-24/13/s-0000000006-….parquet      as it was found; retention deletes it with its hour
-//! damaged/seg/2026-11-24/13/0000000007.wal              a log, with the hour of its last record
-//! damaged/coverage/2026-11-24.parquet                   and so on
-//! ```
-//!
 //! The order survives a power cut: the damaged file is linked to its new place, then what can be kept is written, then the ledger says what is lost, and
 //! only then is the file unlinked where it was. Whatever is cut short is found again by the next check.
 
@@ -15,24 +9,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside::{copy_aside, keep_aside, set_aside};
 use super::files::Files;
+use super::relist::relist;
 use super::report::{CheckReport, Finding, Target};
 use super::salvage::{self, Kept};
 use super::{CheckOptions, Progress, check};
 use crate::base::Timestamp;
 use crate::store::StoreError;
 use crate::store::embedded::index;
-use crate::store::embedded::layout::{self, Entry, Facts, Segment};
+use crate::store::embedded::layout::{self, Segment};
 use crate::store::embedded::lookup::Hour;
 use crate::store::embedded::manifest;
 use crate::store::embedded::recover::{self, OpenReport};
 use crate::store::embedded::seal::SealJob;
-use crate::store::embedded::table::Reader;
 use crate::store::embedded::vault::{KeySource, Vault};
 use crate::store::embedded::{campaigns, evidence, ledger};
-
-/// The folder of what was set aside.
-const DAMAGED: &str = "damaged";
 
 /// What was done about one file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -186,7 +178,7 @@ impl Mender<'_> {
             Target::Index(s) => self.index(s, repaired),
             Target::Ends(e) => {
                 let path = e.path(root);
-                let moved = self.keep_aside(&path, &path)?;
+                let moved = keep_aside(root, &path, &path)?;
                 let kept = salvage::late_ends(&self.files, e)?;
                 if kept.lost != Some(0) {
                     self.blind(&kept)?;
@@ -214,7 +206,7 @@ impl Mender<'_> {
                 ..repaired
             }),
             Target::Campaigns(day) => {
-                let moved = self.copy_aside(&finding.file)?;
+                let moved = copy_aside(root, &finding.file)?;
                 let kept =
                     campaigns::compact(&finding.file, self.files.vault.to_seal(*day)?.as_ref())?;
                 Ok(Repaired {
@@ -228,7 +220,7 @@ impl Mender<'_> {
             Target::Evidence => {
                 let fresh = finding.file.with_extension("ev.new");
                 let found = evidence::salvage(&finding.file, &fresh, &self.files.vault)?;
-                let moved = self.keep_aside(&finding.file, &finding.file)?;
+                let moved = keep_aside(root, &finding.file, &finding.file)?;
                 layout::rename(&fresh, &finding.file)?;
                 finding.file.parent().map_or(Ok(()), layout::sync_dir)?;
                 Ok(Repaired {
@@ -247,7 +239,7 @@ impl Mender<'_> {
     fn segment(&self, s: &Segment, repaired: Repaired) -> Result<Repaired, StoreError> {
         let root = self.files.root;
         let (path, old_index) = (s.parquet(root), s.index(root));
-        let moved = self.keep_aside(&path, &path)?;
+        let moved = keep_aside(root, &path, &path)?;
         let kept = salvage::segment(&self.files, s)?;
         if kept.lost != Some(0) {
             self.blind(&kept)?;
@@ -262,7 +254,7 @@ impl Mender<'_> {
             self.unlink(&path)?;
         }
         if !kept.segments.iter().any(|k| k.index(root) == old_index) {
-            self.keep_aside(&old_index, &old_index)?;
+            keep_aside(root, &old_index, &old_index)?;
             self.unlink(&old_index)?;
         }
         Ok(repaired.kept("rows that read are in a segment of their own", &kept, moved))
@@ -287,7 +279,7 @@ impl Mender<'_> {
         let old = s.index(root);
         let moved = old
             .exists()
-            .then(|| self.keep_aside(&old, &old))
+            .then(|| keep_aside(root, &old, &old))
             .transpose()?;
         layout::rename(&path, &fresh.index(root))?;
         layout::sync_dir(&layout::hour_dir(root, s.hour))?;
@@ -324,7 +316,7 @@ impl Mender<'_> {
         let mut table = recovered.table;
         let hour = layout::hour_of(table.last.unwrap_or(0));
         let place = layout::hour_dir(root, hour).join(format!("{seq:010}.wal"));
-        let moved = self.keep_aside(&path, &place)?;
+        let moved = keep_aside(root, &path, &place)?;
         let kept = table.rows() as u64;
         let gap = recovered.gap;
         table.freeze();
@@ -374,57 +366,14 @@ impl Mender<'_> {
         manifest::write(root, hour, &files)
     }
 
-    /// Makes the manifest of an hour anew, from the names and footers of what lies there. A file that was merged into another counts no more.
+    /// Makes the manifest of an hour anew.
     fn manifest(&self, hour: i64, repaired: Repaired) -> Result<Repaired, StoreError> {
         let root = self.files.root;
         let path = manifest::path(root, hour);
-        let void = recover::logs(root, &mut OpenReport::default())?;
-        let mut files = Hour {
-            listed: true,
-            ..Hour::default()
-        };
-        let mut merged: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-        for (_, name) in layout::list(&layout::hour_dir(root, hour))? {
-            let name = name.unwrap_or_default();
-            match Entry::parse(hour, &name) {
-                Some(Entry::Segment(mut s)) if s.merged || !void.contains(&s.seq) => {
-                    // One that can't be read stays, and is mended by itself.
-                    if let Ok(file) = self.files.segment(&s) {
-                        s.facts = facts(&file);
-                        if s.merged {
-                            merged.insert(name, manifest::merged(&file));
-                        }
-                    }
-                    files.segments.push(s);
-                }
-                Some(Entry::Ends(mut e)) if !void.contains(&e.seq) => {
-                    if let Ok(file) = self.files.ends(&e) {
-                        let rows = (0..file.groups()).map(|g| file.group_rows(g) as u64).sum();
-                        e.rows = Some(rows);
-                    }
-                    files.ends.push(e);
-                }
-                _ => {}
-            }
-        }
-        // What went into another one: all that it was made of is of that.
-        files.segments.retain(|s| {
-            let name = s.parquet_name();
-            let made_of = merged.get(&name);
-            !merged.iter().any(|(other, of)| {
-                *other != name
-                    && match made_of {
-                        Some(own) => own.is_subset(of) && own != of,
-                        None => of.contains(&s.seq),
-                    }
-            })
-        });
-        files
-            .ends
-            .retain(|e| !merged.values().any(|of| of.contains(&e.seq)));
+        let files = relist(&self.files, hour)?;
         let moved = path
             .exists()
-            .then(|| self.keep_aside(&path, &path))
+            .then(|| keep_aside(root, &path, &path))
             .transpose()?;
         manifest::write(root, hour, &files)?;
         Ok(Repaired {
@@ -468,122 +417,8 @@ impl Mender<'_> {
         ledger::add(root, &rows)
     }
 
-    /// Gives a file a second name in `damaged/`, as if it lay at `place`.
-    fn keep_aside(&self, path: &Path, place: &Path) -> Result<PathBuf, StoreError> {
-        let target = aside(self.files.root, place)?;
-        match fs::hard_link(path, &target) {
-            // An earlier repair, cut short or of the same file.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            // The file is what is missing, or the file system has no links.
-            Err(_) if path.exists() => {
-                fs::copy(path, &target).map_err(|e| StoreError::io(&target, e))?;
-            }
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::io(&target, e));
-            }
-            _ => {}
-        }
-        target.parent().map_or(Ok(()), layout::sync_dir)?;
-        Ok(target)
-    }
-
-    /// Copies a file that is written anew under its name.
-    fn copy_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let target = aside(self.files.root, path)?;
-        fs::copy(path, &target).map_err(|e| StoreError::io(&target, e))?;
-        target.parent().map_or(Ok(()), layout::sync_dir)?;
-        Ok(target)
-    }
-
     fn unlink(&self, path: &Path) -> Result<(), StoreError> {
         layout::remove(path)?;
         path.parent().map_or(Ok(()), layout::sync_dir)
     }
-}
-
-/// Where something that lies at `place` goes.
-fn aside(root: &Path, place: &Path) -> Result<PathBuf, StoreError> {
-    let place = place.strip_prefix(root).unwrap_or(place);
-    let target = root.join(DAMAGED).join(place);
-    if let Some(folder) = target.parent() {
-        layout::create_dirs(folder)?;
-    }
-    Ok(target)
-}
-
-/// Moves a file to `damaged/`, and gives where it is now.
-pub(in crate::store::embedded) fn set_aside(
-    root: &Path,
-    path: &Path,
-) -> Result<PathBuf, StoreError> {
-    let target = aside(root, path)?;
-    layout::rename(path, &target)?;
-    target.parent().map_or(Ok(()), layout::sync_dir)?;
-    path.parent().map_or(Ok(()), layout::sync_dir)?;
-    Ok(target)
-}
-
-/// What a manifest says of a segment, as its rows have it.
-fn facts(file: &Reader) -> Option<Facts> {
-    let mut uids: Option<(u64, u64)> = None;
-    let mut rows = 0;
-    super::ends::for_each_uid(file, |uid| {
-        let (low, high) = uids.unwrap_or((uid, uid));
-        uids = Some((low.min(uid), high.max(uid)));
-        rows += 1;
-    });
-    let (first_uid, last_uid) = uids?;
-    let all: usize = (0..file.groups()).map(|g| file.group_rows(g)).sum();
-    (rows == all as u64).then_some(Facts {
-        rows,
-        first_uid,
-        last_uid,
-    })
-}
-
-/// Retention of what was set aside: with the records of its hour, or the evidence of its day.
-pub(in crate::store::embedded) fn forget_before(
-    root: &Path,
-    first_hour: i64,
-    first_evidence_day: i64,
-) -> Result<(), StoreError> {
-    let aside = root.join(DAMAGED);
-    if !aside.is_dir() {
-        return Ok(());
-    }
-    let gone = |path: &Path| {
-        let done = match path.is_dir() {
-            true => fs::remove_dir_all(path),
-            false => fs::remove_file(path),
-        };
-        done.map_err(|e| StoreError::io(path, e))
-    };
-    let first_day = first_hour.div_euclid(layout::DAY);
-    for (dir, name) in layout::list(&layout::segments(&aside))? {
-        let Some(day) = name.as_deref().and_then(layout::day_from) else {
-            continue;
-        };
-        for (hour_dir, name) in layout::list(&dir)? {
-            let hour = name.and_then(|n| n.parse::<i64>().ok());
-            if hour.is_some_and(|h| day * layout::DAY + h < first_hour) {
-                gone(&hour_dir)?;
-            }
-        }
-        // Fails while the day has other hours.
-        let _ = fs::remove_dir(&dir);
-    }
-    for (folder, first) in [
-        (layout::coverage(&aside), first_day),
-        (layout::campaigns(&aside), first_day),
-        (layout::evidence(&aside), first_evidence_day.max(first_day)),
-    ] {
-        for (path, name) in layout::list(&folder)? {
-            let name = name.unwrap_or_default();
-            let day = name.split_once('.').map_or(name.as_str(), |(day, _)| day);
-            if layout::day_from(day).is_some_and(|d| d < first) {
-                gone(&path)?;
-            }
-        }
-    }
-    Ok(())
 }

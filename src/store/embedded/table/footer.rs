@@ -53,6 +53,8 @@ pub(super) struct Chunk {
     pub zstd: bool,
     /// The only value of a column of truth values, where the statistics say so.
     pub only: Option<bool>,
+    /// No row has a value, as the statistics say.
+    pub absent: bool,
 }
 
 /// A column that was opened as a key.
@@ -275,11 +277,13 @@ impl Chunk {
             Some(Statistics::Boolean(s)) if s.min_opt() == s.max_opt() => s.min_opt().copied(),
             _ => None,
         };
+        let nulls = meta.statistics().and_then(Statistics::null_count_opt);
         Ok(Self {
             start,
             length,
             zstd,
             only,
+            absent: nulls.is_some() && nulls == u64::try_from(meta.num_values()).ok(),
         })
     }
 }

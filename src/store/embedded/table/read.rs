@@ -123,7 +123,9 @@ impl Reader {
                 let places = self.footer.places(&self.source, group, column);
                 places.map_err(|e| parquet_error(self.path(), e))
             });
-            if let (Ok(places), Some(chunk)) = (places, g.chunks.get(column)) {
+            if let (Ok(places), Some(chunk)) = (places, g.chunks.get(column))
+                && !chunk.absent
+            {
                 Chosen::spans(rows, places, chunk, &mut spans);
             }
         }
@@ -168,6 +170,9 @@ impl Reader {
         let Some((total, Some(chunk))) = place else {
             return Err(ParquetError::General("no such column".to_owned()));
         };
+        if chunk.absent && rows.is_sorted() && rows.last().is_none_or(|last| *last < total) {
+            return Ok(vec![None; rows.len()]);
+        }
         let places = self.footer.places(&self.source, group, column)?;
         let chosen = Chosen::of(rows, places, chunk, total)?;
         let optional = descriptor.max_def_level() == 1;
@@ -327,7 +332,7 @@ mod tests {
             many: ByteArray = true Dictionary Text None;
             text: ByteArray = false Text Text None;
             flag: bool = true Text Flag Chunk;
-            never: ByteArray = false Dictionary Text None;
+            never: ByteArray = false Dictionary Text Chunk;
         }
     }
 
