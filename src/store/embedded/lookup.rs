@@ -13,6 +13,7 @@ mod spread;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
@@ -20,6 +21,7 @@ use arc_swap::ArcSwapOption;
 use self::cache::{Cache, Name};
 use super::campaigns;
 use super::codec::{BeginRow, Digits, EndFacts};
+use super::compact::Compaction;
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
@@ -100,6 +102,9 @@ pub(super) struct Shared {
     /// Held by whoever changes which files count, from before the manifest is written until the state says the same.
     files: Mutex<()>,
     cache: Cache,
+    pub compaction: Compaction,
+    /// Files of higher logs are not merged.
+    merge_up_to: AtomicU64,
     /// Whether another process may be writing the store.
     beside: bool,
 }
@@ -111,8 +116,28 @@ impl Shared {
             state: RwLock::new(state),
             files: Mutex::default(),
             cache: Cache::new(root, cache),
+            compaction: Compaction::default(),
+            merge_up_to: AtomicU64::new(u64::MAX),
             beside: false,
         }
+    }
+
+    /// Up to which log files may be merged.
+    pub fn merge_up_to(&self) -> u64 {
+        self.merge_up_to.load(Ordering::Acquire)
+    }
+
+    /// Leaves files of higher logs as they are.
+    pub fn spare_above(&self, seq: u64) {
+        self.merge_up_to.store(seq, Ordering::Release);
+    }
+
+    /// Closes files that were merged into others.
+    pub fn forget(&self, segments: &[Segment], ends: &[Ends]) {
+        let segments = segments.iter();
+        let segments = segments.flat_map(|s| [Name::Segment(*s), Name::Index(*s)]);
+        let ends = ends.iter().map(|e| Name::Ends(*e));
+        self.cache.forget(segments.chain(ends));
     }
 
     /// Of a store that another process may be writing.
@@ -263,6 +288,8 @@ impl StoreReader {
             }),
             files: Mutex::default(),
             cache: Cache::with_files(&self.shared.root, octets, files),
+            compaction: Compaction::default(),
+            merge_up_to: AtomicU64::new(u64::MAX),
             beside: true,
         };
         Self {
@@ -274,6 +301,12 @@ impl StoreReader {
     #[cfg(test)]
     pub(super) fn kept(&self) -> (usize, usize, usize) {
         self.shared.cache.holds()
+    }
+
+    /// Leaves files of logs above `seq` as they are: they are still to be forwarded one by one, so they are not merged. See
+    /// [`StoreSettings::spool`](super::StoreSettings).
+    pub fn spare_from_merging(&self, seq: u64) {
+        self.shared.spare_above(seq);
     }
 
     /// How much there is, without reading a file.
@@ -459,7 +492,7 @@ impl StoreReader {
         }
         let file = self.shared.open(Name::Segment(*s))?;
         if !edge.is_empty() {
-            let times = file.rows::<i64>(0, "begun_at", &edge)?;
+            let times = file.values::<i64>("begun_at", &edge)?;
             let held = edge.into_iter().zip(times);
             rows.extend(
                 held.filter(|(_, at)| at.is_some_and(|t| (from..=until).contains(&t)))
@@ -500,8 +533,8 @@ impl StoreReader {
                     continue;
                 }
                 let reader = self.shared.open(Name::Ends(*file))?;
-                for end in ends::find(&reader, uids)? {
-                    offer(file.seq, end);
+                for (seq, end) in ends::find(&reader, uids)? {
+                    offer(seq.unwrap_or(file.seq), end);
                 }
             }
         }

@@ -27,6 +27,7 @@
 
 mod campaigns;
 mod codec;
+mod compact;
 mod ends;
 mod evidence;
 pub mod export;
@@ -57,6 +58,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use compact::{CompactionCounters, CompactionSettings, RoomGuard};
 pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
@@ -64,6 +66,7 @@ pub use settings::{Sealing, StoreSettings};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};
+use self::compact::Compactor;
 use self::evidence::EvidenceWriter;
 use self::log::Log;
 use self::lookup::{Shared, State};
@@ -104,6 +107,8 @@ pub struct StoreCounters {
     pub sealed_octets: u64,
     /// Seals that failed and were, or will be, tried again.
     pub seal_failures: u64,
+    /// What merging segments did.
+    pub compaction: CompactionCounters,
 }
 
 /// The writing side of a store. One process at a time has it.
@@ -114,9 +119,12 @@ pub struct EmbeddedStore {
     evidence: EvidenceWriter,
     campaigns: CampaignWriter,
     last_uid: u64,
+    /// The latest time that the store was told.
+    now: Option<Timestamp>,
     counters: StoreCounters,
     report: OpenReport,
     sealing: Option<JoinHandle<Result<Sealed, StoreError>>>,
+    compactor: Option<Compactor>,
     seal_trouble: Option<String>,
     /// Unlocks when it is dropped, last of all.
     _lock: File,
@@ -160,7 +168,7 @@ impl EmbeddedStore {
             let sealed = job.write()?;
             job.publish(&sealed, |hour| state.hours.get(&hour).cloned())?;
             counters.note(&sealed);
-            state.install(&sealed);
+            state.install(&sealed, None);
         }
         if seqs.is_empty() {
             last_uid = recover::last_uid(path, &state.hours)?;
@@ -175,6 +183,9 @@ impl EmbeddedStore {
         };
         state.active = table;
         let shared = Arc::new(Shared::new(path, state, settings.footer_cache));
+        if settings.spool {
+            shared.spare_above(0);
+        }
         Ok(Self {
             reader: StoreReader { shared },
             settings,
@@ -182,9 +193,11 @@ impl EmbeddedStore {
             evidence: EvidenceWriter::open(path)?,
             campaigns: CampaignWriter::open(path)?,
             last_uid,
+            now: None,
             counters,
             report,
             sealing: None,
+            compactor: None,
             seal_trouble: None,
             _lock: lock,
         })
@@ -242,7 +255,56 @@ impl EmbeddedStore {
 
     /// What has been done since.
     pub fn counters(&self) -> StoreCounters {
-        self.counters
+        StoreCounters {
+            compaction: self.reader.shared.compaction.counters(),
+            ..self.counters
+        }
+    }
+
+    /// Why the last merge of segments failed, until all succeed. Nothing is lost by it: what was to be merged stays as it is.
+    pub fn compaction_trouble(&self) -> Option<String> {
+        self.reader.shared.compaction.trouble()
+    }
+
+    /// Whom to ask before a merge whether the disk has room for so many octets more.
+    pub fn guard_room(&self, guard: RoomGuard) {
+        self.reader.shared.compaction.guard_room(guard);
+    }
+
+    /// Has segments merged that are worth it at `now`, the wall clock in the daemon: in the background, where seals are, and else before it
+    /// returns. To be called now and then: a few times a minute.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not in the background: what a merge failed by. Nothing is lost by that.
+    pub fn tend(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.now = Some(now);
+        self.poll_sealing();
+        let settings = &self.settings.compaction;
+        if settings.octets_per_second == 0 {
+            return Ok(());
+        }
+        let shared = &self.reader.shared;
+        if self.settings.sealing == Sealing::Background {
+            if self.compactor.is_none() {
+                self.compactor = Compactor::start(shared, settings);
+            }
+            if let Some(compactor) = &self.compactor {
+                compactor.look(now);
+            }
+            return Ok(());
+        }
+        compact::work(shared, settings, now, false)
+    }
+
+    /// Merges all that is worth it at `now`, as fast as it goes.
+    ///
+    /// # Errors
+    ///
+    /// What the first merge that failed did so by; the others are done.
+    pub fn compact(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.settle()?;
+        compact::work(&self.reader.shared, &self.settings.compaction, now, false)
     }
 
     /// Why the last seal failed, until one succeeds. Its records are safe in the log and in memory.
@@ -302,9 +364,10 @@ impl EmbeddedStore {
         };
         self.log = log;
         if self.settings.sealing == Sealing::Background {
+            let now = self.now;
             let spawned = std::thread::Builder::new()
                 .name("seal".to_owned())
-                .spawn(move || run(&shared, &job));
+                .spawn(move || run(&shared, &job, now));
             if let Ok(handle) = spawned {
                 self.sealing = Some(handle);
                 return Ok(());
@@ -336,7 +399,7 @@ impl EmbeddedStore {
                     forgotten: state.forgotten.map_or(i64::MIN, Timestamp::nanos),
                 }
             };
-            match run(&self.reader.shared, &job) {
+            match run(&self.reader.shared, &job, self.now) {
                 Ok(sealed) => self.counters.note(&sealed),
                 Err(e) => {
                     self.note_trouble(e.to_string());
@@ -361,13 +424,13 @@ impl EmbeddedStore {
 }
 
 /// Seals, and shows the files to look-ups in place of the memtable.
-fn run(shared: &Shared, job: &SealJob) -> Result<Sealed, StoreError> {
+fn run(shared: &Shared, job: &SealJob, now: Option<Timestamp>) -> Result<Sealed, StoreError> {
     let sealed = job.write()?;
     let _files = shared.files();
     job.publish(&sealed, |hour| shared.state().hours.get(&hour).cloned())?;
     let mut state = shared.change();
     state.frozen.retain(|t| t.seq != job.table.seq);
-    state.install(&sealed);
+    state.install(&sealed, now);
     Ok(sealed)
 }
 
@@ -383,9 +446,11 @@ impl SealJob {
 }
 
 impl State {
-    fn install(&mut self, sealed: &Sealed) {
+    fn install(&mut self, sealed: &Sealed, now: Option<Timestamp>) {
         for hour in sealed.hours() {
-            sealed.add_to(hour, self.hours.entry(hour).or_default());
+            let files = self.hours.entry(hour).or_default();
+            sealed.add_to(hour, files);
+            files.changed = now;
         }
         self.generation += 1;
     }
@@ -551,6 +616,8 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
+        // While the lock is still held.
+        self.compactor = None;
         // Nobody is left to tell; what was acknowledged is durable already.
         let _ = self.log.commit();
         let _ = self.evidence.commit();

@@ -1,5 +1,8 @@
 //! Retention: whole hours of capture time are deleted by their folders, and what was forgotten stays known.
 
+use std::io;
+use std::path::Path;
+
 use super::{EmbeddedStore, layout};
 use crate::base::Timestamp;
 use crate::store::{Store, StoreError};
@@ -19,6 +22,19 @@ pub struct RetentionReport {
     pub evidence_days: u64,
     /// Before this point everything is gone, whether deleted now or earlier.
     pub forgotten_before: Option<Timestamp>,
+}
+
+/// Removes an hour's folder. A merge that is under way may still put a file there after the folder was read: then once more.
+fn remove_hour(dir: &Path) -> Result<(), StoreError> {
+    let mut attempts = 5;
+    loop {
+        match std::fs::remove_dir_all(dir) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && attempts > 1 => {
+                attempts -= 1;
+            }
+            result => return result.map_err(|e| StoreError::io(dir, e)),
+        }
+    }
 }
 
 impl EmbeddedStore {
@@ -65,7 +81,7 @@ impl EmbeddedStore {
         self.reader.shared.forget_before(first_kept);
         for (hour, held) in gone {
             let dir = layout::hour_dir(&root, hour);
-            std::fs::remove_dir_all(&dir).map_err(|e| StoreError::io(&dir, e))?;
+            remove_hour(&dir)?;
             if let Some(day) = dir.parent() {
                 // Fails while the day has other hours.
                 let _ = std::fs::remove_dir(day);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::compact::CompactionSettings;
+
 /// How a store behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -17,6 +19,11 @@ pub struct StoreSettings {
     pub footer_cache: usize,
     /// Who seals.
     pub sealing: Sealing,
+    /// How segments are merged.
+    pub compaction: CompactionSettings,
+    /// Sealed files are forwarded one by one: nothing is merged before [`StoreReader::spare_from_merging`](super::StoreReader::spare_from_merging) has
+    /// said what has been.
+    pub spool: bool,
 }
 
 /// Who seals a full memtable.
@@ -38,6 +45,8 @@ impl Default for StoreSettings {
             evidence_retention: Duration::from_secs(30 * 86_400),
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
+            compaction: CompactionSettings::default(),
+            spool: false,
         }
     }
 }

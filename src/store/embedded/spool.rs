@@ -6,13 +6,13 @@
 use std::path::Path;
 
 use super::codec::{Cut, Digits, EndFacts, Keys};
+use super::ends;
 use super::layout::{self, Ends, Segment};
 use super::ledger::{self, CoverageCells, CoverageColumns};
 use super::lookup::StoreReader;
 use super::segment::{self, BeginCells, BeginColumns, EndCells, EndColumns, Names};
 use super::table::binary::sql_type;
 use super::table::{Reader, Spec};
-use super::ends;
 use crate::base::Timestamp;
 use crate::call::record::{Begin, Coverage, StoredCall};
 use crate::number::Tn;
@@ -223,7 +223,10 @@ fn share(uids: &mut [Option<i64>], probe: u16, place: &Path) -> Result<(), Store
     for uid in uids.iter_mut().flatten() {
         let shared = shared_uid(probe, uid.cast_unsigned());
         let shared = shared.ok_or_else(|| {
-            StoreError::corrupt(place, format!("uid {uid}: the shared engine has no room for it"))
+            StoreError::corrupt(
+                place,
+                format!("uid {uid}: the shared engine has no room for it"),
+            )
         })?;
         *uid = shared.cast_signed();
     }

@@ -238,6 +238,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn create(path: &Path, specs: &[&[Spec]]) -> Result<Self, StoreError> {
+        super::layout::step(path)?;
         let file = File::create(path).map_err(|e| StoreError::io(path, e))?;
         Self::over(path, file, specs)
     }
@@ -260,6 +261,11 @@ impl Writer {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Octets written so far.
+    pub fn octets(&self) -> u64 {
+        self.file.bytes_written() as u64
     }
 
     /// Writes one row group: `fill` writes page after page to all columns.
@@ -300,6 +306,7 @@ impl Writer {
 
     /// Writes the footer and makes the file durable.
     pub fn finish(mut self, about: &[(&str, String)]) -> Result<Finished, StoreError> {
+        super::layout::step(&self.path)?;
         let path = self.path.clone();
         self.try_finish(about).map_err(|e| parquet_error(&path, e))
     }
@@ -384,7 +391,7 @@ fn properties(specs: &[&[Spec]]) -> ParquetResult<WriterProperties> {
     Ok(properties.build())
 }
 
-fn parquet_error(path: &Path, e: ParquetError) -> StoreError {
+pub(super) fn parquet_error(path: &Path, e: ParquetError) -> StoreError {
     match e {
         ParquetError::External(e) => match e.downcast::<io::Error>() {
             Ok(e) => StoreError::io(path, *e),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod campaigns;
+mod compact;
 pub(super) mod evidence;
 mod faults;
 mod kill;

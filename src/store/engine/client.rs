@@ -147,7 +147,9 @@ impl Engine {
     ///
     /// What the system says: no thread.
     pub fn new(settings: EngineSettings) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         thread::Builder::new()
@@ -164,7 +166,11 @@ impl Engine {
         let shards = settings.shards.iter();
         Ok(Self {
             shards: shards.map(|s| s.iter().map(node).collect()).collect(),
-            first: settings.shards.iter().map(|_| AtomicUsize::new(0)).collect(),
+            first: settings
+                .shards
+                .iter()
+                .map(|_| AtomicUsize::new(0))
+                .collect(),
             settings,
             runtime: handle,
             _stop: stop,
@@ -246,8 +252,10 @@ impl Engine {
         columns: &str,
         rows: Bytes,
     ) -> Result<(), EngineError> {
-        let statement =
-            format!("INSERT INTO {}.{table} ({columns}) FORMAT RowBinary", schema::DATABASE);
+        let statement = format!(
+            "INSERT INTO {}.{table} ({columns}) FORMAT RowBinary",
+            schema::DATABASE
+        );
         // One block, however many rows: it is the block that is known again when it is sent twice.
         let mut path = format!(
             "/?query={}&insert_deduplicate=1&max_insert_block_size=1048576&min_insert_block_size_rows=1048576&min_insert_block_size_bytes=1073741824",
@@ -352,7 +360,10 @@ impl Engine {
     /// Replicas of a shard, the one that worked last first.
     fn replicas(&self, shard: usize) -> impl Iterator<Item = NodeId> + use<> {
         let count = self.shards.get(shard).map_or(0, Vec::len);
-        let first = self.first.get(shard).map_or(0, |f| f.load(Ordering::Relaxed));
+        let first = self
+            .first
+            .get(shard)
+            .map_or(0, |f| f.load(Ordering::Relaxed));
         (0..count).map(move |i| NodeId {
             shard,
             node: (first + i) % count.max(1),

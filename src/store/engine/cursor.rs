@@ -141,13 +141,19 @@ pub fn store_id(root: &Path) -> Result<String, StoreError> {
             let sound = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
             match sound {
                 true => Ok(id.to_owned()),
-                false => Err(StoreError::corrupt(&path, "no id of a store: 32 hexadecimal digits")),
+                false => Err(StoreError::corrupt(
+                    &path,
+                    "no id of a store: 32 hexadecimal digits",
+                )),
             }
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let mut octets = [0_u8; 16];
             if SystemRandom::new().fill(&mut octets).is_err() {
-                return Err(StoreError::io(&path, std::io::Error::other("no random octets")));
+                return Err(StoreError::io(
+                    &path,
+                    std::io::Error::other("no random octets"),
+                ));
             }
             let id: String = octets.iter().map(|b| format!("{b:02x}")).collect();
             spool::write_small(&path, format!("{id}\n").as_bytes())?;
@@ -170,7 +176,10 @@ mod tests {
             version: 34,
             days: [(-1, 7), (20_781, u32::MAX)].into(),
             sensors: [
-                ("edge 1, left".into(), (Timestamp::from_secs(1), Timestamp::from_secs(2))),
+                (
+                    "edge 1, left".into(),
+                    (Timestamp::from_secs(1), Timestamp::from_secs(2)),
+                ),
                 ("".into(), (Timestamp::MIN, Timestamp::MAX)),
             ]
             .into(),

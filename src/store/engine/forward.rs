@@ -197,7 +197,9 @@ impl Turning {
                     self.state.failures += 1;
                     let why = e.to_string();
                     if self.state.trouble.is_none() {
-                        tracing::warn!("forwarding to the shared engine: {why}; what is sealed waits here and is sent later");
+                        tracing::warn!(
+                            "forwarding to the shared engine: {why}; what is sealed waits here and is sent later"
+                        );
                     }
                     self.state.trouble = Some(why);
                     self.show();
@@ -345,7 +347,12 @@ impl Turning {
         let rows = batch.rows;
         let parts = [
             (table, columns, batch.body, rows),
-            ("numbers_local", number_columns(), batch.numbers, batch.entries),
+            (
+                "numbers_local",
+                number_columns(),
+                batch.numbers,
+                batch.entries,
+            ),
         ];
         for (table, columns, body, rows) in parts {
             if rows == 0 {
@@ -545,7 +552,10 @@ fn record_columns() -> String {
 }
 
 fn end_columns() -> String {
-    format!("uid, hour, {}, {ORIGIN}", schema::names(&spool::columns_of_ends()))
+    format!(
+        "uid, hour, {}, {ORIGIN}",
+        schema::names(&spool::columns_of_ends())
+    )
 }
 
 fn number_columns() -> String {
@@ -553,5 +563,8 @@ fn number_columns() -> String {
 }
 
 fn coverage_columns() -> String {
-    format!("probe, version, {}", schema::names(&spool::columns_of_coverage()))
+    format!(
+        "probe, version, {}",
+        schema::names(&spool::columns_of_coverage())
+    )
 }

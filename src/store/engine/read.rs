@@ -585,7 +585,11 @@ mod tests {
             .collect()
     }
 
-    fn merged(known: &Known, rows: Vec<(u16, Coverage)>, local: Vec<Coverage>) -> Vec<(String, i64, i64, bool)> {
+    fn merged(
+        known: &Known,
+        rows: Vec<(u16, Coverage)>,
+        local: Vec<Coverage>,
+    ) -> Vec<(String, i64, i64, bool)> {
         shown(&merge(1, known, rows, local, (at(0), at(600)), None))
     }
 
@@ -614,7 +618,11 @@ mod tests {
     #[test]
     fn a_sensor_of_another_probe_that_is_silent_is_not_left_out() {
         // One that is far ahead and has no row here; one that is far behind; one that came later.
-        let known = known(&[(2, "a", -600, 9_000), (3, "b", -9_000, -600), (4, "c", 700, 900)]);
+        let known = known(&[
+            (2, "a", -600, 9_000),
+            (3, "b", -9_000, -600),
+            (4, "c", 700, 900),
+        ]);
         assert_eq!(
             merged(&known, Vec::new(), vec![row("own", 0, 600)]),
             [
@@ -629,10 +637,20 @@ mod tests {
     fn of_our_own_sensors_the_engine_is_asked_for_what_the_own_store_let_go() {
         let known = known(&[(1, "a", 0, 600)]);
         let rows = vec![(1, row("a", 0, 60)), (1, row("a", 300, 360))];
-        let merged = merge(1, &known, rows, vec![row("a", 240, 300)], (at(0), at(600)), Some(at(240)));
+        let merged = merge(
+            1,
+            &known,
+            rows,
+            vec![row("a", 240, 300)],
+            (at(0), at(600)),
+            Some(at(240)),
+        );
         assert_eq!(
             shown(&merged),
-            [("a".to_owned(), 0, 60, false), ("a".to_owned(), 240, 300, false)]
+            [
+                ("a".to_owned(), 0, 60, false),
+                ("a".to_owned(), 240, 300, false)
+            ]
         );
     }
 
@@ -642,7 +660,10 @@ mod tests {
         let rows = vec![(2, row("a", 0, 60)), (2, row("a", 60, 120))];
         assert_eq!(
             merged(&known, rows, Vec::new()),
-            [("p2/a".to_owned(), 0, 60, false), ("p2/a".to_owned(), 60, 600, true)]
+            [
+                ("p2/a".to_owned(), 0, 60, false),
+                ("p2/a".to_owned(), 60, 600, true)
+            ]
         );
     }
 }

@@ -138,7 +138,11 @@ mod tests {
         columns
     }
 
-    fn own(before: &[(&str, &str)], shared: Vec<Column>, after: &[(&str, &str)]) -> Vec<(String, String)> {
+    fn own(
+        before: &[(&str, &str)],
+        shared: Vec<Column>,
+        after: &[(&str, &str)],
+    ) -> Vec<(String, String)> {
         let own = |c: &(&str, &str)| (c.0.to_owned(), c.1.to_owned());
         let shared = shared.into_iter().map(|(n, t)| (n.to_owned(), t));
         let before = before.iter().map(own);
@@ -150,7 +154,11 @@ mod tests {
         let origin = [("probe", "UInt16"), ("seq", "UInt64"), ("chunk", "UInt32")];
         let records = own(&[], columns_of_records(), &origin);
         assert_eq!(columns("records_local"), records);
-        let ends = own(&[("uid", "Int64"), ("hour", "Int64")], columns_of_ends(), &origin);
+        let ends = own(
+            &[("uid", "Int64"), ("hour", "Int64")],
+            columns_of_ends(),
+            &origin,
+        );
         assert_eq!(columns("ends_local"), ends);
         let coverage = own(
             &[("probe", "UInt16"), ("version", "UInt64")],
@@ -165,7 +173,12 @@ mod tests {
         for (i, migration) in (1..).zip(MIGRATIONS) {
             assert_eq!(migration.version, i);
             for statement in migration.statements() {
-                let safe = ["CREATE DATABASE IF NOT EXISTS ", "CREATE TABLE IF NOT EXISTS ", "INSERT INTO ", "ALTER TABLE "];
+                let safe = [
+                    "CREATE DATABASE IF NOT EXISTS ",
+                    "CREATE TABLE IF NOT EXISTS ",
+                    "INSERT INTO ",
+                    "ALTER TABLE ",
+                ];
                 assert!(safe.iter().any(|s| statement.starts_with(s)), "{statement}");
                 assert!(!statement.contains(';'), "{statement}");
             }

@@ -163,7 +163,11 @@ impl Keys {
         let n = &b.numbers;
         let digits = |tn: &Option<Tn>| tn.as_ref().map(Digits::of);
         let calling = [&n.from, &n.asserted, &n.remote_party, &b.verdict.orig].map(digits);
-        Self::of(digits(&n.called), calling, [&n.to, &n.diverted_from].map(digits))
+        Self::of(
+            digits(&n.called),
+            calling,
+            [&n.to, &n.diverted_from].map(digits),
+        )
     }
 
     fn of(

@@ -128,6 +128,14 @@ impl Cache {
         Reader::new(footer, file)
     }
 
+    /// Forgets files that are gone, so that their room on the disk is free.
+    pub fn forget(&self, names: impl IntoIterator<Item = Name>) {
+        let mut kept = self.kept();
+        for name in names {
+            kept.remove(&name);
+        }
+    }
+
     /// Forgets files of hours before the given one.
     pub fn forget_before(&self, hour: i64) {
         let mut kept = self.kept();
