@@ -287,6 +287,7 @@ def capture():
         lines("Late", "In an hour: messages behind their time, and rows of the ledger that came when its books were closed.", [(in_hour("tracehop_sequence_late_total"), "messages"), (in_hour("tracehop_coverage_late_total"), "rows")]),
         "Store and host",
         lines("Records", "What the store takes in, a second.", (per_second("tracehop_store_appended_total", "what"), "{{what}}"), "ops"),
+        lines("Room for the store", "Free on its disk. Below the lower line no record is taken, below twice it evidence goes.", [(or_zero(pick("tracehop_store_free_bytes")), "{{instance}} free"), (or_zero(pick("tracehop_store_min_free_bytes")), "{{instance}} must stay free")], "bytes", alert=["TracehopStoreSpace"]),
         lines("Refused by the store", "In an hour: what was not taken, by why. lost is a call without a record.", (in_hour("tracehop_store_refused_total", "why"), "{{why}}"), alert=["TracehopRecordsLost"]),
         lines("Size of the store", "On disk, measured every ten minutes.", (or_zero("sum by (instance) (%s)" % pick("tracehop_store_bytes")), "{{instance}}"), "bytes"),
         lines("Processor", "Cores in use.", (per_second("process_cpu_seconds_total", "instance"), "{{instance}}")),

@@ -47,8 +47,8 @@ impl Show {
     pub(super) fn run(self) -> Outcome {
         let config = load(&self.config)?;
         let (since, until) = span(self.since, self.until, SPAN)?;
-        let (store, _) =
-            EmbeddedStore::open_read_only(&config.store.path).map_err(Failure::no_input)?;
+        let (store, _) = EmbeddedStore::open_reader(&config.store.path, &config.store.settings)
+            .map_err(Failure::no_input)?;
         let damaged = store
             .unreadable_campaigns(since, until)
             .map_err(Failure::io)?;

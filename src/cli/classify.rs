@@ -56,7 +56,8 @@ impl Classify {
         let config = load(&self.config)?;
         let (_, until) = span(Some(self.since), self.until, Duration::ZERO)?;
         let path = self.store.as_ref().unwrap_or(&config.store.path);
-        let (store, _) = EmbeddedStore::open_read_only(path).map_err(Failure::no_input)?;
+        let (store, _) =
+            EmbeddedStore::open_reader(path, &config.store.settings).map_err(Failure::no_input)?;
         let mut again = Again::new(
             config.peers.clone(),
             config.flags.clone(),

@@ -48,7 +48,8 @@ impl Show {
         let config = load(&self.config)?;
         let (since, until) = span(self.since, self.until, SPAN)?;
         let (store, report) =
-            EmbeddedStore::open_read_only(&config.store.path).map_err(Failure::no_input)?;
+            EmbeddedStore::open_reader(&config.store.path, &config.store.settings)
+                .map_err(Failure::no_input)?;
         if report.bad_frames > 0 {
             output::complain(format_args!(
                 "{}: {} damaged stretches in the log: rows in them are lost",

@@ -28,6 +28,7 @@ mod replayed;
 mod rules;
 mod run;
 mod signer;
+mod store;
 mod summary;
 mod terminal;
 mod trace;
@@ -77,6 +78,8 @@ enum Command {
     Peers(peers::Peers),
     Rules(rules::Rules),
     Flags(flags::Flags),
+    #[command(subcommand)]
+    Store(store::Store),
     Lab(lab::Lab),
     Portal(portal::Portal),
     Completions(manual::Completions),
@@ -164,6 +167,7 @@ pub fn run() -> ExitCode {
         Command::Peers(c) => c.run(),
         Command::Rules(c) => c.run(),
         Command::Flags(c) => c.run(),
+        Command::Store(c) => c.run(),
         Command::Lab(c) => c.run(),
         Command::Portal(c) => c.run(),
         Command::Completions(c) => c.run(),

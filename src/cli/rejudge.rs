@@ -23,7 +23,7 @@ use crate::traceback::explain::SeenBy;
 
 /// Finds the evidence of a record.
 pub(super) fn find(config: &Config, uid: u64) -> Result<StoredEvidence, Failure> {
-    let (reader, _) = EmbeddedStore::open_read_only(&config.store.path)
+    let (reader, _) = EmbeddedStore::open_reader(&config.store.path, &config.store.settings)
         .map_err(|e| failed(&config.store.path, &e))?;
     match reader.evidence(uid) {
         Ok(Some(found)) => Ok(found),
@@ -46,7 +46,8 @@ pub(super) fn seen_by(
     stored: &StoredEvidence,
     numbers: &Numbers,
 ) -> Option<SeenBy> {
-    let (reader, _) = EmbeddedStore::open_read_only(&config.store.path).ok()?;
+    let (reader, _) =
+        EmbeddedStore::open_reader(&config.store.path, &config.store.settings).ok()?;
     let (at, uid) = (stored.at, stored.uid);
     let called = numbers.called.map(|n| reader.by_called(n, at, at));
     let calling = numbers.from.or(numbers.asserted);

@@ -110,8 +110,8 @@ impl Trace {
 
 /// Answers a hop request from the configuration's store. The look-up is in the audit log before it is done.
 pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
-    let (store, report) =
-        EmbeddedStore::open_read_only(&config.store.path).map_err(Failure::no_input)?;
+    let (store, report) = EmbeddedStore::open_reader(&config.store.path, &config.store.settings)
+        .map_err(Failure::no_input)?;
     if report.bad_frames > 0 {
         output::complain(format_args!(
             "{}: {} damaged stretches in the log, {} octets: records in them are lost",

@@ -3,6 +3,9 @@
 //! What was taken in since the last commit is kept in memory as well. When the store refuses anything, it is closed, what comes is held, and every few
 //! seconds the store is opened anew; what had not become durable is put in again, and nothing twice. The room for what is held is bounded: evidence goes
 //! first, then the newest records are lost, counted by sensor and minute so that the ledger says so.
+//!
+//! A store that refuses records because little of its disk is free stays open: it is read, it takes the ledger's rows, and it makes room as retention
+//! comes. Records wait for it within the same bounds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -17,7 +20,9 @@ use crate::call::classify::campaign::CampaignId;
 use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
-use crate::store::embedded::{CurrentReader, EmbeddedStore, StoreCounters, StoreSettings};
+use crate::store::embedded::{
+    CurrentReader, EmbeddedStore, Room, SpaceReport, StoreCounters, StoreSettings,
+};
 use crate::store::{Bounded, Store, StoreError};
 
 /// How often a store that failed is opened anew.
@@ -56,6 +61,8 @@ pub struct StoreHealth {
     pub committed: Option<Timestamp>,
     /// What the store did since it was last opened.
     pub counters: StoreCounters,
+    /// How much room its disk has.
+    pub space: SpaceReport,
 }
 
 /// A record that could not be kept.
@@ -77,6 +84,10 @@ pub struct Keeper {
     /// Not durable yet, in order.
     held: VecDeque<Entry>,
     held_evidence: usize,
+    /// Refused for want of room, in order: not in the store, but for those of which it was not known when it was opened anew.
+    waiting: VecDeque<Entry>,
+    /// Of those that wait, up to which uid the store may hold them already.
+    waiting_known: u64,
     /// Rows of the ledger that are not durable yet, the newest of each: a minute of a sensor takes one place however often it is told.
     rows: BTreeMap<(Arc<str>, Timestamp), Coverage>,
     /// Campaigns that are not durable yet, the last state of each.
@@ -114,7 +125,7 @@ impl Keeper {
         let begin = Instant::now();
         let reader = CurrentReader::default();
         reader.store(Some(Arc::new(store.reader())));
-        Ok(Self {
+        let mut keeper = Self {
             last_uid: store.last_uid(),
             forgotten: store.forgotten_before(),
             path,
@@ -122,6 +133,8 @@ impl Keeper {
             store: Some(store),
             held: VecDeque::new(),
             held_evidence: 0,
+            waiting: VecDeque::new(),
+            waiting_known: 0,
             rows: BTreeMap::new(),
             campaigns: BTreeMap::new(),
             room: (HELD, HELD_EVIDENCE),
@@ -132,7 +145,10 @@ impl Keeper {
             reader,
             on_lost: Box::new(|_| ()),
             now,
-        })
+        };
+        keeper.watch_room();
+        keeper.show();
+        Ok(keeper)
     }
 
     /// How it is, for other threads.
@@ -162,19 +178,31 @@ impl Keeper {
                 self.lose(entry);
             }
         }
+        for entry in std::mem::take(&mut self.waiting) {
+            self.lose(entry);
+        }
         self.show();
         self.health.lost - lost
     }
 
     /// Takes an entry in: to the store where that works, and to memory until it is durable.
     fn take(&mut self, entry: Entry) {
+        // In their order: an end never before its record.
+        if !self.waiting.is_empty() {
+            return self.wait(entry);
+        }
         if let Some(store) = &mut self.store
             && let Err(e) = entry.put(store)
         {
-            if matches!(e, StoreError::TooLong { .. }) {
-                return self.lose(entry);
+            match e {
+                StoreError::TooLong { .. } => return self.lose(entry),
+                StoreError::NoRoom { .. } => {
+                    self.refused(&e);
+                    self.waiting_known = 0;
+                    return self.wait(entry);
+                }
+                e => self.fail(&e),
             }
-            self.fail(&e);
         }
         let evidence = matches!(entry, Entry::Evidence(_));
         let (room, room_for_evidence) = self.room;
@@ -192,6 +220,47 @@ impl Keeper {
         self.held.push_back(entry);
     }
 
+    /// Keeps an entry until the store has room. Evidence is not waited for.
+    fn wait(&mut self, entry: Entry) {
+        let full = self.waiting.len() + self.held.len() >= self.room.0;
+        if full || matches!(entry, Entry::Evidence(_)) {
+            return self.lose(entry);
+        }
+        self.waiting.push_back(entry);
+    }
+
+    /// Says once that the store refuses records for want of room.
+    fn refused(&mut self, why: &StoreError) {
+        if self.health.trouble.is_none() {
+            tracing::error!("{why}; records are held in memory meanwhile, and then lost");
+            self.health.failures += 1;
+        }
+        self.health.trouble = Some(why.to_string());
+    }
+
+    /// Puts what waited into a store that has room again.
+    fn put_waiting(&mut self) {
+        while let (Some(store), Some(entry)) = (&mut self.store, self.waiting.front()) {
+            match entry.put_again(store, self.waiting_known) {
+                Ok(()) => self.held.extend(self.waiting.pop_front()),
+                Err(e @ StoreError::NoRoom { .. }) => return self.refused(&e),
+                Err(StoreError::TooLong { .. }) => {
+                    let entry = self.waiting.pop_front();
+                    entry.into_iter().for_each(|e| self.lose(e));
+                }
+                Err(e) => return self.fail(&e),
+            }
+        }
+        let has_room = |s: &EmbeddedStore| s.space().room != Room::None;
+        if self.store.as_ref().is_some_and(has_room) && self.health.trouble.take().is_some() {
+            tracing::info!(
+                store = %self.path.display(),
+                lost = self.health.lost,
+                "the store has room again; what was held is written"
+            );
+        }
+    }
+
     fn lose(&mut self, entry: Entry) {
         match entry {
             Entry::Begin(begin) => {
@@ -207,7 +276,8 @@ impl Keeper {
     }
 
     fn fail(&mut self, why: &StoreError) {
-        if self.health.trouble.is_none() {
+        // Once, and not again for each vain attempt to open it.
+        if self.store.is_some() {
             tracing::error!(
                 store = %self.path.display(),
                 "records can't be stored: {why}; they are held in memory and written when the store can be opened again, tried every {} s",
@@ -218,6 +288,8 @@ impl Keeper {
         self.health.trouble = Some(why.to_string());
         self.next_try = Instant::now() + RETRY;
         self.reader.store(None);
+        // What waited for room waits for the store.
+        self.held.append(&mut self.waiting);
         if let Some(store) = self.store.take() {
             self.health.counters = store.counters();
         }
@@ -236,8 +308,15 @@ impl Keeper {
         let opened = EmbeddedStore::open(&self.path, self.settings.clone());
         let put = opened.and_then(|mut store| {
             let known = store.last_uid();
-            for entry in &self.held {
-                entry.put_again(&mut store, known)?;
+            let mut refused = None;
+            for (place, entry) in self.held.iter().enumerate() {
+                match entry.put_again(&mut store, known) {
+                    Err(e @ StoreError::NoRoom { .. }) => {
+                        refused = Some((place, e));
+                        break;
+                    }
+                    other => other?,
+                }
             }
             for row in self.rows.values() {
                 store.append_coverage(row)?;
@@ -246,10 +325,18 @@ impl Keeper {
                 store.append_campaign(campaign)?;
             }
             store.commit()?;
-            Ok(store)
+            Ok((store, known, refused))
         });
         match put {
-            Ok(store) => {
+            Ok((store, known, Some((place, e)))) => {
+                self.reader.store(Some(Arc::new(store.reader())));
+                self.store = Some(store);
+                self.waiting = self.held.split_off(place);
+                self.waiting_known = known;
+                self.health.trouble = None;
+                self.refused(&e);
+            }
+            Ok((store, _, None)) => {
                 tracing::info!(
                     store = %self.path.display(),
                     held = self.held.len(),
@@ -275,9 +362,11 @@ impl Keeper {
                 self.rows.clear();
                 self.campaigns.clear();
                 self.health.committed = Some((self.now)());
+                self.put_waiting();
             }
             Err(e) => self.fail(&e),
         }
+        self.watch_room();
         if Instant::now() >= self.next_retention {
             self.next_retention = Instant::now() + RETENTION;
             if let Some(store) = &mut self.store
@@ -288,6 +377,31 @@ impl Keeper {
         }
     }
 
+    /// Says once that room is scarce, and once that it no longer is.
+    fn watch_room(&mut self) {
+        let Some(store) = &self.store else { return };
+        let (now, was) = (store.space(), self.health.space);
+        self.health.space = now;
+        if let Err(e) = store.has_room() {
+            self.refused(&e);
+        }
+        if now.room == was.room {
+            return;
+        }
+        let store = self.path.display();
+        match (was.room, now.room) {
+            (Room::Plenty, Room::Scarce | Room::None) => tracing::warn!(
+                %store,
+                "{now}: until there is twice that, no evidence is kept, and its oldest days are deleted"
+            ),
+            (Room::Scarce | Room::None, Room::Plenty) => {
+                tracing::info!(%store, "{now}: evidence is kept again");
+            }
+            // The refusal of a record says it, and the end of that.
+            _ => {}
+        }
+    }
+
     fn show(&mut self) {
         if let Some(store) = &self.store {
             self.health.counters = store.counters();
@@ -295,7 +409,7 @@ impl Keeper {
         }
         // What is held while all is well is durable within a second: no news.
         self.health.held = match self.store {
-            Some(_) => 0,
+            Some(_) => self.waiting.len(),
             None => self.held.len(),
         };
         self.shown.store(Arc::new(self.health.clone()));
@@ -476,9 +590,12 @@ mod tests {
     use std::fs;
     use std::path::Path;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::store::embedded::tests::made::{begin, tn};
+    use crate::store::embedded::MinFree;
+    use crate::store::embedded::tests::evidence::evidence;
+    use crate::store::embedded::tests::made::{begin, end, tn};
 
     fn keeper(folder: &Path) -> (Keeper, Arc<Mutex<Vec<LostRecord>>>) {
         let path = folder.join("store");
@@ -541,6 +658,123 @@ mod tests {
     }
 
     /// The running minute is told every two seconds: days without a store must not cost a place for each time.
+    /// A keeper whose disk has as many MiB free as the test says, of which 10 must stay so.
+    fn guarded(folder: &Path) -> (Keeper, Arc<Mutex<Vec<LostRecord>>>, Arc<AtomicU64>) {
+        let (mut keeper, lost) = keeper(folder);
+        let free = Arc::new(AtomicU64::new(1_000));
+        let told = free.clone();
+        let store = keeper.store.as_mut().unwrap();
+        store.guard(MinFree::Octets(10 << 20), move || {
+            told.load(Ordering::Relaxed) << 20
+        });
+        (keeper, lost, free)
+    }
+
+    #[test]
+    fn what_a_disk_without_room_does_not_take_waits_in_order_and_is_written_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, lost, free) = guarded(dir.path());
+        keeper.room = (6, 2);
+        keeper.append_begin(&begin(1)).unwrap();
+        free.store(9, Ordering::Relaxed);
+        keeper.commit().unwrap();
+        let reader = keeper.reader();
+        for uid in 2..=4 {
+            keeper.append_begin(&begin(uid)).unwrap();
+            keeper.append_end(&end(&begin(uid))).unwrap();
+        }
+        keeper.append_evidence(&evidence(4)).unwrap();
+        keeper.append_begin(&begin(5)).unwrap();
+        keeper.append_end(&end(&begin(5))).unwrap();
+        keeper.commit().unwrap();
+        let health = keeper.health().load_full();
+        assert!(health.trouble.as_ref().unwrap().contains("9 MiB are free"));
+        assert_eq!(
+            (
+                health.held,
+                health.lost,
+                health.lost_ends,
+                health.lost_evidence
+            ),
+            (6, 1, 1, 1)
+        );
+        assert_eq!(lost.lock().unwrap().len(), 1);
+        assert!(reader.load().is_some(), "it is read still");
+        assert_eq!(uids(&keeper), [1]);
+        let row = Coverage {
+            sensor: "edge-1".into(),
+            from: begin(1).at,
+            until: begin(1).at.plus(Duration::from_secs(60)),
+            lost_records: 1,
+            ..Coverage::default()
+        };
+        keeper.append_coverage(&row).unwrap();
+        keeper.commit().unwrap();
+        let at = begin(1).at;
+        assert_eq!(keeper.coverage(at, at).unwrap()[0].lost_records, 1);
+        free.store(1_000, Ordering::Relaxed);
+        keeper.commit().unwrap();
+        keeper.append_begin(&begin(6)).unwrap();
+        keeper.commit().unwrap();
+        let health = keeper.health().load_full();
+        assert_eq!(
+            (health.trouble.as_ref(), health.held, health.lost),
+            (None, 0, 1)
+        );
+        let all = keeper
+            .by_called(tn("12025550100"), Timestamp::MIN, Timestamp::MAX)
+            .unwrap();
+        let ended: Vec<_> = all.iter().map(|c| (c.begin.uid, c.end.is_some())).collect();
+        assert_eq!(
+            ended,
+            [(1, false), (2, true), (3, true), (4, true), (6, false)]
+        );
+    }
+
+    #[test]
+    fn a_store_opened_anew_without_room_writes_later_what_it_lacks_and_nothing_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, _, _) = guarded(dir.path());
+        keeper.append_begin(&begin(1)).unwrap();
+        // In the log, though nobody has said that it is durable.
+        keeper.store.as_mut().unwrap().commit().unwrap();
+        keeper.append_begin(&begin(2)).unwrap();
+        refuse(&mut keeper);
+        keeper.append_begin(&begin(3)).unwrap();
+        // More than any disk has.
+        keeper.settings.min_free = MinFree::Octets(u64::MAX / 4);
+        keeper.next_try = Instant::now();
+        keeper.commit().unwrap();
+        assert!(keeper.reader().load().is_some());
+        assert!(
+            keeper
+                .health
+                .trouble
+                .as_ref()
+                .unwrap()
+                .contains("min_free_mb")
+        );
+        keeper.append_begin(&begin(4)).unwrap();
+        keeper.store.as_mut().unwrap().seal().unwrap();
+        let store = keeper.store.as_mut().unwrap();
+        store.guard(MinFree::Octets(1), || 1 << 40);
+        keeper.commit().unwrap();
+        keeper.commit().unwrap();
+        assert_eq!(uids(&keeper), [1, 2, 3, 4]);
+        assert_eq!(keeper.health.trouble, None);
+    }
+
+    #[test]
+    fn what_waits_for_room_at_the_end_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut keeper, lost, free) = guarded(dir.path());
+        free.store(0, Ordering::Relaxed);
+        keeper.commit().unwrap();
+        keeper.append_begin(&begin(1)).unwrap();
+        assert_eq!(keeper.close(), 1);
+        assert_eq!(lost.lock().unwrap().len(), 1);
+    }
+
     #[test]
     fn a_minute_takes_one_place_however_often_it_is_told() {
         let dir = tempfile::tempdir().unwrap();

@@ -133,6 +133,7 @@ impl Views {
                 lost_evidence: store.lost_evidence,
                 lost_campaigns: store.lost_campaigns,
                 bytes: known.store_bytes,
+                space: Some(store.space).filter(|s| s.least > 0),
                 committed: store.committed,
                 lag: report.lag,
                 writable: store.trouble.is_none(),

@@ -161,6 +161,14 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// A key is not there, or not the right one.
+    #[error("{path}: {what}")]
+    Key {
+        /// The file of the key, or who was to give it.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Writing the log failed, now or earlier. Nothing is acknowledged any more; open the store anew to go on with
     /// what is on disk.
     #[error(
@@ -171,6 +179,20 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system said when it failed.
         why: String,
+    },
+    /// So little of the disk is free that no record is taken: see [`embedded::MinFree`].
+    #[error(
+        "{path}: only {} MiB are free and {} MiB must stay so: no record is taken until there is room. Make room on that disk, or set [store] retention_days, evidence_days or min_free_mb lower",
+        free >> 20,
+        least >> 20
+    )]
+    NoRoom {
+        /// The store.
+        path: PathBuf,
+        /// Octets that are free.
+        free: u64,
+        /// Octets that must stay free.
+        least: u64,
     },
     /// A record does not fit an event of the log.
     #[error("a record of {octets} octets; the most is {limit}")]
@@ -204,6 +226,13 @@ impl StoreError {
         Self::Io {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    fn key(path: &Path, what: impl Into<String>) -> Self {
+        Self::Key {
+            path: path.to_owned(),
+            what: what.into(),
         }
     }
 

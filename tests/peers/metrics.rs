@@ -22,6 +22,7 @@ use tracehop::responder::api::refusal::Refusal;
 use tracehop::responder::case::RequestState;
 use tracehop::responder::desk::{Figures, Pressing};
 use tracehop::responder::service::view::Lookups;
+use tracehop::store::embedded::SpaceReport;
 use tracehop::web::WebCounters;
 
 #[test]
@@ -60,6 +61,7 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
         }),
         store: Some(Stored {
             bytes: Some(1),
+            space: Some(SpaceReport::default()),
             committed: at,
             lag: Some(Duration::ZERO),
             ..Stored::default()

@@ -283,7 +283,8 @@ fn counted(found: u64, cut: bool) -> String {
 /// Opens the configuration's store to read, also beside the daemon.
 pub(super) fn open(config: &Config) -> Result<StoreReader, Failure> {
     let path = &config.store.path;
-    let (store, report) = EmbeddedStore::open_read_only(path).map_err(Failure::no_input)?;
+    let (store, report) =
+        EmbeddedStore::open_reader(path, &config.store.settings).map_err(Failure::no_input)?;
     if report.bad_frames > 0 {
         output::complain(format_args!(
             "{}: {} damaged stretches in the log, {} octets: records in them are lost",

@@ -77,6 +77,34 @@ fn the_files_that_ship_have_no_problem() {
     );
 }
 
+#[test]
+fn the_store_is_encrypted_by_a_file_or_a_command() {
+    let with = |lines: &str| {
+        let section = format!("[store.encryption]\n{lines}\n\n[traceback]");
+        move |t: &str| t.replacen("[traceback]", &section, 1)
+    };
+    assert_eq!(problems(with("key_file = \"store.key\"")), [""; 0]);
+    assert_eq!(
+        problems(with("key_command = [\"/usr/bin/key\", \"tracehop\"]")),
+        [""; 0]
+    );
+    for (lines, expected) in [
+        ("", "store.encryption has no key"),
+        (
+            "key_file = \"a\"\nkey_command = [\"b\"]",
+            "store.encryption has two keys",
+        ),
+        (
+            "key_file = \"certs/crl.der\"",
+            "others than its owner may use",
+        ),
+        ("key = \"0011\"", "unknown key store.encryption.key"),
+    ] {
+        let found = problems(with(lines)).join("\n");
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
 /// The package's own: what it says of where things are is the unit's, and it starts with nothing to watch yet.
 #[test]
 fn the_configuration_of_the_package_has_no_problem_and_idles() {

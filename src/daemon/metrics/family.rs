@@ -117,10 +117,13 @@ families! {
     TRUST_TROUBLE Gauge "tracehop_trust_kept_old" [] "1 while newer lists were refused and older ones are used instead.";
 
     STORE_APPENDED Counter "tracehop_store_appended_total" ["what"] "What the store took in: begin, end, coverage, evidence, campaign (a state of one).";
-    STORE_REFUSED Counter "tracehop_store_refused_total" ["why"] "What it did not take, or took and can't be looked up: evidence_too_long, too_old, lost (no disk, no record), lost_end (how a call went on), lost_evidence, lost_campaign (a state of one; a later state makes up for it).";
+    STORE_REFUSED Counter "tracehop_store_refused_total" ["why"] "What it did not take, or took and can't be looked up: evidence_too_long, too_old, lost (no disk, no record), lost_end (how a call went on), lost_evidence, lost_campaign (a state of one; a later state makes up for it), evidence_no_room and campaign_no_room (little of the disk is free).";
     STORE_SEALS Counter "tracehop_store_seals_total" ["outcome"] "Segments written from the log: done, failed (and tried again).";
     STORE_SEALED_BYTES Counter "tracehop_store_sealed_bytes_total" [] "Octets of the segments written.";
     STORE_BYTES Gauge "tracehop_store_bytes" [] "Octets of the store on disk, as last measured.";
+    STORE_FREE Gauge "tracehop_store_free_bytes" [] "Octets that are free on the store's disk, as of the last commit; absent where it is not guarded.";
+    STORE_LEAST Gauge "tracehop_store_min_free_bytes" [] "Octets that must stay free: below it no record is taken, below twice it no evidence is kept and its oldest days go.";
+    STORE_FREED Counter "tracehop_store_evidence_freed_total" [] "Days of evidence deleted before their time, because little of the disk was free.";
     STORE_COMMIT Gauge "tracehop_store_commit_timestamp_seconds" [] "When a commit last returned: everything before survives a crash.";
     STORE_LAG Gauge "tracehop_store_lag_seconds" [] "How long after its capture the last message was collected: how far we are behind.";
     STORE_WRITABLE Gauge "tracehop_store_writable" [] "1 while the store takes records, 0 while it can't.";

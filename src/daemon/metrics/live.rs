@@ -158,6 +158,8 @@ fn put_store(page: &mut Page, s: &Stored) {
         ("lost_end", s.lost_ends),
         ("lost_evidence", s.lost_evidence),
         ("lost_campaign", s.lost_campaigns),
+        ("evidence_no_room", c.evidence_no_room),
+        ("campaign_no_room", c.campaigns_no_room),
     ];
     page.list(&f::STORE_REFUSED, &[], refused);
     let seals = [("done", c.seals), ("failed", c.seal_failures)];
@@ -166,6 +168,11 @@ fn put_store(page: &mut Page, s: &Stored) {
     if let Some(bytes) = s.bytes {
         page.count(&f::STORE_BYTES, &[], bytes);
     }
+    if let Some(space) = s.space {
+        page.count(&f::STORE_FREE, &[], space.free);
+        page.count(&f::STORE_LEAST, &[], space.least);
+    }
+    page.count(&f::STORE_FREED, &[], c.evidence_days_freed);
     if let Some(at) = s.committed {
         page.value(&f::STORE_COMMIT, &[], seconds(at));
     }

@@ -13,7 +13,7 @@ use crate::responder::api::ApiCounters;
 use crate::responder::desk::Figures;
 use crate::responder::service::ServiceView;
 use crate::responder::service::view::Lookups;
-use crate::store::embedded::StoreCounters;
+use crate::store::embedded::{SpaceReport, StoreCounters};
 use crate::web::WebCounters;
 
 /// Counts by their stable names, as the stages' `iter()` gives them.
@@ -192,6 +192,8 @@ pub struct Stored {
     pub lost_campaigns: u64,
     /// Octets on disk, where measured.
     pub bytes: Option<u64>,
+    /// Room on its disk, where it is guarded.
+    pub space: Option<SpaceReport>,
     /// When a commit last returned.
     pub committed: Option<Timestamp>,
     /// How far the newest record lies behind the clock.

@@ -24,6 +24,7 @@ use crate::responder::case::RequestState;
 use crate::responder::desk::{Figures, Pressing};
 use crate::responder::service::view::Lookups;
 use crate::stir::verify::{Attestation, Rule};
+use crate::store::embedded::SpaceReport;
 use crate::web::WebCounters;
 
 /// A snapshot in which every part is there.
@@ -93,6 +94,7 @@ pub(crate) fn full() -> Snapshot {
         }),
         store: Some(Stored {
             bytes: Some(1),
+            space: Some(SpaceReport::default()),
             committed: at,
             lag: Some(Duration::ZERO),
             ..Stored::default()

@@ -6,6 +6,7 @@ use super::Shown;
 use super::model::{grouped, moment, span};
 use crate::base::Timestamp;
 use crate::daemon::metrics::Snapshot;
+use crate::store::embedded::Room;
 use crate::traceback::matching::HEALTHY_CLOCK_NS;
 use crate::web::Check;
 
@@ -210,6 +211,16 @@ fn more(s: &Snapshot, now: Timestamp, out: &mut Vec<Notice>) {
             format!("{} could not be stored since the start", grouped(lost)),
             "The ledger says of which minutes; mend the disk.",
             "TracehopRecordsLost",
+        );
+    }
+    let space = s.store.and_then(|s| s.space);
+    if let Some(space) = space.filter(|s| s.room != Room::Plenty) {
+        say(
+            "warning",
+            "room",
+            space.to_string(),
+            "No evidence is kept, and its oldest days go. Make room on that disk.",
+            "TracehopStoreSpace",
         );
     }
     let dropped: u64 = s.interfaces.iter().map(|i| i.drops).sum();

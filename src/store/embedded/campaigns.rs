@@ -7,13 +7,21 @@
 //! A campaign that goes on past midnight stands in both files; the later one holds. So whoever asks for a window reads the files from its first day
 //! on, and keeps the last state of what began before its end. What a power cut leaves of the last line is cut off before the file goes on, and passed over by
 //! readers; so is a line that can't be read otherwise, which is counted. A file in which most lines are superseded is written anew. Retention deletes by the day.
+//!
+//! In an encrypted store a line is `aes1:` and base64 of a nonce of 12 octets, the JSON sealed by the day's key, and a tag of 16 octets; what is authenticated with
+//! it: where in the file the line begins u64. Lines of before encryption was switched on stay as they are until the file is written anew.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::layout;
+use super::vault::{Cipher, Secret, Vault};
 use crate::base::Timestamp;
 use crate::call::classify::campaign::{Campaign, CampaignId};
 use crate::store::StoreError;
@@ -24,16 +32,22 @@ const LINES: u64 = 4096;
 /// A file is written anew when it has this many times as many lines as campaigns: each costs its share of that work once.
 const SUPERSEDED: u64 = 4;
 
-/// The longest line that is read: a campaign has a few examples and signers, each bounded where it is made.
+/// The longest line that is taken in: a campaign has a few examples and signers, each bounded where it is made.
 const LINE: u64 = 1 << 16;
+
+/// The longest line that is read: sealed and in base64 it is longer by a third, and a little.
+const READ: u64 = LINE / 2 * 3;
+
+/// What a sealed line begins with. JSON never does.
+const SEALED: &[u8] = b"aes1:";
 
 /// Octets that wait for a commit; past it they are written without one.
 const WAITING: usize = 1 << 20;
 
 /// The writing side.
-#[derive(Debug)]
 pub(super) struct CampaignWriter {
     root: PathBuf,
+    vault: Vault,
     days: BTreeMap<i64, Day>,
     waiting: usize,
 }
@@ -53,7 +67,7 @@ const DAYS: usize = 16;
 
 impl CampaignWriter {
     /// Opens, and cuts off what a power cut left of a line.
-    pub fn open(root: &Path) -> Result<Self, StoreError> {
+    pub fn open(root: &Path, vault: Vault) -> Result<Self, StoreError> {
         for (path, name) in layout::list(&layout::campaigns(root))? {
             match name.as_deref() {
                 Some(name) if day_of(name).is_some() => cut_torn_line(&path)?,
@@ -63,6 +77,7 @@ impl CampaignWriter {
         }
         Ok(Self {
             root: root.to_owned(),
+            vault,
             days: BTreeMap::new(),
             waiting: 0,
         })
@@ -105,12 +120,13 @@ impl CampaignWriter {
                 continue;
             }
             let path = layout::campaign_file(&self.root, *day);
-            append(&path, &waiting.lines)?;
+            let key = self.vault.to_seal(*day)?;
+            append(&path, &waiting.lines, key.as_ref())?;
             let lines = memchr::memchr_iter(b'\n', &waiting.lines).count();
             waiting.appended += lines as u64;
             waiting.lines.clear();
             if waiting.appended > LINES.max(waiting.kept.saturating_mul(SUPERSEDED)) {
-                waiting.kept = compact(&path)?;
+                waiting.kept = compact(&path, key.as_ref())?;
                 waiting.appended = 0;
             }
         }
@@ -140,6 +156,7 @@ impl CampaignWriter {
 /// Campaigns with a call in the window, closed at both ends, by their first call, and how many lines could not be read.
 pub(super) fn find(
     root: &Path,
+    vault: &Vault,
     from: Timestamp,
     until: Timestamp,
 ) -> Result<(Vec<Campaign>, u64), StoreError> {
@@ -148,11 +165,10 @@ pub(super) fn find(
     let mut unreadable = 0;
     // Sorted by name, and so by day.
     for (path, name) in layout::list(&layout::campaigns(root))? {
-        if name
-            .and_then(|n| day_of(&n))
-            .is_some_and(|d| first_day <= d)
-        {
-            unreadable += read(&path, &mut found, |c| c.first <= until)?;
+        let day = name.and_then(|n| day_of(&n));
+        if let Some(day) = day.filter(|d| first_day <= *d && !vault.is_erased(*d)) {
+            let key = || vault.to_open(day, &path);
+            unreadable += read(&path, key, &mut found, |c| c.first <= until)?;
         }
     }
     let touching = found.into_values().filter(|c| from <= c.last);
@@ -166,16 +182,14 @@ fn day_of(name: &str) -> Option<i64> {
     layout::day_from(name.strip_suffix(".jsonl")?)
 }
 
-fn append(path: &Path, lines: &[u8]) -> Result<(), StoreError> {
+fn append(path: &Path, lines: &[u8], key: Option<&Secret>) -> Result<(), StoreError> {
     let io = |e| StoreError::io(path, e);
     let is_new = !path.exists();
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(io)?;
+    let mut options = layout::options();
+    let mut file = options.create(true).append(true).open(path).map_err(io)?;
     let before = file.metadata().map_err(io)?.len();
-    let written = file.write_all(lines).and_then(|()| file.sync_data());
+    let lines = sealed(lines, key, before).map_err(io)?;
+    let written = file.write_all(&lines).and_then(|()| file.sync_data());
     if let Err(e) = written {
         // A full disk may have taken half a line. What follows must not be glued to it.
         let _ = file.set_len(before);
@@ -187,15 +201,43 @@ fn append(path: &Path, lines: &[u8]) -> Result<(), StoreError> {
     }
 }
 
+/// The cipher of a day's lines.
+fn cipher(key: &Secret) -> io::Result<Cipher> {
+    key.cipher(b"", b"tracehop campaigns")
+}
+
+/// Lines as they lie in a file whose key this is, from `at` on.
+fn sealed<'l>(lines: &'l [u8], key: Option<&Secret>, at: u64) -> io::Result<Cow<'l, [u8]>> {
+    let Some(key) = key else {
+        return Ok(lines.into());
+    };
+    let cipher = cipher(key)?;
+    let mut out = Vec::new();
+    for line in lines.split_inclusive(|b| *b == b'\n') {
+        let mut frame = Vec::new();
+        let place = at + out.len() as u64;
+        cipher.seal_frame(&place.to_le_bytes(), line, &mut frame)?;
+        out.extend_from_slice(SEALED);
+        out.extend_from_slice(STANDARD.encode(&frame).as_bytes());
+        out.push(b'\n');
+    }
+    Ok(out.into())
+}
+
 /// Writes the file anew with the last line of each id, and gives how many there are. Readers have the old one or the new one.
-fn compact(path: &Path) -> Result<u64, StoreError> {
+fn compact(path: &Path, key: Option<&Secret>) -> Result<u64, StoreError> {
     let mut last = BTreeMap::new();
-    read(path, &mut last, |_| true)?;
+    let at_hand = || {
+        key.cloned()
+            .ok_or_else(|| StoreError::key(path, "sealed lines and no key"))
+    };
+    read(path, at_hand, &mut last, |_| true)?;
     let mut lines = Vec::new();
     for campaign in last.values() {
         serde_json::to_writer(&mut lines, campaign).map_err(|e| StoreError::io(path, e.into()))?;
         lines.push(b'\n');
     }
+    let lines = sealed(&lines, key, 0).map_err(|e| StoreError::io(path, e))?;
     layout::write_whole(path, &lines)?;
     Ok(last.len() as u64)
 }
@@ -203,6 +245,7 @@ fn compact(path: &Path) -> Result<u64, StoreError> {
 /// Reads the lines of a file in their order: of those that are wanted, the last of each id is left. Gives how many can't be read.
 fn read(
     path: &Path,
+    key: impl Fn() -> Result<Secret, StoreError>,
     found: &mut BTreeMap<CampaignId, Campaign>,
     wanted: impl Fn(&Campaign) -> bool,
 ) -> Result<u64, StoreError> {
@@ -215,21 +258,34 @@ fn read(
     let mut file = BufReader::new(file);
     let mut line = Vec::new();
     let mut unreadable = 0;
+    let (mut next, mut opener) = (0, None);
     loop {
         line.clear();
-        let read = (&mut file).take(LINE).read_until(b'\n', &mut line);
-        if read.map_err(io)? == 0 {
-            return Ok(unreadable);
-        }
+        let at: u64 = next;
+        let read = (&mut file).take(READ).read_until(b'\n', &mut line);
+        next += match read.map_err(io)? {
+            0 => return Ok(unreadable),
+            length => length as u64,
+        };
         if line.last() != Some(&b'\n') {
-            if (line.len() as u64) < LINE {
+            if (line.len() as u64) < READ {
                 // Torn, or just being written.
                 return Ok(unreadable);
             }
             // No line of ours: on to its end.
-            file.skip_until(b'\n').map_err(io)?;
+            next += file.skip_until(b'\n').map_err(io)? as u64;
             unreadable += 1;
             continue;
+        }
+        if let Some(text) = line.strip_prefix(SEALED) {
+            let cipher = match &opener {
+                Some(cipher) => cipher,
+                None => opener.insert(cipher(&key()?).map_err(io)?),
+            };
+            let frame = STANDARD.decode(text.trim_ascii_end()).ok();
+            let opened = frame.and_then(|f| cipher.open_frame(&at.to_le_bytes(), &f));
+            // What does not open is no campaign.
+            line = opened.unwrap_or_default();
         }
         match serde_json::from_slice::<Campaign>(&line) {
             Ok(campaign) => {
@@ -250,10 +306,10 @@ fn cut_torn_line(path: &Path) -> Result<(), StoreError> {
         .open(path)
         .map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
-    let start = length.saturating_sub(LINE);
+    let start = length.saturating_sub(READ);
     file.seek(SeekFrom::Start(start)).map_err(io)?;
     let mut tail = Vec::new();
-    (&file).take(LINE).read_to_end(&mut tail).map_err(io)?;
+    (&file).take(READ).read_to_end(&mut tail).map_err(io)?;
     if tail.last().is_none_or(|b| *b == b'\n') {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::codec::EndFacts;
 use super::segment::{EndCells, EndColumns, UidCells};
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
+use super::vault::Vault;
 use crate::store::StoreError;
 
 /// Columns to open a file of ends with.
@@ -28,8 +29,11 @@ pub(super) fn write(
     path: &Path,
     ends: &[EndFacts],
     about: &[(&str, String)],
+    vault: &Vault,
+    day: i64,
 ) -> Result<Finished, StoreError> {
-    let mut file = Writer::create(path, &[UidCells::SPECS, EndCells::SPECS])?;
+    let specs = [UidCells::SPECS, EndCells::SPECS];
+    let mut file = Writer::create(path, &specs, vault, Some(day))?;
     file.group(|writers| {
         let (mut uids, mut cells) = (UidCells::new(), EndCells::new());
         for page in ends.chunks(PAGE_ROWS) {
@@ -51,10 +55,12 @@ pub(super) fn gather(
     path: &Path,
     ends: impl IntoIterator<Item = (u64, EndFacts)>,
     about: &[(&str, String)],
+    vault: &Vault,
+    day: i64,
 ) -> Result<Finished, StoreError> {
     let mut ends = ends.into_iter().peekable();
     let specs = [UidCells::SPECS, EndCells::SPECS, SeqCells::SPECS];
-    let mut file = Writer::create(path, &specs)?;
+    let mut file = Writer::create(path, &specs, vault, Some(day))?;
     while ends.peek().is_some() {
         file.group(|writers| {
             let (mut uids, mut cells) = (UidCells::new(), EndCells::new());

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::segment::partition;
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
+use super::vault::Vault;
 use crate::store::StoreError;
 
 table! {
@@ -58,8 +59,10 @@ pub(super) fn write(
     calling: impl IntoIterator<Item = IndexEntry>,
     aliases: impl IntoIterator<Item = IndexEntry>,
     about: &[(&str, String)],
+    vault: &Vault,
+    day: i64,
 ) -> Result<Finished, StoreError> {
-    let mut file = Writer::create(path, &[IndexCells::SPECS])?;
+    let mut file = Writer::create(path, &[IndexCells::SPECS], vault, Some(day))?;
     groups(&mut file, false, calling)?;
     groups(&mut file, true, aliases)?;
     file.finish(about)
@@ -264,8 +267,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.cix");
         let all = |e: &[IndexEntry]| e.to_vec();
-        let sum = write(&path, all(calling), all(aliases), &[]).unwrap().sum;
-        let reader = Reader::open(&path, &KEYS, Some(sum)).unwrap();
+        let vault = Vault::default();
+        let written = write(&path, all(calling), all(aliases), &[], &vault, 0).unwrap();
+        let reader = Reader::open(&path, &KEYS, Some(written.sum), &vault).unwrap();
         (dir, reader)
     }
 

@@ -1,7 +1,8 @@
 //! Where everything lies, and the order of writes that survives a power cut: write, fsync, rename, fsync the folder.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use time::format_description::StaticFormatDescription;
@@ -21,6 +22,11 @@ const DATE: StaticFormatDescription = format_description!("[year]-[month]-[day]"
 /// The hour since 1970 in which a point in time lies: one folder.
 pub(super) fn hour_of(nanos: i64) -> i64 {
     nanos.div_euclid(HOUR)
+}
+
+/// The day since 1970 in which an hour lies.
+pub(super) fn day_of(hour: i64) -> i64 {
+    hour.div_euclid(DAY)
 }
 
 pub(super) fn wal(root: &Path) -> PathBuf {
@@ -53,6 +59,15 @@ pub(super) fn evidence_dir(root: &Path, day: i64) -> PathBuf {
     evidence(root).join(date(day))
 }
 
+pub(super) fn keys(root: &Path) -> PathBuf {
+    root.join("keys")
+}
+
+/// `keys/2026-11-24.key`.
+pub(super) fn key_file(root: &Path, name: &str) -> PathBuf {
+    keys(root).join(format!("{name}.key"))
+}
+
 pub(super) fn log(root: &Path, seq: u64) -> PathBuf {
     wal(root).join(format!("{seq:010}.wal"))
 }
@@ -70,7 +85,7 @@ pub(super) fn coverage_file(root: &Path, day: i64) -> PathBuf {
 }
 
 /// Days since 1970 as a date. Nanoseconds reach from 1677 to 2262, so every day that can come in here has one.
-fn date(day: i64) -> String {
+pub(super) fn date(day: i64) -> String {
     OffsetDateTime::from_unix_timestamp(day.saturating_mul(86_400))
         .ok()
         .and_then(|t| t.date().format(DATE).ok())
@@ -254,6 +269,24 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(PathBuf, Option<String>)>, StoreEr
     Ok(names)
 }
 
+/// Files hold telephone numbers: their group may read them, others not, whatever the umask.
+const FILE_MODE: u32 = 0o640;
+/// Of folders likewise.
+const DIR_MODE: u32 = 0o750;
+
+/// How files of the store are made.
+pub(super) fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(FILE_MODE);
+    options
+}
+
+/// Makes a file, or empties the one that is there.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    let mut options = options();
+    options.write(true).create(true).truncate(true).open(path)
+}
+
 /// Makes a folder and those above it, each durable in its parent.
 pub(super) fn create_dirs(dir: &Path) -> Result<(), StoreError> {
     if dir.is_dir() {
@@ -261,7 +294,7 @@ pub(super) fn create_dirs(dir: &Path) -> Result<(), StoreError> {
     }
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
         create_dirs(parent)?;
-        match fs::create_dir(dir) {
+        match DirBuilder::new().mode(DIR_MODE).create(dir) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(StoreError::io(dir, e));
             }
@@ -320,12 +353,24 @@ pub(super) fn step(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Reads a small file whole.
+pub(super) fn read_small(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> {
+    let io = |source| StoreError::io(path, source);
+    let file = File::open(path).map_err(io)?;
+    let mut octets = Vec::new();
+    let read = io::Read::read_to_end(&mut io::Read::take(file, most + 1), &mut octets);
+    match read.map_err(io)? as u64 {
+        length if length > most => Err(StoreError::corrupt(path, "too long to be ours")),
+        _ => Ok(octets),
+    }
+}
+
 /// Writes a small file so that it is there whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let fresh = path.with_extension("new");
     step(&fresh)?;
     let io = |source| StoreError::io(&fresh, source);
-    let mut file = File::create(&fresh).map_err(io)?;
+    let mut file = create(&fresh).map_err(io)?;
     io::Write::write_all(&mut file, bytes).map_err(io)?;
     file.sync_all().map_err(io)?;
     rename(&fresh, path)?;

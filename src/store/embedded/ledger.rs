@@ -1,7 +1,7 @@
 //! The coverage ledger on disk: one Parquet file a day, written anew when a seal adds rows to it.
 //!
 //! A day of one sensor is 1,440 rows, so the whole file is cheap to write; replacing it by rename makes adding the same rows
-//! twice harmless.
+//! twice harmless. It is never encrypted: there is no number in it, and it must be readable when the records are not any more.
 //!
 //! The columns behind `unreadable` came later than the others. A file of before lacks them: its counts are 0, and what it says of the
 //! clock and of being down is nothing.
@@ -14,6 +14,7 @@ use parquet::data_type::ByteArray;
 
 use super::layout;
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
+use super::vault::Vault;
 use crate::base::Timestamp;
 use crate::call::record::{ClockState, Coverage, Down};
 use crate::store::StoreError;
@@ -74,7 +75,7 @@ pub(super) fn add(root: &Path, rows: &Rows) -> Result<(), StoreError> {
 }
 
 fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
-    let mut file = Writer::create(path, &[CoverageCells::SPECS])?;
+    let mut file = Writer::create(path, &[CoverageCells::SPECS], &Vault::default(), None)?;
     file.group(|writers| {
         let mut cells = CoverageCells::new();
         let mut waiting = 0;
@@ -121,7 +122,7 @@ fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
 
 /// All rows of a day's file.
 pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
-    let file = Reader::open(path, &[], None)?;
+    let file = Reader::open(path, &[], None, &Vault::default())?;
     let mut rows = Rows::new();
     for group in 0..file.groups() {
         let all: Vec<usize> = (0..file.group_rows(group)).collect();
@@ -265,7 +266,7 @@ mod tests {
     fn a_file_of_version_0_1_reads_as_if_the_later_columns_were_empty() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("2026-11-24.parquet");
-        let mut file = Writer::create(&path, &[OldCells::SPECS]).unwrap();
+        let mut file = Writer::create(&path, &[OldCells::SPECS], &Vault::default(), None).unwrap();
         file.group(|writers| {
             let mut cells = OldCells::new();
             cells.sensor.put(ByteArray::from("edge"));

@@ -4,6 +4,8 @@
 //! file     wal/<seq, ten digits>.wal: frames, one after the other
 //! frame    length of the payload u32, crc32c of the payload u32, payload        (little endian)
 //! payload  format version u8 (2), seq of the log u64, events
+//!          in an encrypted store the version has its highest bit set (130), and behind the number are a nonce of 12 octets, the
+//!          events sealed, and their tag of 16 octets; what is authenticated with them: the number, and where in the file the frame begins u64
 //! event    kind u8, length varint, body
 //! kind 0   last uid u64, rule IDs (count varint, strings), flag labels, keys of neighbours (the same; no keys in version 1): the
 //!          first event of every log
@@ -16,6 +18,7 @@
 //! A frame that can't be read and is followed by one that can is reported as bad and skipped; what can't be read at the
 //! end is a torn tail, as a power cut leaves it, and is cut off before the log goes on.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +26,7 @@ use std::path::{Path, PathBuf};
 use super::codec::{Cut, put_str, put_varint};
 use super::layout;
 use super::names::{Numbering, VERSION};
+use super::vault::{Cipher, FRAME, Vault};
 use crate::call::classify::Flag;
 use crate::call::peer::PeerKey;
 use crate::stir::verify::Rule;
@@ -34,12 +38,14 @@ const FIRST_VERSION: u8 = 1;
 const HEADER: usize = 8;
 /// Octets of the payload before its events.
 const PREAMBLE: usize = 9;
+/// The bit of the version that says that the events are sealed.
+const IS_SEALED: u8 = 0x80;
 /// A frame is written out when it has grown to this size, committed or not: one MiB, as measured for group commit.
 const FRAME_TARGET: usize = 1 << 20;
 /// The longest event that is taken. Everything in a record is bounded where it is made; this is for what slips through.
 pub(super) const MAX_EVENT: usize = 1 << 16;
 /// The longest payload that can be: target, one more event with kind and length, preamble.
-const MAX_PAYLOAD: usize = FRAME_TARGET + MAX_EVENT + 16 + PREAMBLE;
+const MAX_PAYLOAD: usize = FRAME_TARGET + MAX_EVENT + 16 + PREAMBLE + FRAME;
 /// The longest log that is read back: 500,000 records and their ends at twice their usual 250 octets, and room.
 pub(super) const MAX_LOG: u64 = 1 << 30;
 
@@ -70,6 +76,7 @@ impl Sink for File {
 pub(super) struct Log {
     pub path: PathBuf,
     sink: Box<dyn Sink>,
+    cipher: Option<Cipher>,
     /// The frame being filled, header and preamble included.
     frame: Vec<u8>,
     /// The body being encoded.
@@ -83,13 +90,16 @@ pub(super) struct Log {
 
 impl Log {
     /// Makes a new log, with its first frame in place before the name is.
-    pub fn create(root: &Path, seq: u64, last_uid: u64) -> Result<Self, StoreError> {
+    pub fn create(root: &Path, vault: &Vault, seq: u64, last_uid: u64) -> Result<Self, StoreError> {
         let dir = layout::wal(root);
         let path = layout::log(root, seq);
         let fresh = path.with_extension("new");
         let io = |source| StoreError::io(&fresh, source);
-        let file = File::create(&fresh).map_err(io)?;
+        // The log before the key: where the log never gets its name, what is left of its key is swept when the store is opened.
+        let cipher = vault.make_log_key(seq)?;
+        let file = layout::create(&fresh).map_err(io)?;
         let mut log = Self::over(Box::new(file), path.clone(), seq, 0);
+        log.cipher = cipher;
         log.push(HEAD, &head(last_uid))?;
         log.commit()?;
         layout::rename(&fresh, &path)?;
@@ -98,7 +108,12 @@ impl Log {
     }
 
     /// Goes on with a log that was read back: cuts off its torn tail first.
-    pub fn resume(root: &Path, seq: u64, valid: u64) -> Result<Self, StoreError> {
+    pub fn resume(
+        root: &Path,
+        seq: u64,
+        valid: u64,
+        cipher: Option<Cipher>,
+    ) -> Result<Self, StoreError> {
         let path = layout::log(root, seq);
         let io = |source| StoreError::io(&path, source);
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
@@ -106,13 +121,17 @@ impl Log {
             file.set_len(valid).map_err(io)?;
             file.sync_all().map_err(io)?;
         }
-        Ok(Self::over(Box::new(file), path, seq, valid))
+        let mut log = Self::over(Box::new(file), path, seq, valid);
+        log.cipher = cipher;
+        log.start_frame();
+        Ok(log)
     }
 
     fn over(sink: Box<dyn Sink>, path: PathBuf, seq: u64, written: u64) -> Self {
         let mut log = Self {
             path,
             sink,
+            cipher: None,
             frame: Vec::with_capacity(FRAME_TARGET / 4),
             body: Vec::new(),
             seq,
@@ -182,6 +201,18 @@ impl Log {
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
+        if let Some(cipher) = &self.cipher {
+            let (clear, events) = self.frame.split_at(HEADER + PREAMBLE);
+            let mut sealed = Vec::with_capacity(self.frame.len() + FRAME);
+            sealed.extend_from_slice(clear);
+            let about = about(self.seq, self.written);
+            let done = cipher.seal_frame(&about, events, &mut sealed);
+            self.note(done)?;
+            self.frame = sealed;
+            if let Some(version) = self.frame.get_mut(HEADER) {
+                *version |= IS_SEALED;
+            }
+        }
         if let Some((header, payload)) = self.frame.split_first_chunk_mut::<HEADER>() {
             let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
             let (l, c) = header.split_at_mut(4);
@@ -209,6 +240,15 @@ impl Log {
         }
         self.check()
     }
+}
+
+/// What is authenticated with a sealed frame: a frame of another log, or of another place, does not open.
+fn about(seq: u64, at: u64) -> [u8; 16] {
+    let mut about = [0; 16];
+    let (s, a) = about.split_at_mut(8);
+    s.copy_from_slice(&seq.to_le_bytes());
+    a.copy_from_slice(&at.to_le_bytes());
+    about
 }
 
 fn head(last_uid: u64) -> Vec<u8> {
@@ -265,6 +305,8 @@ pub(super) struct Replayed {
     pub bad_bytes: u64,
     /// Events that can't be read, in frames whose checksum is right.
     pub unreadable: u64,
+    /// Whether frames were sealed.
+    pub sealed: bool,
 }
 
 /// Reads a log file whole.
@@ -287,17 +329,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
 pub(super) fn replay(
     bytes: &[u8],
     seq: u64,
+    cipher: Option<&Cipher>,
     mut take: impl FnMut(u8, u8, &[u8]) -> bool,
 ) -> Replayed {
     let mut done = Replayed::default();
     let mut at = 0;
     while at < bytes.len() {
-        if let Some(frame) = frame(bytes, at, seq) {
+        if let Some(frame) = frame(bytes, at, seq, cipher) {
+            done.sealed |= matches!(frame.events, Cow::Owned(_));
             events(&frame, &mut take, &mut done);
             at = frame.end;
             continue;
         }
-        match next_frame(bytes, at, seq) {
+        match next_frame(bytes, at, seq, cipher) {
             Some(next) => {
                 done.bad_frames += 1;
                 done.bad_bytes += (next - at) as u64;
@@ -314,13 +358,13 @@ pub(super) fn replay(
 /// A whole frame.
 struct Frame<'a> {
     version: u8,
-    events: &'a [u8],
+    events: Cow<'a, [u8]>,
     /// Where the next one starts.
     end: usize,
 }
 
-/// The frame at `at`, if there is one and it is whole.
-fn frame(bytes: &[u8], at: usize, seq: u64) -> Option<Frame<'_>> {
+/// The frame at `at`, if there is one and it is whole. A sealed one must open as well: that it does not is damage like any other.
+fn frame<'a>(bytes: &'a [u8], at: usize, seq: u64, cipher: Option<&Cipher>) -> Option<Frame<'a>> {
     let mut cut = Cut(bytes.get(at..)?);
     let length = usize::try_from(cut.u32()?).ok()?;
     let sum = cut.u32()?;
@@ -329,26 +373,39 @@ fn frame(bytes: &[u8], at: usize, seq: u64) -> Option<Frame<'_>> {
     }
     let payload = cut.take(length)?;
     let mut inner = Cut(payload);
-    let version = inner.u8()?;
+    let marked = inner.u8()?;
+    let version = marked & !IS_SEALED;
     let ours = (FIRST_VERSION..=VERSION).contains(&version) && inner.u64()? == seq;
-    (ours && crc32c::crc32c(payload) == sum).then_some(Frame {
+    if !ours || crc32c::crc32c(payload) != sum {
+        return None;
+    }
+    let events = match marked & IS_SEALED {
+        0 => Cow::Borrowed(inner.0),
+        _ => Cow::Owned(cipher?.open_frame(&about(seq, at as u64), inner.0)?),
+    };
+    Some(Frame {
         version,
-        events: inner.0,
+        events,
         end: at + HEADER + length,
     })
 }
 
 /// Where the next whole frame after `at` starts: found by the number of the log behind the version, proven by its checksum.
-fn next_frame(bytes: &[u8], at: usize, seq: u64) -> Option<usize> {
+fn next_frame(bytes: &[u8], at: usize, seq: u64, cipher: Option<&Cipher>) -> Option<usize> {
     let before = HEADER + 1;
     let from = at + 1 + before;
     memchr::memmem::find_iter(bytes.get(from..)?, &seq.to_le_bytes())
         .map(|found| from + found - before)
-        .find(|start| frame(bytes, *start, seq).is_some())
+        .find(|start| frame(bytes, *start, seq, cipher).is_some())
+}
+
+/// Whether a log begins with a frame that is sealed, as far as its first octets tell.
+pub(super) fn looks_sealed(bytes: &[u8]) -> bool {
+    bytes.get(HEADER).is_some_and(|v| v & IS_SEALED != 0)
 }
 
 fn events(frame: &Frame<'_>, take: &mut impl FnMut(u8, u8, &[u8]) -> bool, done: &mut Replayed) {
-    let mut cut = Cut(frame.events);
+    let mut cut = Cut(&frame.events);
     while !cut.0.is_empty() {
         let event = (|| {
             let kind = cut.u8()?;
@@ -372,7 +429,7 @@ mod tests {
     /// A log of five frames of two events each, and where its frames end.
     fn sample(dir: &Path) -> (Vec<u8>, Vec<usize>) {
         std::fs::create_dir_all(layout::wal(dir)).unwrap();
-        let mut log = Log::create(dir, 7, 41).unwrap();
+        let mut log = Log::create(dir, &Vault::default(), 7, 41).unwrap();
         let mut ends = vec![usize::try_from(log.written).unwrap()];
         for i in 0..10_u8 {
             log.push(BEGIN, &[i; 20]).unwrap();
@@ -386,7 +443,7 @@ mod tests {
 
     fn replayed(bytes: &[u8]) -> (Vec<u8>, Replayed) {
         let mut seen = Vec::new();
-        let done = replay(bytes, 7, |kind, version, body| {
+        let done = replay(bytes, 7, None, |kind, version, body| {
             match kind {
                 HEAD => assert_eq!(Head::decode(body, version).unwrap().last_uid, 41),
                 _ => {
@@ -443,7 +500,7 @@ mod tests {
     fn frames_of_another_log_are_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let (bytes, _) = sample(dir.path());
-        let done = replay(&bytes, 8, |_, _, _| panic!("a frame of log 7"));
+        let done = replay(&bytes, 8, None, |_, _, _| panic!("a frame of log 7"));
         assert_eq!((done.valid, done.torn), (0, bytes.len() as u64));
     }
 

@@ -25,7 +25,8 @@ use super::compact::Compaction;
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
-use super::{ends, index, ledger, manifest, recover, segment};
+use super::vault::Vault;
+use super::{ends, erase, index, ledger, manifest, recover, segment};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -98,6 +99,7 @@ impl State {
 /// What the writing side and all readers share.
 pub(super) struct Shared {
     pub root: PathBuf,
+    pub vault: Vault,
     state: RwLock<State>,
     /// Held by whoever changes which files count, from before the manifest is written until the state says the same.
     files: Mutex<()>,
@@ -110,12 +112,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(root: &Path, state: State, cache: usize) -> Self {
+    pub fn new(root: &Path, vault: Vault, mut state: State, cache: usize) -> Self {
+        let erased = vault.erased();
+        state
+            .hours
+            .retain(|hour, _| !erased.contains(&layout::day_of(*hour)));
         Self {
             root: root.to_owned(),
+            cache: Cache::new(root, vault.clone(), cache),
+            vault,
             state: RwLock::new(state),
             files: Mutex::default(),
-            cache: Cache::new(root, cache),
             compaction: Compaction::default(),
             merge_up_to: AtomicU64::new(u64::MAX),
             beside: false,
@@ -133,18 +140,18 @@ impl Shared {
     }
 
     /// Closes files that were merged into others.
-    pub fn forget(&self, segments: &[Segment], ends: &[Ends]) {
+    pub fn forget_files(&self, segments: &[Segment], ends: &[Ends]) {
         let segments = segments.iter();
         let segments = segments.flat_map(|s| [Name::Segment(*s), Name::Index(*s)]);
         let ends = ends.iter().map(|e| Name::Ends(*e));
-        self.cache.forget(segments.chain(ends));
+        self.cache.forget_files(segments.chain(ends));
     }
 
     /// Of a store that another process may be writing.
-    pub fn beside_a_writer(root: &Path, state: State, cache: usize) -> Self {
+    pub fn beside_a_writer(root: &Path, vault: Vault, state: State, cache: usize) -> Self {
         Self {
             beside: true,
-            ..Self::new(root, state, cache)
+            ..Self::new(root, vault, state, cache)
         }
     }
 
@@ -169,7 +176,7 @@ impl Shared {
 
     /// Takes in what another process has made of the store; `false` where that is nothing new.
     fn look_anew(&self) -> bool {
-        let Ok((fresh, _)) = recover::snapshot(&self.root) else {
+        let Ok((fresh, _)) = recover::snapshot(&self.root, &self.vault) else {
             return false;
         };
         let mut state = self.change();
@@ -200,9 +207,9 @@ impl Shared {
         self.cache.open(name)
     }
 
-    /// Forgets files of hours before the given one.
-    pub fn forget_before(&self, hour: i64) {
-        self.cache.forget_before(hour);
+    /// Forgets files of hours that are gone.
+    pub fn forget(&self, is_gone: impl Fn(i64) -> bool) {
+        self.cache.forget(is_gone);
     }
 }
 
@@ -274,7 +281,7 @@ impl StoreReader {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<u64, StoreError> {
-        Ok(campaigns::find(&self.shared.root, from, until)?.1)
+        Ok(campaigns::find(&self.shared.root, &self.shared.vault, from, until)?.1)
     }
 
     /// The same store with other limits of what is kept of its files.
@@ -282,12 +289,13 @@ impl StoreReader {
     pub(super) fn keeping(&self, octets: usize, files: usize) -> Self {
         let shared = Shared {
             root: self.shared.root.clone(),
+            vault: self.shared.vault.clone(),
             state: RwLock::new(State {
                 hours: self.shared.state().hours.clone(),
                 ..State::default()
             }),
             files: Mutex::default(),
-            cache: Cache::with_files(&self.shared.root, octets, files),
+            cache: Cache::with_files(&self.shared.root, self.shared.vault.clone(), octets, files),
             compaction: Compaction::default(),
             merge_up_to: AtomicU64::new(u64::MAX),
             beside: true,
@@ -335,7 +343,7 @@ impl StoreReader {
     ///
     /// [`StoreError::Corrupt`] where it may have stood in what can't be read of a file.
     pub fn evidence(&self, uid: u64) -> Result<Option<StoredEvidence>, StoreError> {
-        super::evidence::find(&self.shared.root, uid)
+        super::evidence::find(&self.shared.root, &self.shared.vault, uid)
     }
 
     fn look_up(
@@ -708,6 +716,7 @@ impl Store for StoreReader {
             }
             let mut rows = result?;
             rows.extend(newer);
+            erase::blind(&self.shared.vault.erased(), &mut rows);
             rows.retain(|_, row| row.from <= until && from <= row.until);
             return Ok(rows.into_values().collect());
         }
@@ -715,7 +724,7 @@ impl Store for StoreReader {
     }
 
     fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
-        Ok(campaigns::find(&self.shared.root, from, until)?.0)
+        Ok(campaigns::find(&self.shared.root, &self.shared.vault, from, until)?.0)
     }
 
     fn forgotten_before(&self) -> Option<Timestamp> {

@@ -12,6 +12,7 @@
 //! coverage/2026-11-24.parquet                 what the sensors saw, minute by minute: see `ledger`
 //! campaigns/2026-11-24.jsonl                 campaigns, one state a line: see `campaigns`
 //! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
+//! keys/2026-11-24.key                         in an encrypted store: the key of a day, wrapped: see `vault`
 //! ```
 //!
 //! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
@@ -21,14 +22,17 @@
 //! - `codec`, `names`: records as octets · `log`: frames, group commit, reading back · `memtable`: what is not sealed yet
 //! - `table`, `sums`: Parquet, page by page, under checksums · `segment`, `index`, `ends`, `ledger`: the four kinds of file · `seal`: memory becomes files
 //! - `evidence`: what it takes to judge calls again · `campaigns`: JSON lines by the day
-//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour
+//! - `layout`: where everything lies · `manifest`: what counts of it · `recover`: opening · `lookup`: [`StoreReader`] · `retention`: forgetting by the hour · `space`: the guard of the disk
+//! - `vault`: keys of days · `blocks`: files sealed block by block · `erase`: forgetting days before their time
 //!
 //! Any Parquet tool reads the records, for instance `SELECT * FROM 'seg/2026-11-24/*/*.parquet' WHERE called = 12025550123`.
 
+mod blocks;
 mod campaigns;
 mod codec;
 mod compact;
 mod ends;
+mod erase;
 mod evidence;
 pub mod export;
 mod index;
@@ -44,14 +48,16 @@ mod retention;
 mod seal;
 mod segment;
 mod settings;
+mod space;
 pub(in crate::store) mod spool;
 mod sums;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod vault;
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +69,8 @@ pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
 pub use settings::{Sealing, StoreSettings};
+pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
+pub use vault::{KeyListing, KeySource, make_key_file, rotate_keys};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};
@@ -71,6 +79,8 @@ use self::evidence::EvidenceWriter;
 use self::log::Log;
 use self::lookup::{Shared, State};
 use self::seal::{SealJob, Sealed};
+use self::space::Space;
+use self::vault::Vault;
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -97,8 +107,16 @@ pub struct StoreCounters {
     pub evidence: u64,
     /// Calls whose evidence was not: longer than a SIP message can be.
     pub evidence_too_long: u64,
+    /// Calls whose evidence was not: too little room.
+    pub evidence_no_room: u64,
+    /// Days of evidence deleted before their time, to make room.
+    pub evidence_days_freed: u64,
+    /// First and second halves refused for want of room; whoever brought them may bring them again.
+    pub refused: u64,
     /// States of campaigns taken in.
     pub campaigns: u64,
+    /// States of campaigns that were not, for want of room.
+    pub campaigns_no_room: u64,
     /// Taken in, but older than what retention has deleted: no look-up finds them, and no segment holds them.
     pub too_old: u64,
     /// Seals done.
@@ -126,6 +144,7 @@ pub struct EmbeddedStore {
     sealing: Option<JoinHandle<Result<Sealed, StoreError>>>,
     compactor: Option<Compactor>,
     seal_trouble: Option<String>,
+    space: Space,
     /// Unlocks when it is dropped, last of all.
     _lock: File,
 }
@@ -139,8 +158,11 @@ impl EmbeddedStore {
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         recover::prepare(path, true)?;
         let lock = lock(path)?;
+        let vault = Vault::open(path, settings.encryption.as_ref(), true)?;
+        erase::finish(path, &vault)?;
         let mut report = OpenReport::default();
         let seqs = recover::logs(path, &mut report)?;
+        vault.sweep_logs(&seqs)?;
         for (stale, name) in layout::list(&layout::wal(path))? {
             if name.is_some_and(|n| n.ends_with(".new")) {
                 layout::remove(&stale)?;
@@ -156,42 +178,50 @@ impl EmbeddedStore {
         let mut last_uid = 0;
         let mut open = None;
         for seq in &seqs {
-            let recovered = recover::log(path, *seq, &mut report)?;
+            let recovered = recover::log(path, &vault, *seq, &mut report)?;
             last_uid = last_uid.max(recovered.last_uid);
             if Some(seq) == seqs.last() && recovered.resumable {
-                let log = Log::resume(path, *seq, recovered.valid)?;
+                let log = Log::resume(path, *seq, recovered.valid, recovered.cipher)?;
                 open = Some((log, recovered.table));
                 continue;
             }
             // A log whose sealing was not finished, or one of another version.
-            let job = SealJob::freeze(path, recovered.table, forgotten);
+            let job = SealJob::freeze(path, &vault, recovered.table, forgotten);
             let sealed = job.write()?;
             job.publish(&sealed, |hour| state.hours.get(&hour).cloned())?;
             counters.note(&sealed);
             state.install(&sealed, None);
         }
         if seqs.is_empty() {
-            last_uid = recover::last_uid(path, &state.hours)?;
+            last_uid = recover::last_uid(path, &vault, &state.hours)?;
         }
         let (log, table) = match open {
             Some(open) => open,
             None => {
                 let seq = next_seq(&state, &seqs);
-                let log = Log::create(path, seq, last_uid)?;
+                let log = Log::create(path, &vault, seq, last_uid)?;
                 (log, memtable::Memtable::new(seq, last_uid))
             }
         };
         state.active = table;
-        let shared = Arc::new(Shared::new(path, state, settings.footer_cache));
+        let evidence = EvidenceWriter::open(path, vault.clone())?;
+        let campaigns = CampaignWriter::open(path, vault.clone())?;
+        let shared = Arc::new(Shared::new(path, vault, state, settings.footer_cache));
         if settings.spool {
             shared.spare_above(0);
         }
+        let mut space = Space::new(path, settings.min_free);
+        space.look();
+        let room = space.shared();
+        let may_write: RoomGuard = Arc::new(move |_| room.may_write());
+        shared.compaction.guard_room(may_write);
         Ok(Self {
             reader: StoreReader { shared },
+            space,
             settings,
             log,
-            evidence: EvidenceWriter::open(path)?,
-            campaigns: CampaignWriter::open(path)?,
+            evidence,
+            campaigns,
             last_uid,
             now: None,
             counters,
@@ -221,6 +251,13 @@ impl EmbeddedStore {
         Ok(sum)
     }
 
+    /// A record as the log holds it: what other stores are given when they are measured beside this one.
+    pub fn octets_of(begin: &Begin) -> Vec<u8> {
+        let mut body = Vec::new();
+        encode_begin(begin, &mut body);
+        body
+    }
+
     /// Looks whether another process has the store open to write, and changes nothing.
     ///
     /// # Errors
@@ -235,11 +272,25 @@ impl EmbeddedStore {
 
     /// Opens a store to read, also while another process writes it: shows what that process has written to the log so far (which may
     /// be more than is committed). A look-up that finds a file gone, because the writer merged or deleted it meanwhile, looks anew at what there is.
+    /// One that is encrypted is opened by [`EmbeddedStore::open_reader`].
     pub fn open_read_only(path: &Path) -> Result<(StoreReader, OpenReport), StoreError> {
+        Self::open_reader(path, &StoreSettings::default())
+    }
+
+    /// Opens a store to read, with a memory for footers and the key as the settings have them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Key`], where the store is encrypted and the key is not its key.
+    pub fn open_reader(
+        path: &Path,
+        settings: &StoreSettings,
+    ) -> Result<(StoreReader, OpenReport), StoreError> {
         recover::prepare(path, false)?;
-        let (state, report) = recover::snapshot(path)?;
-        let cache = StoreSettings::default().footer_cache;
-        let shared = Arc::new(Shared::beside_a_writer(path, state, cache));
+        let vault = Vault::open(path, settings.encryption.as_ref(), false)?;
+        let (state, report) = recover::snapshot(path, &vault)?;
+        let shared = Shared::beside_a_writer(path, vault, state, settings.footer_cache);
+        let shared = Arc::new(shared);
         Ok((StoreReader { shared }, report))
     }
 
@@ -307,6 +358,46 @@ impl EmbeddedStore {
         compact::work(&self.reader.shared, &self.settings.compaction, now, false)
     }
 
+    /// How much room the disk has, as of the last commit.
+    pub fn space(&self) -> SpaceReport {
+        self.space.report()
+    }
+
+    /// Whether there is room for a record.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoRoom`].
+    pub fn has_room(&self) -> Result<(), StoreError> {
+        self.space.admit()
+    }
+
+    /// The same for other threads, such as those whose work can wait.
+    pub fn room(&self) -> SharedRoom {
+        self.space.shared()
+    }
+
+    /// Looks at the disk, and makes room where there is little: a day of evidence at a time, the oldest first. The newest stays.
+    fn watch_space(&mut self) -> Result<(), StoreError> {
+        if self.space.look() == Room::Plenty {
+            return Ok(());
+        }
+        let days = self.evidence.days()?;
+        if let [oldest, .., newest] = days.as_slice()
+            && oldest < newest
+        {
+            self.counters.evidence_days_freed += self.evidence.forget_before(oldest + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what is refused for want of room.
+    fn admit(&mut self) -> Result<(), StoreError> {
+        self.space
+            .admit()
+            .inspect_err(|_| self.counters.refused += 1)
+    }
+
     /// Why the last seal failed, until one succeeds. Its records are safe in the log and in memory.
     pub fn seal_trouble(&self) -> Option<&str> {
         self.seal_trouble.as_deref()
@@ -331,6 +422,10 @@ impl EmbeddedStore {
         self.evidence.commit()
     }
 
+    fn is_erased(&self, at: Timestamp) -> bool {
+        self.reader.shared.vault.is_erased(ledger::day_of(at))
+    }
+
     /// Makes room for one more record.
     fn make_room(&mut self) -> Result<(), StoreError> {
         let full = {
@@ -351,13 +446,13 @@ impl EmbeddedStore {
         self.log.commit()?;
         let shared = self.reader.shared.clone();
         let seq = self.log.seq() + 1;
-        let log = Log::create(&shared.root, seq, self.last_uid)?;
+        let log = Log::create(&shared.root, &shared.vault, seq, self.last_uid)?;
         let job = {
             let mut state = shared.change();
             let fresh = memtable::Memtable::new(seq, self.last_uid);
             let full = std::mem::replace(&mut state.active, fresh);
             let forgotten = state.forgotten.map_or(i64::MIN, Timestamp::nanos);
-            let job = SealJob::freeze(&shared.root, full, forgotten);
+            let job = SealJob::freeze(&shared.root, &shared.vault, full, forgotten);
             state.frozen.push(job.table.clone());
             state.generation += 1;
             job
@@ -397,6 +492,7 @@ impl EmbeddedStore {
                     root: self.reader.shared.root.clone(),
                     table: table.clone(),
                     forgotten: state.forgotten.map_or(i64::MIN, Timestamp::nanos),
+                    vault: self.reader.shared.vault.clone(),
                 }
             };
             match run(&self.reader.shared, &job, self.now) {
@@ -435,12 +531,13 @@ fn run(shared: &Shared, job: &SealJob, now: Option<Timestamp>) -> Result<Sealed,
 }
 
 impl SealJob {
-    fn freeze(root: &Path, mut table: memtable::Memtable, forgotten: i64) -> Self {
+    fn freeze(root: &Path, vault: &Vault, mut table: memtable::Memtable, forgotten: i64) -> Self {
         table.freeze();
         Self {
             root: root.to_owned(),
             table: Arc::new(table),
             forgotten,
+            vault: vault.clone(),
         }
     }
 }
@@ -470,8 +567,10 @@ impl Store for EmbeddedStore {
 
     /// # Errors
     ///
-    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up.
+    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up. [`StoreError::NoRoom`] as of the last
+    /// commit.
     fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
+        self.admit()?;
         self.make_room()?;
         let mut body = std::mem::take(&mut self.log.body);
         body.clear();
@@ -490,7 +589,8 @@ impl Store for EmbeddedStore {
             table.begin(begin.uid, begin.at.nanos(), &keys, &body);
             self.last_uid = self.last_uid.max(begin.uid);
             self.counters.begins += 1;
-            if state.forgotten.is_some_and(|f| begin.at < f) {
+            let erased = self.reader.shared.vault.is_erased(ledger::day_of(begin.at));
+            if erased || state.forgotten.is_some_and(|f| begin.at < f) {
                 self.counters.too_old += 1;
             }
         }
@@ -500,6 +600,7 @@ impl Store for EmbeddedStore {
     }
 
     fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
+        self.admit()?;
         self.make_room()?;
         let facts = EndFacts::of(end);
         let mut body = std::mem::take(&mut self.log.body);
@@ -515,6 +616,13 @@ impl Store for EmbeddedStore {
     }
 
     fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
+        if self.is_erased(stored.at) {
+            return Ok(());
+        }
+        if self.space.report().room != Room::Plenty {
+            self.counters.evidence_no_room += 1;
+            return Ok(());
+        }
         let kept = self.evidence.append(stored)?;
         self.counters.evidence += u64::from(kept);
         self.counters.evidence_too_long += u64::from(!kept);
@@ -536,7 +644,7 @@ impl Store for EmbeddedStore {
         self.evidence.commit()?;
         self.campaigns.commit()?;
         self.poll_sealing();
-        Ok(())
+        self.watch_space()
     }
 
     fn by_called(
@@ -600,6 +708,13 @@ impl Store for EmbeddedStore {
     }
 
     fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
+        if self.is_erased(campaign.last) {
+            return Ok(());
+        }
+        if self.space.report().room == Room::None {
+            self.counters.campaigns_no_room += 1;
+            return Ok(());
+        }
         self.campaigns.append(campaign)?;
         self.counters.campaigns += 1;
         Ok(())
@@ -635,13 +750,9 @@ const OWN_LOCK: Duration = Duration::from_secs(1);
 fn lock(root: &Path) -> Result<File, StoreError> {
     let path = root.join("lock");
     let io = |e| StoreError::io(&path, e);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io)?;
+    let mut options = layout::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(&path).map_err(io)?;
     let own = format!("process {}", std::process::id());
     let begin = Instant::now();
     loop {

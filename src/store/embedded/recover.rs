@@ -13,6 +13,7 @@ use super::manifest;
 use super::memtable::Memtable;
 use super::names::{Numbering, VERSION};
 use super::table::Reader;
+use super::vault::{Cipher, Vault};
 use crate::base::Timestamp;
 use crate::store::StoreError;
 
@@ -136,7 +137,7 @@ pub(super) fn logs(root: &Path, report: &mut OpenReport) -> Result<BTreeSet<u64>
 }
 
 /// What there is in a store that another process may be writing.
-pub(super) fn snapshot(root: &Path) -> Result<(State, OpenReport), StoreError> {
+pub(super) fn snapshot(root: &Path, vault: &Vault) -> Result<(State, OpenReport), StoreError> {
     // The writer may finish a seal while we look: then log and segment have changed places, and we look again.
     for _ in 0..5 {
         let mut report = OpenReport::default();
@@ -149,7 +150,7 @@ pub(super) fn snapshot(root: &Path) -> Result<(State, OpenReport), StoreError> {
         let mut vanished = false;
         let mut last = 0;
         for seq in &seqs {
-            match log(root, *seq, &mut report) {
+            match log(root, vault, *seq, &mut report) {
                 Ok(recovered) => {
                     last = last.max(recovered.last_uid);
                     tables.push(recovered.table);
@@ -164,7 +165,7 @@ pub(super) fn snapshot(root: &Path) -> Result<(State, OpenReport), StoreError> {
         }
         state.active = tables.pop().unwrap_or_default();
         state.active.last_uid = match last {
-            0 => last_uid(root, &state.hours)?,
+            0 => last_uid(root, vault, &state.hours)?,
             uid => uid,
         };
         state.frozen = tables.into_iter().map(Arc::new).collect();
@@ -179,64 +180,83 @@ pub(super) struct Recovered {
     pub last_uid: u64,
     /// Octets to keep when the log goes on.
     pub valid: u64,
-    /// Whether it may go on: its head is sound and it was numbered by this version.
+    /// Whether it may go on: its head is sound, it was numbered by this version, and it is sealed if new ones are.
     pub resumable: bool,
+    /// To go on with.
+    pub cipher: Option<Cipher>,
 }
 
 /// Reads one log back.
-pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Recovered, StoreError> {
+pub(super) fn log(
+    root: &Path,
+    vault: &Vault,
+    seq: u64,
+    report: &mut OpenReport,
+) -> Result<Recovered, StoreError> {
     let path = layout::log(root, seq);
     let bytes = log::read(&path)?;
+    let cipher = vault.log_key(seq)?;
+    if cipher.is_none() && log::looks_sealed(&bytes) {
+        // Its writer may have sealed it just now: then it is gone, and not its key alone.
+        std::fs::metadata(&path).map_err(|e| StoreError::io(&path, e))?;
+        let what = "the key of this log is gone, and its records can't be read without it";
+        return Err(StoreError::key(&path, what));
+    }
     let mut table = Memtable::new(seq, 0);
     let mut head = None;
     let mut numbering = Numbering::current();
     let mut again = Vec::new();
-    let done = log::replay(&bytes, seq, |kind, version, body| match kind {
-        log::HEAD => {
-            let Some(read) = Head::decode(body, version) else {
-                return false;
-            };
-            numbering = read.numbering.clone();
-            head = Some(read);
-            true
-        }
-        log::BEGIN => {
-            // Where the head is damaged, the layout is still known.
-            numbering.version = version;
-            let row = BeginRow::decode(body, &numbering).filter(BeginRow::is_text);
-            let Some(row) = row else {
-                return false;
-            };
-            let taken = if numbering.current && version == VERSION {
-                table.begin(row.uid, row.at, &row.keys(), body)
-            } else {
-                again.clear();
-                row.to_begin().is_some_and(|begin| {
-                    let keys = encode_begin(&begin, &mut again);
-                    table.begin(row.uid, row.at, &keys, &again)
-                })
-            };
-            report.records += u64::from(taken);
-            taken
-        }
-        log::END => {
-            let Some(end) = EndFacts::decode(body, version) else {
-                return false;
-            };
-            table.end(end);
-            report.ends += 1;
-            true
-        }
-        log::COVERAGE => {
-            let Some(row) = decode_coverage(body) else {
-                return false;
-            };
-            table.cover(row);
-            report.coverage += 1;
-            true
-        }
-        _ => false,
-    });
+    let done = log::replay(
+        &bytes,
+        seq,
+        cipher.as_ref(),
+        |kind, version, body| match kind {
+            log::HEAD => {
+                let Some(read) = Head::decode(body, version) else {
+                    return false;
+                };
+                numbering = read.numbering.clone();
+                head = Some(read);
+                true
+            }
+            log::BEGIN => {
+                // Where the head is damaged, the layout is still known.
+                numbering.version = version;
+                let row = BeginRow::decode(body, &numbering).filter(BeginRow::is_text);
+                let Some(row) = row else {
+                    return false;
+                };
+                let taken = if numbering.current && version == VERSION {
+                    table.begin(row.uid, row.at, &row.keys(), body)
+                } else {
+                    again.clear();
+                    row.to_begin().is_some_and(|begin| {
+                        let keys = encode_begin(&begin, &mut again);
+                        table.begin(row.uid, row.at, &keys, &again)
+                    })
+                };
+                report.records += u64::from(taken);
+                taken
+            }
+            log::END => {
+                let Some(end) = EndFacts::decode(body, version) else {
+                    return false;
+                };
+                table.end(end);
+                report.ends += 1;
+                true
+            }
+            log::COVERAGE => {
+                let Some(row) = decode_coverage(body) else {
+                    return false;
+                };
+                table.cover(row);
+                report.coverage += 1;
+                true
+            }
+            _ => false,
+        },
+    );
     report.torn_bytes += done.torn;
     report.bad_frames += done.bad_frames;
     report.bad_bytes += done.bad_bytes;
@@ -249,7 +269,9 @@ pub(super) fn log(root: &Path, seq: u64, report: &mut OpenReport) -> Result<Reco
         table,
         valid: done.valid,
         // Numbered the same and naming as much: what is appended must be readable by the names at its start.
-        resumable: head.is_some_and(|h| h.numbering == Numbering::current()),
+        resumable: head.is_some_and(|h| h.numbering == Numbering::current())
+            && done.sealed == vault.is_sealed(),
+        cipher,
     })
 }
 
@@ -365,7 +387,11 @@ fn hour_files(
 }
 
 /// The highest uid that sealed files name, for a store whose logs are gone.
-pub(super) fn last_uid(root: &Path, hours: &BTreeMap<i64, Hour>) -> Result<u64, StoreError> {
+pub(super) fn last_uid(
+    root: &Path,
+    vault: &Vault,
+    hours: &BTreeMap<i64, Hour>,
+) -> Result<u64, StoreError> {
     let segments = hours.values().flat_map(|h| &h.segments);
     let Some(newest) = segments.clone().map(|s| s.seq).max() else {
         return Ok(0);
@@ -373,7 +399,7 @@ pub(super) fn last_uid(root: &Path, hours: &BTreeMap<i64, Hour>) -> Result<u64, 
     let listed = segments.clone().filter_map(|s| s.facts);
     let mut last = listed.map(|f| f.last_uid).max().unwrap_or(0);
     for segment in segments.filter(|s| s.seq == newest) {
-        let file = Reader::open(&segment.parquet(root), &[], Some(segment.sum))?;
+        let file = Reader::open(&segment.parquet(root), &[], Some(segment.sum), vault)?;
         let uid = file.about("last_uid").and_then(|u| u.parse().ok());
         last = last.max(uid.unwrap_or(0));
     }

@@ -78,7 +78,7 @@ impl EmbeddedStore {
             let kept = state.hours.split_off(&first_kept);
             std::mem::replace(&mut state.hours, kept)
         };
-        self.reader.shared.forget_before(first_kept);
+        self.reader.shared.forget(|hour| hour < first_kept);
         for (hour, held) in gone {
             let dir = layout::hour_dir(&root, hour);
             remove_hour(&dir)?;
@@ -99,6 +99,7 @@ impl EmbeddedStore {
                 report.coverage_days += 1;
             }
         }
+        self.reader.shared.vault.forget_before(first_day)?;
         Ok(report)
     }
 

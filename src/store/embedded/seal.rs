@@ -15,6 +15,7 @@ use super::lookup::Hour;
 use super::memtable::{Memtable, Posting};
 use super::segment::{BeginCells, EndCells, SegmentRows};
 use super::table::Writer;
+use super::vault::Vault;
 use super::{ends, ledger, manifest};
 use crate::store::StoreError;
 
@@ -25,6 +26,8 @@ pub(super) struct SealJob {
     pub table: Arc<Memtable>,
     /// Records before it have been forgotten and are not written.
     pub forgotten: i64,
+    /// Seals what is written; its erased days are not written either.
+    pub vault: Vault,
 }
 
 /// Files that a seal made.
@@ -107,7 +110,8 @@ impl SealJob {
             ledger::add(&self.root, &self.table.coverage)?;
         }
         layout::remove(&layout::log(&self.root, self.table.seq))?;
-        layout::sync_dir(&layout::wal(&self.root))
+        layout::sync_dir(&layout::wal(&self.root))?;
+        self.vault.drop_log_key(self.table.seq)
     }
 
     /// Rows by hour, called number (absent and non-integer ones last), time and uid.
@@ -117,13 +121,14 @@ impl SealJob {
     fn order(&self, sealed: &mut Sealed) -> Vec<Key> {
         let table = &self.table;
         let first = layout::hour_of(table.first.unwrap_or(0));
+        let erased = self.vault.erased();
         // 32 bits of hours since the first, 64 of number, 32 of row.
         let mut packed: Vec<u128> = table
             .called
             .iter()
             .zip(&table.at)
             .zip(0_u32..)
-            .filter(|((_, at), _)| **at >= self.forgotten)
+            .filter(|((_, at), _)| **at >= self.forgotten && !is_erased(&erased, **at))
             .map(|((called, at), row)| {
                 let hour = (layout::hour_of(*at) - first).unsigned_abs();
                 let called = u64::try_from(*called).unwrap_or(u64::MAX);
@@ -179,13 +184,15 @@ impl SealJob {
         let fresh = segment.index(&self.root).with_extension("cix.new");
         let calling = of_hour(calling, segment.hour);
         let aliases = of_hour(aliases, segment.hour);
-        let written = index::write(&fresh, calling, aliases, &self.about())?;
+        let day = layout::day_of(segment.hour);
+        let written = index::write(&fresh, calling, aliases, &self.about(), &self.vault, day)?;
         sealed.octets += written.octets;
         segment.index_sum = written.sum;
         layout::rename(&fresh, &segment.index(&self.root))?;
 
         let fresh = segment.parquet(&self.root).with_extension("parquet.new");
-        let mut file = Writer::create(&fresh, &[BeginCells::SPECS, EndCells::SPECS])?;
+        let specs = [BeginCells::SPECS, EndCells::SPECS];
+        let mut file = Writer::create(&fresh, &specs, &self.vault, Some(day))?;
         let numbering = super::names::Numbering::current();
         let mut damaged = None;
         file.group(|writers| {
@@ -240,10 +247,11 @@ impl SealJob {
     }
 
     fn ends(&self, sealed: &mut Sealed) -> Result<(), StoreError> {
+        let erased = self.vault.erased();
         let mut strays: Vec<_> = self
             .table
             .strays()
-            .filter(|e| e.begun_at >= self.forgotten)
+            .filter(|e| e.begun_at >= self.forgotten && !is_erased(&erased, e.begun_at))
             .copied()
             .collect();
         strays.sort_unstable_by_key(|e| (layout::hour_of(e.begun_at), e.uid));
@@ -263,7 +271,8 @@ impl SealJob {
             };
             layout::create_dirs(&layout::hour_dir(&self.root, file.hour))?;
             let fresh = file.path(&self.root).with_extension("ends.new");
-            let written = ends::write(&fresh, hour, &self.about())?;
+            let day = layout::day_of(file.hour);
+            let written = ends::write(&fresh, hour, &self.about(), &self.vault, day)?;
             sealed.octets += written.octets;
             file.sum = written.sum;
             layout::rename(&fresh, &file.path(&self.root))?;
@@ -271,6 +280,10 @@ impl SealJob {
         }
         Ok(())
     }
+}
+
+fn is_erased(erased: &BTreeSet<i64>, at: i64) -> bool {
+    !erased.is_empty() && erased.contains(&layout::day_of(layout::hour_of(at)))
 }
 
 fn of_hour(entries: &[(i64, IndexEntry)], hour: i64) -> impl Iterator<Item = IndexEntry> {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::compact::CompactionSettings;
+use super::space::MinFree;
+use super::vault::KeySource;
 
 /// How a store behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct StoreSettings {
     /// Sealed files are forwarded one by one: nothing is merged before [`StoreReader::spare_from_merging`](super::StoreReader::spare_from_merging) has
     /// said what has been.
     pub spool: bool,
+    /// How much of the disk must stay free.
+    pub min_free: MinFree,
+    /// Whose key wraps the keys of the days; `None` for a store that is not encrypted.
+    pub encryption: Option<KeySource>,
 }
 
 /// Who seals a full memtable.
@@ -37,6 +43,7 @@ pub enum Sealing {
 
 impl Default for StoreSettings {
     /// Half a million records (the measured size) or 15 minutes to a segment, 90 days (30 of evidence), 64 MiB of footers: a day and a half at 1,000 calls a second.
+    /// The disk is not guarded: the configuration does that.
     fn default() -> Self {
         Self {
             segment_records: 500_000,
@@ -47,6 +54,8 @@ impl Default for StoreSettings {
             sealing: Sealing::Background,
             compaction: CompactionSettings::default(),
             spool: false,
+            min_free: MinFree::Octets(0),
+            encryption: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::lookup::StoreReader;
 use super::segment::{self, BeginCells, BeginColumns, EndCells, EndColumns, Names};
 use super::table::binary::sql_type;
 use super::table::{Reader, Spec};
+use super::vault::Vault;
 use crate::base::Timestamp;
 use crate::call::record::{Begin, Coverage, StoredCall};
 use crate::number::Tn;
@@ -92,10 +93,10 @@ impl SealedFile {
         matches!(self.0, Kind::Ends(_))
     }
 
-    fn open(&self, root: &Path) -> Result<Reader, StoreError> {
+    fn open(&self, root: &Path, vault: &Vault) -> Result<Reader, StoreError> {
         match self.0 {
-            Kind::Segment(s) => Reader::open(&s.parquet(root), &segment::KEYS, Some(s.sum)),
-            Kind::Ends(e) => Reader::open(&e.path(root), &ends::KEYS, Some(e.sum)),
+            Kind::Segment(s) => Reader::open(&s.parquet(root), &segment::KEYS, Some(s.sum), vault),
+            Kind::Ends(e) => Reader::open(&e.path(root), &ends::KEYS, Some(e.sum), vault),
         }
     }
 }
@@ -266,7 +267,7 @@ impl StoreReader {
 
     /// Opens a sealed file.
     pub(in crate::store) fn forwarding(&self, file: SealedFile) -> Result<Forwarding, StoreError> {
-        let reader = file.open(&self.shared.root)?;
+        let reader = file.open(&self.shared.root, &self.shared.vault)?;
         Ok(Forwarding {
             groups: (0..reader.groups()).map(|g| reader.group_rows(g)).collect(),
             file,

@@ -6,28 +6,27 @@
 //! error, never with another number or time.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
+
+use super::blocks::{BLOCK, Content, Output};
 
 /// A file that has been written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Finished {
-    /// Its length.
+    /// Its length on disk.
     pub octets: u64,
     /// Checksum of everything after the pages: for its name.
     pub sum: u32,
 }
 
-/// Octets that one checksum covers: a few pages, so that reading one page reads little else.
-const SUMMED: usize = 16 << 10;
+/// Octets that one checksum covers: a block.
+const SUMMED: usize = BLOCK;
 
 /// Spans with no more than this between them are fetched as one: a request costs as much as reading this (measured: a request of 16 KiB takes 17 µs,
 /// one of 128 KiB 82 µs, of a thousand at once).
@@ -35,7 +34,7 @@ const CLOSE: u64 = 16 << 10;
 
 /// Sums up what is written.
 pub(super) struct Summing {
-    file: File,
+    file: Output,
     written: u64,
     /// Of whole blocks.
     sums: Vec<u32>,
@@ -46,7 +45,7 @@ pub(super) struct Summing {
 }
 
 impl Summing {
-    pub fn over(file: File) -> Self {
+    pub fn over(file: Output) -> Self {
         Self {
             file,
             written: 0,
@@ -70,10 +69,9 @@ impl Summing {
     }
 
     /// Makes the file durable.
-    pub fn finish(&self) -> ParquetResult<Finished> {
-        self.file.sync_all()?;
+    pub fn finish(&mut self) -> ParquetResult<Finished> {
         Ok(Finished {
-            octets: self.written,
+            octets: self.file.finish()?,
             sum: self.sum,
         })
     }
@@ -107,8 +105,7 @@ impl Write for Summing {
 
 /// A file read by position, so that several threads may share it.
 pub(super) struct Source {
-    file: Arc<File>,
-    length: u64,
+    file: Arc<Content>,
     /// None while the footer is read, from which they come.
     sums: Option<Arc<Sums>>,
     /// The blocks read last: columns that hold little share one.
@@ -144,32 +141,30 @@ impl Sums {
 
 impl Source {
     /// A file whose footer is to be read.
-    pub fn unchecked(file: Arc<File>) -> io::Result<Self> {
+    pub fn unchecked(file: Arc<Content>) -> Self {
         Self::new(file, None)
     }
 
     /// A file whose pages are checked.
-    pub fn checked(file: Arc<File>, sums: Arc<Sums>) -> io::Result<Self> {
+    pub fn checked(file: Arc<Content>, sums: Arc<Sums>) -> Self {
         Self::new(file, Some(sums))
     }
 
-    fn new(file: Arc<File>, sums: Option<Arc<Sums>>) -> io::Result<Self> {
-        let length = file.metadata()?.len();
-        Ok(Self {
+    fn new(file: Arc<Content>, sums: Option<Arc<Sums>>) -> Self {
+        Self {
             file,
-            length,
             sums,
             last: Mutex::new(None),
-        })
+        }
     }
 
     /// Checks the footer, from which `sums` come, by the sum in the file's name.
     pub fn check_footer(&self, sums: &Sums, name: Option<u32>) -> ParquetResult<()> {
-        let tail = self.length.checked_sub(sums.pages);
+        let tail = self.file.len().checked_sub(sums.pages);
         let tail = tail.and_then(|t| usize::try_from(t).ok());
         let tail = tail.ok_or_else(|| ParquetError::General("pages past its end".to_owned()))?;
         if let Some(name) = name
-            && crc32c::crc32c(&self.read(sums.pages, tail)?) != name
+            && crc32c::crc32c(&self.file.read(sums.pages, tail)?) != name
         {
             return Err(ParquetError::General("damaged: footer checksum".to_owned()));
         }
@@ -190,20 +185,8 @@ impl Source {
             while let Some(next) = spans.next_if(|next| near(&span, next)) {
                 span.end = span.end.max(next.end);
             }
-            let place = i64::try_from(span.start).ok();
-            let length = i64::try_from(span.end.min(self.length).saturating_sub(span.start)).ok();
-            if let Some((place, length)) = place.zip(length) {
-                // A file system that does not know the advice is as slow as without it.
-                let advice = PosixFadviseAdvice::POSIX_FADV_WILLNEED;
-                let _ = posix_fadvise(&*self.file, place, length, advice);
-            }
+            self.file.will_need(span);
         }
-    }
-
-    fn read(&self, start: u64, length: usize) -> ParquetResult<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes)
     }
 
     /// Reads octets of pages with the whole blocks around them, and checks those.
@@ -226,7 +209,9 @@ impl Source {
             let (skip, keep) = (usize::try_from(skip), usize::try_from(end - at));
             return Ok(bytes.slice(skip.map_err(odd)?..keep.map_err(odd)?));
         }
-        let bytes = self.read(from, usize::try_from(until - from).map_err(odd)?)?;
+        let bytes = self
+            .file
+            .read(from, usize::try_from(until - from).map_err(odd)?)?;
         let expected = sums
             .blocks
             .iter()
@@ -246,7 +231,7 @@ impl Source {
 
 impl Length for Source {
     fn len(&self) -> u64 {
-        self.length
+        self.file.len()
     }
 }
 
@@ -255,7 +240,7 @@ impl ChunkReader for Source {
 
     fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
         // Whoever asks without a length reads a header: a page of ours is smaller than this.
-        let length = self.length.saturating_sub(start).min(64 << 10);
+        let length = self.file.len().saturating_sub(start).min(64 << 10);
         let length = usize::try_from(length).unwrap_or(0);
         self.get_bytes(start, length).map(io::Cursor::new)
     }
@@ -264,12 +249,12 @@ impl ChunkReader for Source {
         let end = u64::try_from(length)
             .ok()
             .and_then(|l| start.checked_add(l));
-        match (end.filter(|end| *end <= self.length), &self.sums) {
+        match (end.filter(|end| *end <= self.file.len()), &self.sums) {
             (Some(end), Some(sums)) if end <= sums.pages => self.read_checked(sums, start, end),
-            (Some(_), _) => Ok(self.read(start, length)?.into()),
+            (Some(_), _) => Ok(self.file.read(start, length)?.into()),
             (None, _) => Err(ParquetError::EOF(format!(
                 "{length} octets at {start} of {}",
-                self.length
+                self.file.len()
             ))),
         }
     }

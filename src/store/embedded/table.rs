@@ -36,8 +36,10 @@ use parquet::schema::types::{ColumnPath, SchemaDescPtr, SchemaDescriptor, Type, 
 
 pub(super) use self::footer::Footer;
 pub(super) use self::read::Reader;
+use super::blocks::Output;
 pub(super) use super::sums::Finished;
 use super::sums::Summing;
+use super::vault::Vault;
 use crate::store::StoreError;
 
 /// Rows of a data page: a cold look-up reads one page of each column (measured: 2.3 ms against 3.6 ms with 20,000 rows).
@@ -237,14 +239,23 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn create(path: &Path, specs: &[&[Spec]]) -> Result<Self, StoreError> {
+    /// A new file, sealed by the key of `day` where the store has keys and the file a day.
+    pub fn create(
+        path: &Path,
+        specs: &[&[Spec]],
+        vault: &Vault,
+        day: Option<i64>,
+    ) -> Result<Self, StoreError> {
         super::layout::step(path)?;
-        let file = File::create(path).map_err(|e| StoreError::io(path, e))?;
-        Self::over(path, file, specs)
+        Self::onto(path, Output::create(path, vault, day)?, specs)
     }
 
     /// Into a file that the caller has made, and which is no part of the store's own.
     pub fn over(path: &Path, file: File, specs: &[&[Spec]]) -> Result<Self, StoreError> {
+        Self::onto(path, Output::Plain(file), specs)
+    }
+
+    fn onto(path: &Path, file: Output, specs: &[&[Spec]]) -> Result<Self, StoreError> {
         let bad = |e| parquet_error(path, e);
         let schema = schema(specs).map_err(bad)?;
         let properties = Arc::new(properties(specs).map_err(bad)?);
@@ -320,7 +331,7 @@ impl Writer {
             self.file.append_key_value_metadata(entry);
         }
         self.file.finish()?;
-        self.file.inner().finish()
+        self.file.inner_mut().finish()
     }
 }
 

@@ -3,12 +3,13 @@
 mod bench;
 mod campaigns;
 mod compact;
-pub(super) mod evidence;
+pub(crate) mod evidence;
 mod faults;
 mod kill;
 pub(crate) mod made;
 mod manifest;
 mod older;
+mod sealed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,7 @@ use proptest::prelude::*;
 
 use self::faults::copy;
 use self::made::{begin, begins, end, ends, full_begin, tn};
+use self::sealed::Encrypted;
 use super::*;
 use crate::base::digest::Digest128;
 use crate::call::record::{ClockState, Down};
@@ -141,9 +143,13 @@ proptest! {
         seal_every in 1_usize..50,
         reopen_at in 0_usize..100,
         window in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        encrypted: bool,
     ) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = open(dir.path());
+        let place = Encrypted::new();
+        let dir = place.path();
+        let settings = if encrypted { place.settings() } else { settings(1_000_000) };
+        let open = || EmbeddedStore::open(&dir, settings.clone()).unwrap();
+        let mut store = open();
         let mut model = Model::default();
         let mut steps = 0;
         let mut finals = finals.into_iter();
@@ -166,18 +172,18 @@ proptest! {
             if steps == reopen_at {
                 store.commit().unwrap();
                 drop(store);
-                store = open(dir.path());
+                store = open();
             }
         }
         let (from, until) = (window.0.get(&records).at, window.1.get(&records).at);
         model.check(&store, from.min(until), from.max(until));
         model.check(&store.reader(), ALWAYS.0, ALWAYS.1);
         store.commit().unwrap();
-        let (reader, report) = EmbeddedStore::open_read_only(dir.path()).unwrap();
+        let (reader, report) = EmbeddedStore::open_reader(&dir, &settings).unwrap();
         prop_assert_eq!(report.torn_bytes + report.bad_frames + report.unreadable + report.foreign_files, 0);
         model.check(&reader, ALWAYS.0, ALWAYS.1);
         store.close().unwrap();
-        let store = open(dir.path());
+        let store = open();
         prop_assert_eq!(store.open_report(), &OpenReport::default());
         prop_assert_eq!(store.last_uid(), records.iter().map(|b| b.uid).max().unwrap());
         model.check(&store, from.min(until), from.max(until));

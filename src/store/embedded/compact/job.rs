@@ -8,7 +8,8 @@ use parquet::errors::ParquetError;
 use super::super::layout::{self, Ends, Facts, Segment};
 use super::super::lookup::{Hour, Shared};
 use super::super::segment::{self, BeginCells, EndCells};
-use super::super::table::{Reader, Writer, parquet_error};
+use super::super::table::{Finished, Reader, Writer, parquet_error};
+use super::super::vault::Vault;
 use super::super::{ends, index, manifest};
 use super::CompactionSettings;
 use super::columns::{self, Inputs};
@@ -100,7 +101,7 @@ impl Job {
         let mut made = Made::default();
         let result = self
             .list(shared)
-            .and_then(|()| self.make(&shared.root, settings, pace, &mut made))
+            .and_then(|()| self.make(shared, settings, pace, &mut made))
             .and_then(|()| self.swap(shared, &mut made));
         if let Err(halt) = result {
             for (fresh, place) in &made.files {
@@ -109,7 +110,7 @@ impl Job {
                 let _ = layout::remove(place);
             }
             return Err(match halt {
-                Halt::Failed(e) if e.is_not_found() && !self.is_current(shared) => Halt::Gone,
+                Halt::Failed(_) if !self.is_current(shared) => Halt::Gone,
                 halt => halt,
             });
         }
@@ -139,20 +140,21 @@ impl Job {
 
     fn make(
         &self,
-        root: &Path,
+        shared: &Shared,
         settings: &CompactionSettings,
         pace: &mut Pace<'_>,
         made: &mut Made,
     ) -> Result<(), Halt> {
+        let (root, vault) = (&shared.root, &shared.vault);
         made.done.read = self.octets(root);
         let late = self.ends.iter().map(|ends| {
-            let file = Reader::open(&ends.path(root), &ends::KEYS, Some(ends.sum))?;
+            let file = Reader::open(&ends.path(root), &ends::KEYS, Some(ends.sum), vault)?;
             Ok((*ends, file))
         });
         let late: Result<Vec<_>, StoreError> = late.collect();
         let mut late = Late::of(late?);
         if !self.segments.is_empty() {
-            self.merge(root, settings, &mut late, pace, made)?;
+            self.merge(shared, settings, &mut late, pace, made)?;
         }
         made.keep_ends = late.rest() == Rest::All && (self.ends.len() == 1);
         if made.keep_ends || late.rest() == Rest::Nothing {
@@ -170,7 +172,13 @@ impl Job {
         made.files.push((fresh.clone(), fresh.clone()));
         let about = [("format", "1".to_owned()), ("log", file.seq.to_string())];
         let mut left = late.left();
-        let written = ends::gather(&fresh, left.by_ref(), &about)?;
+        let written = ends::gather(
+            &fresh,
+            left.by_ref(),
+            &about,
+            vault,
+            layout::day_of(self.hour),
+        )?;
         let (rows, uids) = left.check()?;
         (file.first_uid, file.last_uid) = uids;
         (file.sum, file.rows) = (written.sum, Some(rows));
@@ -182,15 +190,17 @@ impl Job {
 
     fn merge(
         &self,
-        root: &Path,
+        shared: &Shared,
         settings: &CompactionSettings,
         late: &mut Late,
         pace: &mut Pace<'_>,
         made: &mut Made,
     ) -> Result<(), Halt> {
+        let (root, vault) = (&shared.root, &shared.vault);
+        let day = layout::day_of(self.hour);
         let files = self.segments.iter().map(|s| {
-            let file = Reader::open(&s.parquet(root), &segment::KEYS, Some(s.sum))?;
-            let index = Reader::open(&s.index(root), &index::KEYS, Some(s.index_sum))?;
+            let file = Reader::open(&s.parquet(root), &segment::KEYS, Some(s.sum), vault)?;
+            let index = Reader::open(&s.index(root), &index::KEYS, Some(s.index_sum), vault)?;
             known_columns(&file)?;
             Ok((file, index))
         });
@@ -209,7 +219,7 @@ impl Job {
         });
         let fresh = layout::hour_dir(root, self.hour).join("merged.cix.new");
         made.files.push((fresh.clone(), fresh.clone()));
-        let written = self.index(&fresh, &indexes, &order, pace, &about)?;
+        let written = self.index(&fresh, &indexes, &order, pace, &about, vault)?;
         merged.index_sum = written.sum;
         made.done.written += written.octets;
         made.place(fresh, merged.index(root));
@@ -217,7 +227,12 @@ impl Job {
 
         let fresh = layout::hour_dir(root, self.hour).join("merged.parquet.new");
         made.files.push((fresh.clone(), fresh.clone()));
-        let mut file = Writer::create(&fresh, &[BeginCells::SPECS, EndCells::SPECS])?;
+        let mut file = Writer::create(
+            &fresh,
+            &[BeginCells::SPECS, EndCells::SPECS],
+            vault,
+            Some(day),
+        )?;
         let seqs = self.segments.iter().map(|s| s.seq).collect();
         let mut inputs = Inputs::of(&files, seqs);
         let group_rows = settings.group_rows.max(1);
@@ -267,12 +282,20 @@ impl Job {
         order: &Order,
         pace: &mut Pace<'_>,
         about: &[(&str, String)],
-    ) -> Result<super::super::table::Finished, Halt> {
+        vault: &Vault,
+    ) -> Result<Finished, Halt> {
         let indexes: Vec<&Reader> = indexes.iter().collect();
         let places = order.places(indexes.len());
         let mut calling = Merged::of(&indexes, false, order, &places, pace);
         let mut aliases = Merged::of(&indexes, true, order, &places, pace);
-        let written = index::write(fresh, calling.by_ref(), aliases.by_ref(), about)?;
+        let written = index::write(
+            fresh,
+            calling.by_ref(),
+            aliases.by_ref(),
+            about,
+            vault,
+            layout::day_of(self.hour),
+        )?;
         calling.check()?;
         aliases.check()?;
         Ok(written)
@@ -334,7 +357,7 @@ impl Job {
             }
             state.generation += 1;
         }
-        shared.forget(&self.segments, &self.ends);
+        shared.forget_files(&self.segments, &self.ends);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ mod order;
 mod pace;
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -150,6 +150,8 @@ pub(super) fn work(
         .unwrap_or_else(PoisonError::into_inner);
     let rate = paced.then_some(settings.octets_per_second);
     let mut first_failure = None;
+    // Whatever the clock says, once is enough.
+    let mut failed_now = BTreeSet::new();
     let mut pace = Pace::new(rate, &compaction.stop);
     loop {
         let failed = {
@@ -161,7 +163,7 @@ pub(super) fn work(
             let state = shared.state();
             let above = shared.merge_up_to();
             plan::next(&state, settings, now, above, |hour| {
-                failed.contains_key(&hour)
+                failed.contains_key(&hour) || failed_now.contains(&hour)
             })
         };
         let Some(job) = job else { break };
@@ -181,6 +183,7 @@ pub(super) fn work(
             Err(Halt::Gone) => continue,
             Err(Halt::NoRoom(octets)) => {
                 compaction.figures().counters.no_room += 1;
+                failed_now.insert(hour);
                 tracing::warn!(octets, "no room to merge segments: they stay as they are");
                 compaction.figures().failed.insert(hour, now.plus(RETRY));
                 continue;
@@ -197,6 +200,7 @@ pub(super) fn work(
         }
         figures.trouble = Some(failure.to_string());
         figures.failed.insert(hour, now.plus(RETRY));
+        failed_now.insert(hour);
         first_failure.get_or_insert(failure);
     }
     first_failure.map_or(Ok(()), Err)

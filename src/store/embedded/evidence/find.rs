@@ -11,9 +11,11 @@ use super::frame::{CALLS, CHAIN, Frame, HEADER, MAX_PACKED, MAX_UNPACKED, NAMES}
 use crate::base::digest::Digest128;
 use crate::call::record::evidence::{StoredChain, StoredEvidence};
 use crate::store::StoreError;
+use crate::store::embedded::blocks::{self, Kind};
 use crate::store::embedded::codec::Cut;
 use crate::store::embedded::layout;
 use crate::store::embedded::names::{Numbering, VERSION};
+use crate::store::embedded::vault::{Cipher, Vault};
 
 /// Evidence of a record; `None` where none was kept, or not any more.
 ///
@@ -22,13 +24,14 @@ use crate::store::embedded::names::{Numbering, VERSION};
 /// [`StoreError::Corrupt`] where it may have stood in what can't be read of a file.
 pub(in crate::store::embedded) fn find(
     root: &Path,
+    vault: &Vault,
     uid: u64,
 ) -> Result<Option<StoredEvidence>, StoreError> {
     // The youngest file of each day that may hold it.
     let mut candidates: BTreeMap<i64, (u64, PathBuf)> = BTreeMap::new();
     for (seq, first, day, path) in files(root)? {
         let known = candidates.get(&day).is_some_and(|(s, _)| *s > seq);
-        if first <= uid && !known {
+        if first <= uid && !known && !vault.is_erased(day) {
             candidates.insert(day, (seq, path));
         }
     }
@@ -36,7 +39,7 @@ pub(in crate::store::embedded) fn find(
     candidates.sort_unstable();
     let mut torn = None;
     for (i, (_, path)) in candidates.into_iter().rev().enumerate() {
-        let mut file = FileReader::open(&path)?;
+        let mut file = FileReader::open(&path, vault)?;
         if let Some(found) = file.find(uid)? {
             return Ok(Some(found));
         }
@@ -69,6 +72,7 @@ pub(super) fn files(root: &Path) -> Result<Vec<(u64, u64, i64, PathBuf)>, StoreE
 struct FileReader<'a> {
     path: &'a Path,
     file: File,
+    cipher: Option<Cipher>,
     at: u64,
     length: u64,
     /// The highest uid of the frames gone past.
@@ -76,14 +80,16 @@ struct FileReader<'a> {
 }
 
 impl<'a> FileReader<'a> {
-    fn open(path: &'a Path) -> Result<Self, StoreError> {
+    fn open(path: &'a Path, vault: &Vault) -> Result<Self, StoreError> {
         let io = |e| StoreError::io(path, e);
         let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
+        let cipher = blocks::opened(vault, Kind::Frames, &file, path)?;
         Ok(Self {
             path,
             file,
-            at: 0,
+            at: cipher.as_ref().map_or(0, |_| blocks::HEADER as u64),
+            cipher,
             length,
             highest: 0,
         })
@@ -174,6 +180,10 @@ impl<'a> FileReader<'a> {
             .map_err(io)?;
         if crc32c::crc32c(&packed) != frame.sum {
             return Err(self.damaged(frame.at));
+        }
+        if let Some(cipher) = &self.cipher {
+            let opened = frame.opened(cipher, &packed);
+            packed = opened.ok_or_else(|| self.damaged(frame.at))?;
         }
         let room = usize::try_from(frame.unpacked).unwrap_or(usize::MAX);
         zstd::bulk::decompress(&packed, room.min(MAX_UNPACKED)).map_err(|_| self.damaged(frame.at))

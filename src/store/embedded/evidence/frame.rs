@@ -4,6 +4,7 @@ use std::io;
 
 use super::{BATCH, MAX_HEAD};
 use crate::store::embedded::codec::Cut;
+use crate::store::embedded::vault::Cipher;
 
 /// Octets of a frame before its payload.
 pub(super) const HEADER: usize = 33;
@@ -32,8 +33,23 @@ impl Packer {
         })
     }
 
-    pub fn frame(&mut self, kind: u8, key: [u8; 16], payload: &[u8]) -> io::Result<&[u8]> {
-        let packed = self.zstd.compress(payload)?;
+    /// A frame that will begin at `at`, sealed where there is a cipher.
+    pub fn frame(
+        &mut self,
+        kind: u8,
+        key: [u8; 16],
+        payload: &[u8],
+        at: u64,
+        cipher: Option<&Cipher>,
+    ) -> io::Result<&[u8]> {
+        let mut packed = self.zstd.compress(payload)?;
+        if let Some(cipher) = cipher {
+            let mut sealed = Vec::new();
+            let unpacked = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            let about = about(at, unpacked, kind, &key);
+            cipher.seal_frame(&about, &packed, &mut sealed)?;
+            packed = sealed;
+        }
         let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
         self.frame.clear();
         self.frame.extend_from_slice(&length(packed.len()));
@@ -47,6 +63,15 @@ impl Packer {
         self.frame.extend_from_slice(&packed);
         Ok(&self.frame)
     }
+}
+
+/// What is authenticated with a sealed payload.
+fn about(at: u64, unpacked: u32, kind: u8, key: &[u8; 16]) -> Vec<u8> {
+    let mut about = at.to_le_bytes().to_vec();
+    about.extend_from_slice(&unpacked.to_le_bytes());
+    about.push(kind);
+    about.extend_from_slice(key);
+    about
 }
 
 pub(super) struct Frame {
@@ -73,6 +98,12 @@ impl Frame {
             kind: cut.u8()?,
             key: cut.take(16)?.try_into().ok()?,
         })
+    }
+
+    /// The payload as it was before it was sealed; `None` where it is not that.
+    pub fn opened(&self, cipher: &Cipher, sealed: &[u8]) -> Option<Vec<u8>> {
+        let about = about(self.at, self.unpacked, self.kind, &self.key);
+        cipher.open_frame(&about, sealed)
     }
 
     pub fn uids(&self) -> (u64, u64) {

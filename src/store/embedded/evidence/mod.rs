@@ -13,6 +13,10 @@
 //!          headers (count varint; passed, failed, undetermined, findings: u128 rule sets), head (length varint, octets)
 //! ```
 //!
+//! In an encrypted store a file begins with the header that `blocks` describes, and payloads are sealed: a nonce of 12 octets, the octets of zstd, a tag of 16
+//! octets; `length` counts all of it. What is authenticated with them: where in the file the frame begins u64, unpacked length, kind, key.
+//! The frames' headers stay as they are: there is no number in them.
+//!
 //! A file holds every chain that its calls name, ahead of them, so that each day stands for itself and is deleted as a folder. The index of a file is
 //! the row of its frames' headers: a look-up goes along them without reading what lies between, at most some thousand steps.
 //!

@@ -1,7 +1,7 @@
 //! The writing side: calls are gathered, packed and appended, a file for each day.
 
-use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,10 @@ use crate::call::record::evidence::StoredEvidence;
 use crate::stir::credential::MAX_BUNDLE;
 use crate::stir::verify::Rule;
 use crate::store::StoreError;
+use crate::store::embedded::blocks::{self, Kind};
 use crate::store::embedded::codec::{put_str, put_varint};
 use crate::store::embedded::layout;
+use crate::store::embedded::vault::{Cipher, Vault};
 
 /// A file is closed when it has grown to this: about 2,000 frames.
 const FILE_TARGET: u64 = 64 << 20;
@@ -25,6 +27,7 @@ const OPEN_DAYS: usize = 4;
 /// The writing side.
 pub(in crate::store::embedded) struct EvidenceWriter {
     root: PathBuf,
+    vault: Vault,
     next_seq: u64,
     /// The one used last at the end.
     open: Vec<OpenFile>,
@@ -35,6 +38,7 @@ struct OpenFile {
     day: i64,
     path: PathBuf,
     file: File,
+    cipher: Option<Cipher>,
     written: u64,
     chains: HashSet<Digest128>,
     calls: Vec<u8>,
@@ -44,10 +48,11 @@ struct OpenFile {
 
 impl EvidenceWriter {
     /// Nothing is written before the first call comes.
-    pub fn open(root: &Path) -> Result<Self, StoreError> {
+    pub fn open(root: &Path, vault: Vault) -> Result<Self, StoreError> {
         let newest = files(root)?.into_iter().map(|(seq, ..)| seq).max();
         Ok(Self {
             root: root.to_owned(),
+            vault,
             next_seq: newest.map_or(1, |s| s.saturating_add(1)),
             open: Vec::new(),
             packer: Packer::new().map_err(|e| StoreError::io(&layout::evidence(root), e))?,
@@ -82,6 +87,19 @@ impl EvidenceWriter {
         Ok(())
     }
 
+    /// The days that there are, as days since 1970, rising.
+    pub fn days(&self) -> Result<Vec<i64>, StoreError> {
+        let names = layout::list(&layout::evidence(&self.root))?.into_iter();
+        let mut days: Vec<i64> = names.filter_map(|(_, n)| layout::day_from(&n?)).collect();
+        days.sort_unstable();
+        Ok(days)
+    }
+
+    /// Lets go of files of days that are about to be erased, with what waits for them.
+    pub fn close(&mut self, days: &BTreeSet<i64>) {
+        self.open.retain(|f| !days.contains(&f.day));
+    }
+
     /// Deletes all days before the given one, as days since 1970, and says how many there were.
     pub fn forget_before(&mut self, first_kept: i64) -> Result<u64, StoreError> {
         self.open.retain(|f| f.day >= first_kept);
@@ -109,12 +127,28 @@ impl EvidenceWriter {
         layout::create_dirs(&dir)?;
         let path = dir.join(format!("{:010}-{:020}.ev", self.next_seq, stored.uid));
         self.next_seq += 1;
-        let file = OpenOptions::new().append(true).create_new(true).open(&path);
+        let io = |e| StoreError::io(&path, e);
+        let key = self.vault.to_seal(day)?;
+        let mut options = layout::options();
+        let mut file = options
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(io)?;
+        let (cipher, written) = match key {
+            Some(key) => {
+                let (header, cipher) = blocks::header(Kind::Frames, day, &key).map_err(io)?;
+                std::io::Write::write_all(&mut file, &header).map_err(io)?;
+                (Some(cipher), header.len() as u64)
+            }
+            None => (None, 0),
+        };
         let mut out = OpenFile {
             day,
-            file: file.map_err(|e| StoreError::io(&path, e))?,
+            file,
+            cipher,
             path,
-            written: 0,
+            written,
             chains: HashSet::new(),
             calls: Vec::new(),
             uids: None,
@@ -180,7 +214,8 @@ impl OpenFile {
         packer: &mut Packer,
     ) -> Result<(), StoreError> {
         let io = |e| StoreError::io(&self.path, e);
-        let frame = packer.frame(kind, key, payload).map_err(io)?;
+        let frame = packer.frame(kind, key, payload, self.written, self.cipher.as_ref());
+        let frame = frame.map_err(io)?;
         self.file.write_all(frame).map_err(io)?;
         self.written += frame.len() as u64;
         self.unsynced = true;

@@ -4,12 +4,13 @@
 //! usual limit of descriptors. A file let go is opened again by its name, which says all that it holds.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::super::blocks::Content;
 use super::super::layout::{Ends, Segment};
 use super::super::table::{Footer, Reader};
+use super::super::vault::Vault;
 use super::super::{ends, index, segment};
 use crate::store::StoreError;
 
@@ -69,6 +70,7 @@ fn files() -> usize {
 /// Footers and files.
 pub(super) struct Cache {
     root: PathBuf,
+    vault: Vault,
     /// Octets of footers at most.
     limit: usize,
     /// Open files at most, beside those that look-ups have in hand: one for each of their threads.
@@ -86,18 +88,19 @@ struct Kept {
 
 struct Entry {
     footer: Arc<Footer>,
-    file: Option<Arc<File>>,
+    file: Option<Arc<Content>>,
     used: u64,
 }
 
 impl Cache {
-    pub fn new(root: &Path, limit: usize) -> Self {
-        Self::with_files(root, limit, files())
+    pub fn new(root: &Path, vault: Vault, limit: usize) -> Self {
+        Self::with_files(root, vault, limit, files())
     }
 
-    pub fn with_files(root: &Path, limit: usize, files: usize) -> Self {
+    pub fn with_files(root: &Path, vault: Vault, limit: usize, files: usize) -> Self {
         Self {
             root: root.to_owned(),
+            vault,
             limit,
             files,
             kept: Mutex::default(),
@@ -111,36 +114,33 @@ impl Cache {
     /// A file, opened now or kept open since.
     pub fn open(&self, name: Name) -> Result<Reader, StoreError> {
         let footer = match self.kept().get(&name) {
-            Some((footer, Some(file))) => return Reader::new(footer, file),
+            Some((footer, Some(file))) => return Ok(Reader::new(footer, file)),
             Some((footer, None)) => Some(footer),
             None => None,
         };
         let path = name.path(&self.root);
         let (footer, file) = match footer {
-            Some(footer) => {
-                let file = File::open(&path).map_err(|e| StoreError::io(&path, e))?;
-                (footer, Arc::new(file))
-            }
-            None => Footer::open(&path, name.keys(), Some(name.sum()))?,
+            Some(footer) => (footer, Arc::new(Content::open(&path, &self.vault)?)),
+            None => Footer::open(&path, name.keys(), Some(name.sum()), &self.vault)?,
         };
         self.kept()
             .put(name, &footer, &file, self.limit, self.files);
-        Reader::new(footer, file)
+        Ok(Reader::new(footer, file))
     }
 
     /// Forgets files that are gone, so that their room on the disk is free.
-    pub fn forget(&self, names: impl IntoIterator<Item = Name>) {
+    pub fn forget_files(&self, names: impl IntoIterator<Item = Name>) {
         let mut kept = self.kept();
         for name in names {
             kept.remove(&name);
         }
     }
 
-    /// Forgets files of hours before the given one.
-    pub fn forget_before(&self, hour: i64) {
+    /// Forgets files of hours that are gone.
+    pub fn forget(&self, is_gone: impl Fn(i64) -> bool) {
         let mut kept = self.kept();
         let gone: Vec<Name> = kept.entries.keys().copied().collect();
-        for name in gone.iter().filter(|n| n.hour() < hour) {
+        for name in gone.iter().filter(|n| is_gone(n.hour())) {
             kept.remove(name);
         }
     }
@@ -154,7 +154,7 @@ impl Cache {
 }
 
 impl Kept {
-    fn get(&mut self, name: &Name) -> Option<(Arc<Footer>, Option<Arc<File>>)> {
+    fn get(&mut self, name: &Name) -> Option<(Arc<Footer>, Option<Arc<Content>>)> {
         self.clock += 1;
         let entry = self.entries.get_mut(name)?;
         entry.used = self.clock;
@@ -165,7 +165,7 @@ impl Kept {
         &mut self,
         name: Name,
         footer: &Arc<Footer>,
-        file: &Arc<File>,
+        file: &Arc<Content>,
         limit: usize,
         files: usize,
     ) {

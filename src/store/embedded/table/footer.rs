@@ -4,7 +4,6 @@
 //! each column. Kept here: where a column's pages begin (four octets each, read when the first row is read whole), the lowest and highest values of the
 //! pages of the key columns, and the checksums. That is about 90 KiB for such a segment and 15 KiB for its index.
 
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,7 +20,9 @@ use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor};
 
 use super::{PAGE_ROWS, parquet_error};
 use crate::store::StoreError;
+use crate::store::embedded::blocks::Content;
 use crate::store::embedded::sums::{Source, Sums};
+use crate::store::embedded::vault::Vault;
 
 /// The footer of a file.
 pub(in crate::store::embedded) struct Footer {
@@ -73,10 +74,10 @@ impl Footer {
         path: &Path,
         keys: &[&str],
         sum: Option<u32>,
-    ) -> Result<(Arc<Self>, Arc<File>), StoreError> {
-        let file = File::open(path).map_err(|e| StoreError::io(path, e))?;
-        let file = Arc::new(file);
-        let source = Source::unchecked(file.clone()).map_err(|e| StoreError::io(path, e))?;
+        vault: &Vault,
+    ) -> Result<(Arc<Self>, Arc<Content>), StoreError> {
+        let file = Arc::new(Content::open(path, vault)?);
+        let source = Source::unchecked(file.clone());
         let footer = guard(path, || Self::read(path, &source, keys, sum))?;
         Ok((Arc::new(footer), file))
     }

@@ -1,7 +1,6 @@
 //! A Parquet file of ours, read row by row: of a column only the pages that hold a wanted row.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +15,9 @@ use super::footer::{Chunk, Footer, Places, find, guard};
 use super::pages::Pages;
 use super::{Cell, PAGE_ROWS, parquet_error};
 use crate::store::StoreError;
+use crate::store::embedded::blocks::Content;
 use crate::store::embedded::sums::Source;
+use crate::store::embedded::vault::Vault;
 
 /// A Parquet file, open to be read.
 pub(in crate::store::embedded) struct Reader {
@@ -26,19 +27,23 @@ pub(in crate::store::embedded) struct Reader {
 
 impl Reader {
     /// A file whose footer is at hand.
-    pub fn new(footer: Arc<Footer>, file: Arc<File>) -> Result<Self, StoreError> {
+    pub fn new(footer: Arc<Footer>, file: Arc<Content>) -> Self {
         let source = Source::checked(file, footer.sums.clone());
-        let source = source.map_err(|e| StoreError::io(&footer.path, e))?;
-        Ok(Self {
+        Self {
             source: Arc::new(source),
             footer,
-        })
+        }
     }
 
     /// Opens a file: see [`Footer::open`].
-    pub fn open(path: &Path, keys: &[&str], sum: Option<u32>) -> Result<Self, StoreError> {
-        let (footer, file) = Footer::open(path, keys, sum)?;
-        Self::new(footer, file)
+    pub fn open(
+        path: &Path,
+        keys: &[&str],
+        sum: Option<u32>,
+        vault: &Vault,
+    ) -> Result<Self, StoreError> {
+        let (footer, file) = Footer::open(path, keys, sum, vault)?;
+        Ok(Self::new(footer, file))
     }
 
     pub fn path(&self) -> &Path {
@@ -391,7 +396,7 @@ mod tests {
     static FILE: LazyLock<(tempfile::TempDir, Reader)> = LazyLock::new(|| {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.parquet");
-        let mut file = Writer::create(&path, &[AllCells::SPECS]).unwrap();
+        let mut file = Writer::create(&path, &[AllCells::SPECS], &Vault::default(), None).unwrap();
         file.group(|writers| {
             let mut cells = AllCells::new();
             for row in 0..ROWS {
@@ -410,7 +415,7 @@ mod tests {
         })
         .unwrap();
         let sum = file.finish(&[]).unwrap().sum;
-        let reader = Reader::open(&path, &["number"], Some(sum)).unwrap();
+        let reader = Reader::open(&path, &["number"], Some(sum), &Vault::default()).unwrap();
         (dir, reader)
     });
 
