@@ -30,6 +30,8 @@ impl EmbeddedStore {
         self.campaigns.commit()?;
         self.evidence.close(&days);
         shared.vault.erase(&days)?;
+        // No merge of theirs comes to its end meanwhile.
+        let files = shared.files();
         {
             let mut state = shared.change();
             state
@@ -41,6 +43,7 @@ impl EmbeddedStore {
         for d in &days {
             delete(&shared.root, *d)?;
         }
+        drop(files);
         Ok(days.len())
     }
 }

@@ -98,26 +98,59 @@ fn groups(
     Ok(())
 }
 
-/// All entries of one kind, in their order: number and row. Their times are those of the rows, which the segment has exactly.
-#[allow(dead_code, reason = "for compaction")]
-pub(super) fn entries(index: &Reader, alias: bool) -> Result<Vec<(i64, u32)>, StoreError> {
-    let mut all = Vec::new();
-    for group in 0..index.groups() {
-        if says_alias(index, group)? != Some(alias) {
-            continue;
-        }
-        let every: Vec<usize> = (0..index.group_rows(group)).collect();
-        let numbers = index.rows::<i64>(group, "number", &every)?;
-        let rows = index.rows::<i64>(group, "row", &every)?;
-        for both in numbers.into_iter().zip(rows) {
-            let (Some(number), Some(row)) = both else {
-                return Err(index.lacks("number or row", "value"));
-            };
-            let row = u32::try_from(row).map_err(|_| index.lacks("row", "possible value"))?;
-            all.push((number, row));
+/// Entries that are read at once: five pages.
+const READ_ENTRIES: usize = 5 * PAGE_ROWS;
+
+/// All entries of one kind, in their order, some pages at a time: number and row. Their times are those of the rows, which the segment has exactly.
+pub(super) struct Entries<'r> {
+    index: &'r Reader,
+    alias: bool,
+    group: usize,
+    /// In the group.
+    next: usize,
+    read: std::vec::IntoIter<(i64, u32)>,
+}
+
+impl<'r> Entries<'r> {
+    pub fn of(index: &'r Reader, alias: bool) -> Self {
+        Self {
+            index,
+            alias,
+            group: 0,
+            next: 0,
+            read: Vec::new().into_iter(),
         }
     }
-    Ok(all)
+
+    /// `None` after the last.
+    pub fn next(&mut self) -> Result<Option<(i64, u32)>, StoreError> {
+        loop {
+            if let Some(entry) = self.read.next() {
+                return Ok(Some(entry));
+            }
+            let (index, group) = (self.index, self.group);
+            if group >= index.groups() {
+                return Ok(None);
+            }
+            let total = index.group_rows(group);
+            if self.next >= total || says_alias(index, group)? != Some(self.alias) {
+                (self.group, self.next) = (group + 1, 0);
+                continue;
+            }
+            let rows: Vec<usize> = (self.next..(self.next + READ_ENTRIES).min(total)).collect();
+            self.next += rows.len();
+            let numbers = index.rows::<i64>(group, "number", &rows)?;
+            let targets = index.rows::<i64>(group, "row", &rows)?;
+            let entries = numbers.into_iter().zip(targets).map(|both| {
+                let (Some(number), Some(row)) = both else {
+                    return Err(index.lacks("number or row", "value"));
+                };
+                let row = u32::try_from(row).map_err(|_| index.lacks("row", "possible value"))?;
+                Ok((number, row))
+            });
+            self.read = entries.collect::<Result<Vec<_>, _>>()?.into_iter();
+        }
+    }
 }
 
 /// The column of times of an index, and its unit in nanoseconds.
@@ -245,6 +278,11 @@ mod tests {
         (dir, reader)
     }
 
+    fn entries(index: &Reader, alias: bool) -> Vec<(i64, u32)> {
+        let mut all = Entries::of(index, alias);
+        std::iter::from_fn(|| all.next().unwrap()).collect()
+    }
+
     #[test]
     fn only_rows_in_a_millisecond_that_the_window_cuts_are_at_its_edge() {
         let at = |ms: i64| ms * MS + 400_000;
@@ -272,14 +310,14 @@ mod tests {
             .collect();
         let (_dir, index) = written(&calling, &[]);
         assert_eq!(index.groups(), 2);
-        let read = entries(&index, false).unwrap();
+        let read = entries(&index, false);
         assert_eq!(read.len(), calling.len());
         assert!(
             read.iter()
                 .zip(&calling)
                 .all(|(r, c)| *r == (c.number, c.row))
         );
-        assert_eq!(entries(&index, true).unwrap(), []);
+        assert_eq!(entries(&index, true), []);
         // One whose entries lie in both groups.
         let number = i64::try_from(GROUP_ENTRIES / 3).unwrap();
         let rows = find(&index, false, number, 0, i64::MAX).unwrap();

@@ -311,21 +311,50 @@ pub(super) fn create_dirs(dir: &Path) -> Result<(), StoreError> {
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    step(dir)?;
     File::open(dir)
         .and_then(|d| d.sync_all())
         .map_err(|e| StoreError::io(dir, e))
 }
 
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    step(to)?;
     fs::rename(from, to).map_err(|e| StoreError::io(to, e))
 }
 
 /// Removes a file that may be gone already.
 pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    step(path)?;
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io(path, e)),
         _ => Ok(()),
     }
+}
+
+/// Tests have the machine stop before the n-th change of a file: that and all later ones of the thread fail.
+#[cfg(test)]
+pub(super) mod stop {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub static AFTER: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+}
+
+/// Called before a change of a file.
+pub(super) fn step(path: &Path) -> Result<(), StoreError> {
+    #[cfg(test)]
+    if let Some(left) = stop::AFTER.get() {
+        if left == 0 {
+            return Err(StoreError::io(
+                path,
+                io::Error::other("the machine stopped"),
+            ));
+        }
+        stop::AFTER.set(Some(left - 1));
+    }
+    let _ = path;
+    Ok(())
 }
 
 /// Reads a small file whole.
@@ -343,6 +372,7 @@ pub(super) fn read_small(path: &Path, most: u64) -> Result<Vec<u8>, StoreError> 
 /// Writes a small file so that it is there whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let fresh = path.with_extension("new");
+    step(&fresh)?;
     let io = |source| StoreError::io(&fresh, source);
     let mut file = create(&fresh).map_err(io)?;
     io::Write::write_all(&mut file, bytes).map_err(io)?;

@@ -20,6 +20,7 @@ use arc_swap::ArcSwapOption;
 use self::cache::{Cache, Name};
 use super::campaigns;
 use super::codec::{BeginRow, Digits, EndFacts};
+use super::compact::Compaction;
 use super::layout::{self, Ends, Segment};
 use super::memtable::{Memtable, Role};
 use super::table::Reader;
@@ -102,6 +103,7 @@ pub(super) struct Shared {
     /// Held by whoever changes which files count, from before the manifest is written until the state says the same.
     files: Mutex<()>,
     cache: Cache,
+    pub compaction: Compaction,
     /// Whether another process may be writing the store.
     beside: bool,
 }
@@ -118,8 +120,17 @@ impl Shared {
             vault,
             state: RwLock::new(state),
             files: Mutex::default(),
+            compaction: Compaction::default(),
             beside: false,
         }
+    }
+
+    /// Closes files that were merged into others.
+    pub fn forget_files(&self, segments: &[Segment], ends: &[Ends]) {
+        let segments = segments.iter();
+        let segments = segments.flat_map(|s| [Name::Segment(*s), Name::Index(*s)]);
+        let ends = ends.iter().map(|e| Name::Ends(*e));
+        self.cache.forget_files(segments.chain(ends));
     }
 
     /// Of a store that another process may be writing.
@@ -276,6 +287,7 @@ impl StoreReader {
             }),
             files: Mutex::default(),
             cache: Cache::with_files(&self.shared.root, self.shared.vault.clone(), octets, files),
+            compaction: Compaction::default(),
             beside: true,
         };
         Self {
@@ -472,7 +484,7 @@ impl StoreReader {
         }
         let file = self.shared.open(Name::Segment(*s))?;
         if !edge.is_empty() {
-            let times = file.rows::<i64>(0, "begun_at", &edge)?;
+            let times = file.values::<i64>("begun_at", &edge)?;
             let held = edge.into_iter().zip(times);
             rows.extend(
                 held.filter(|(_, at)| at.is_some_and(|t| (from..=until).contains(&t)))
@@ -513,8 +525,8 @@ impl StoreReader {
                     continue;
                 }
                 let reader = self.shared.open(Name::Ends(*file))?;
-                for end in ends::find(&reader, uids)? {
-                    offer(file.seq, end);
+                for (seq, end) in ends::find(&reader, uids)? {
+                    offer(seq.unwrap_or(file.seq), end);
                 }
             }
         }

@@ -33,6 +33,7 @@ mod blocks;
 mod campaigns;
 mod check;
 mod codec;
+mod compact;
 mod ends;
 mod erase;
 mod evidence;
@@ -72,6 +73,7 @@ pub use check::{
     CheckOptions, CheckReport, Finding, Grade, Progress, Remedy, RepairReport, Repaired, check,
     repair,
 };
+pub use compact::{CompactionCounters, CompactionSettings, RoomGuard};
 pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
@@ -81,6 +83,7 @@ pub use vault::{KeyListing, KeySource, StateSeal, make_key_file, rotate_keys};
 
 use self::campaigns::CampaignWriter;
 use self::codec::{EndFacts, encode_begin, encode_coverage};
+use self::compact::Compactor;
 use self::evidence::EvidenceWriter;
 use self::log::Log;
 use self::lookup::{Shared, State};
@@ -131,6 +134,8 @@ pub struct StoreCounters {
     pub sealed_octets: u64,
     /// Seals that failed and were, or will be, tried again.
     pub seal_failures: u64,
+    /// What merging segments did.
+    pub compaction: CompactionCounters,
 }
 
 /// The writing side of a store. One process at a time has it.
@@ -141,9 +146,12 @@ pub struct EmbeddedStore {
     evidence: EvidenceWriter,
     campaigns: CampaignWriter,
     last_uid: u64,
+    /// The latest time that the store was told.
+    now: Option<Timestamp>,
     counters: StoreCounters,
     report: OpenReport,
     sealing: Option<JoinHandle<Result<Sealed, StoreError>>>,
+    compactor: Option<Compactor>,
     seal_trouble: Option<String>,
     space: Space,
     /// The time that retention was last told.
@@ -199,7 +207,7 @@ impl EmbeddedStore {
             let sealed = job.write()?;
             job.publish(&sealed, |hour| state.hours.get(&hour).cloned())?;
             counters.note(&sealed);
-            state.install(&sealed);
+            state.install(&sealed, None);
         }
         if seqs.is_empty() {
             last_uid = recover::last_uid(path, &vault, &state.hours)?;
@@ -216,8 +224,12 @@ impl EmbeddedStore {
         let evidence = EvidenceWriter::open(path, vault.clone())?;
         let campaigns = CampaignWriter::open(path, vault.clone())?;
         let shared = Arc::new(Shared::new(path, vault, state, settings.footer_cache));
+        shared.compaction.spare(settings.forwarded.clone());
         let mut space = Space::new(path, settings.min_free);
         space.look();
+        let room = space.shared();
+        let may_write: RoomGuard = Arc::new(move |_| room.may_write());
+        shared.compaction.guard_room(may_write);
         Ok(Self {
             reader: StoreReader { shared },
             space,
@@ -227,9 +239,11 @@ impl EmbeddedStore {
             evidence,
             campaigns,
             last_uid,
+            now: None,
             counters,
             report,
             sealing: None,
+            compactor: None,
             seal_trouble: None,
             _lock: lock,
         })
@@ -308,7 +322,56 @@ impl EmbeddedStore {
 
     /// What has been done since.
     pub fn counters(&self) -> StoreCounters {
-        self.counters
+        StoreCounters {
+            compaction: self.reader.shared.compaction.counters(),
+            ..self.counters
+        }
+    }
+
+    /// Why the last merge of segments failed, until all succeed. Nothing is lost by it: what was to be merged stays as it is.
+    pub fn compaction_trouble(&self) -> Option<String> {
+        self.reader.shared.compaction.trouble()
+    }
+
+    /// Whom to ask before a merge whether the disk has room for so many octets more.
+    pub fn guard_room(&self, guard: RoomGuard) {
+        self.reader.shared.compaction.guard_room(guard);
+    }
+
+    /// Has segments merged that are worth it at `now`, the wall clock in the daemon: in the background, where seals are, and else before it
+    /// returns. To be called now and then: a few times a minute.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not in the background: what a merge failed by. Nothing is lost by that.
+    pub fn tend(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.now = Some(now);
+        self.poll_sealing();
+        let settings = &self.settings.compaction;
+        if settings.octets_per_second == 0 {
+            return Ok(());
+        }
+        let shared = &self.reader.shared;
+        if self.settings.sealing == Sealing::Background {
+            if self.compactor.is_none() {
+                self.compactor = Compactor::start(shared, settings);
+            }
+            if let Some(compactor) = &self.compactor {
+                compactor.look(now);
+            }
+            return Ok(());
+        }
+        compact::work(shared, settings, now, false)
+    }
+
+    /// Merges all that is worth it at `now`, as fast as it goes.
+    ///
+    /// # Errors
+    ///
+    /// What the first merge that failed did so by; the others are done.
+    pub fn compact(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.settle()?;
+        compact::work(&self.reader.shared, &self.settings.compaction, now, false)
     }
 
     /// How much room the disk has, as of the last commit.
@@ -414,9 +477,10 @@ impl EmbeddedStore {
         };
         self.log = log;
         if self.settings.sealing == Sealing::Background {
+            let now = self.now;
             let spawned = std::thread::Builder::new()
                 .name("seal".to_owned())
-                .spawn(move || run(&shared, &job));
+                .spawn(move || run(&shared, &job, now));
             if let Ok(handle) = spawned {
                 self.sealing = Some(handle);
                 return Ok(());
@@ -449,7 +513,7 @@ impl EmbeddedStore {
                     vault: self.reader.shared.vault.clone(),
                 }
             };
-            match run(&self.reader.shared, &job) {
+            match run(&self.reader.shared, &job, self.now) {
                 Ok(sealed) => self.counters.note(&sealed),
                 Err(e) => {
                     self.note_trouble(e.to_string());
@@ -474,13 +538,13 @@ impl EmbeddedStore {
 }
 
 /// Seals, and shows the files to look-ups in place of the memtable.
-fn run(shared: &Shared, job: &SealJob) -> Result<Sealed, StoreError> {
+fn run(shared: &Shared, job: &SealJob, now: Option<Timestamp>) -> Result<Sealed, StoreError> {
     let sealed = job.write()?;
     let _files = shared.files();
     job.publish(&sealed, |hour| shared.state().hours.get(&hour).cloned())?;
     let mut state = shared.change();
     state.frozen.retain(|t| t.seq != job.table.seq);
-    state.install(&sealed);
+    state.install(&sealed, now);
     Ok(sealed)
 }
 
@@ -497,9 +561,11 @@ impl SealJob {
 }
 
 impl State {
-    fn install(&mut self, sealed: &Sealed) {
+    fn install(&mut self, sealed: &Sealed, now: Option<Timestamp>) {
         for hour in sealed.hours() {
-            sealed.add_to(hour, self.hours.entry(hour).or_default());
+            let files = self.hours.entry(hour).or_default();
+            sealed.add_to(hour, files);
+            files.changed = now;
         }
         self.generation += 1;
     }
@@ -683,6 +749,8 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
+        // While the lock is still held.
+        self.compactor = None;
         // Nobody is left to tell; what was acknowledged is durable already.
         let _ = self.log.commit();
         let _ = self.evidence.commit();

@@ -1,5 +1,7 @@
 //! Retention: whole hours of capture time are deleted by their folders, and what was forgotten stays known.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{EmbeddedStore, hold, layout};
@@ -31,6 +33,19 @@ pub struct RetentionReport {
 
 /// So much longer is kept what a shared engine has not had: an outage that lasts longer is no outage.
 const AWAITED: Duration = Duration::from_secs(30 * 86_400);
+
+/// Removes an hour's folder. A merge that is under way may still put a file there after the folder was read: then once more.
+fn remove_hour(dir: &Path) -> Result<(), StoreError> {
+    let mut attempts = 5;
+    loop {
+        match std::fs::remove_dir_all(dir) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && attempts > 1 => {
+                attempts -= 1;
+            }
+            result => return result.map_err(|e| StoreError::io(dir, e)),
+        }
+    }
+}
 
 impl EmbeddedStore {
     /// Deletes the folders of all hours that ended `retention` or longer before `now`, and the daily coverage files likewise.
@@ -91,7 +106,7 @@ impl EmbeddedStore {
         self.reader.shared.forget(|hour| hour < first_kept);
         for (hour, held) in gone {
             let dir = layout::hour_dir(&root, hour);
-            std::fs::remove_dir_all(&dir).map_err(|e| StoreError::io(&dir, e))?;
+            remove_hour(&dir)?;
             if let Some(day) = dir.parent() {
                 // Fails while the day has other hours.
                 let _ = std::fs::remove_dir(day);

@@ -66,7 +66,7 @@ struct Key {
 }
 
 /// Sorts behind every number: at most 18 digits are below 2^60.
-const ABSENT: u64 = 1 << 60;
+pub(super) const ABSENT: u64 = 1 << 60;
 
 impl SealJob {
     /// Writes the files, without effect as long as the log is there.

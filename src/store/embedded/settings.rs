@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::compact::CompactionSettings;
 use super::space::MinFree;
 use super::vault::KeySource;
 
@@ -24,6 +25,8 @@ pub struct StoreSettings {
     pub sealing: Sealing,
     /// What a shared engine has had: the rest stays as it was sealed.
     pub forwarded: Forwarded,
+    /// How segments are merged.
+    pub compaction: CompactionSettings,
     /// How much of the disk must stay free.
     pub min_free: MinFree,
     /// Whose key wraps the keys of the days; `None` for a store that is not encrypted.
@@ -47,7 +50,12 @@ impl Forwarded {
 
     /// Whether all files of this log have arrived, or need not.
     pub fn has(&self, seq: u64) -> bool {
-        seq <= self.0.load(Ordering::Relaxed)
+        seq <= self.up_to()
+    }
+
+    /// The last log of which all has arrived.
+    pub fn up_to(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Notes that everything up to this log has arrived.
@@ -86,6 +94,7 @@ impl Default for StoreSettings {
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
             forwarded: Forwarded::everything(),
+            compaction: CompactionSettings::default(),
             min_free: MinFree::Octets(0),
             encryption: None,
         }

@@ -246,6 +246,7 @@ impl Writer {
         vault: &Vault,
         day: Option<i64>,
     ) -> Result<Self, StoreError> {
+        super::layout::step(path)?;
         Self::onto(path, Output::create(path, vault, day)?, specs)
     }
 
@@ -271,6 +272,11 @@ impl Writer {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Octets written so far.
+    pub fn octets(&self) -> u64 {
+        self.file.bytes_written() as u64
     }
 
     /// Writes one row group: `fill` writes page after page to all columns.
@@ -311,6 +317,7 @@ impl Writer {
 
     /// Writes the footer and makes the file durable.
     pub fn finish(mut self, about: &[(&str, String)]) -> Result<Finished, StoreError> {
+        super::layout::step(&self.path)?;
         let path = self.path.clone();
         self.try_finish(about).map_err(|e| parquet_error(&path, e))
     }
@@ -395,7 +402,7 @@ fn properties(specs: &[&[Spec]]) -> ParquetResult<WriterProperties> {
     Ok(properties.build())
 }
 
-fn parquet_error(path: &Path, e: ParquetError) -> StoreError {
+pub(super) fn parquet_error(path: &Path, e: ParquetError) -> StoreError {
     match e {
         ParquetError::External(e) => match e.downcast::<io::Error>() {
             Ok(e) => StoreError::io(path, *e),

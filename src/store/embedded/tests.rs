@@ -3,6 +3,7 @@
 mod beside;
 mod campaigns;
 mod check;
+mod compact;
 pub(crate) mod evidence;
 mod faults;
 mod flips;

@@ -128,6 +128,14 @@ impl Cache {
         Ok(Reader::new(footer, file))
     }
 
+    /// Forgets files that are gone, so that their room on the disk is free.
+    pub fn forget_files(&self, names: impl IntoIterator<Item = Name>) {
+        let mut kept = self.kept();
+        for name in names {
+            kept.remove(&name);
+        }
+    }
+
     /// Forgets files of hours that are gone.
     pub fn forget(&self, is_gone: impl Fn(i64) -> bool) {
         let mut kept = self.kept();

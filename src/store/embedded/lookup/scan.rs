@@ -144,15 +144,20 @@ impl StoreReader {
         let mut wanted = Vec::new();
         for s in &found.segments {
             let file = self.shared.open(Name::Segment(*s))?;
-            let all: Vec<usize> = (0..file.group_rows(0)).collect();
-            let times = file.rows::<i64>(0, "begun_at", &all)?;
-            let rows = all.into_iter().zip(times);
-            let rows = rows.filter(|(_, at)| at.as_ref().is_some_and(&inside));
-            let rows: Vec<usize> = rows.map(|(row, _)| row).collect();
-            count += rows.len();
-            if may_narrow && count > SLICE {
-                return Ok(None);
+            let mut rows = Vec::new();
+            let mut first = 0;
+            for group in 0..file.groups() {
+                let all: Vec<usize> = (0..file.group_rows(group)).collect();
+                let times = file.rows::<i64>(group, "begun_at", &all)?;
+                let held = all.iter().zip(times);
+                let held = held.filter(|(_, at)| at.as_ref().is_some_and(&inside));
+                rows.extend(held.map(|(row, _)| first + row));
+                first += all.len();
+                if may_narrow && count + rows.len() > SLICE {
+                    return Ok(None);
+                }
             }
+            count += rows.len();
             if !rows.is_empty() {
                 wanted.push((s.seq, file, rows));
             }

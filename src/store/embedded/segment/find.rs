@@ -6,7 +6,7 @@ use crate::store::embedded::table::{PAGE_ROWS, Reader};
 /// Columns whose page statistics guide a look-up.
 pub(in crate::store::embedded) const KEYS: [&str; 2] = ["called", "begun_at"];
 
-/// Rows of a segment whose called number is the given integer and whose time lies in the window.
+/// Rows of a segment, counted over all row groups, whose called number is the given integer and whose time lies in the window.
 pub(in crate::store::embedded) fn find_called(
     segment: &Reader,
     number: i64,
@@ -14,7 +14,10 @@ pub(in crate::store::embedded) fn find_called(
     until: i64,
 ) -> Result<Vec<usize>, StoreError> {
     let mut found = Vec::new();
+    let mut next = 0;
     for group in 0..segment.groups() {
+        let first = next;
+        next += segment.group_rows(group);
         let rows = pages_of(segment, group, number, from, until)?;
         if rows.is_empty() {
             continue;
@@ -25,7 +28,8 @@ pub(in crate::store::embedded) fn find_called(
             *c == Some(number) && t.is_some_and(|t| (from..=until).contains(&t))
         };
         let hits = rows.iter().zip(called.iter().zip(&at));
-        found.extend(hits.filter(|(_, (c, t))| hit(c, t)).map(|(row, _)| *row));
+        let hits = hits.filter(|(_, (c, t))| hit(c, t));
+        found.extend(hits.map(|(row, _)| first + row));
     }
     Ok(found)
 }

@@ -324,6 +324,40 @@ impl EndCells {
     }
 }
 
+/// What a second half has in a column of integers; `None` as well for other columns.
+pub(super) fn end_number(column: &str, e: &EndFacts) -> Option<i64> {
+    match column {
+        "code" => Some(e.code.into()),
+        "cause" => e.cause.map(i64::from),
+        "ringing_ms" => e.ringing_ms.map(i64::from),
+        "final_ms" => e.final_ms.map(i64::from),
+        "duration_ms" => e.duration_ms.map(i64::from),
+        "retransmissions" => Some(e.retransmissions.into()),
+        "forks" => Some(e.forks.into()),
+        "auth_retries" => Some(e.auth_retries.into()),
+        "stir_cause" => e.stir_cause.map(i64::from),
+        _ => None,
+    }
+}
+
+/// The same in a column of text.
+pub(super) fn end_text(column: &str, e: &EndFacts) -> Option<ByteArray> {
+    match column {
+        "state" => Some(e.state.cell()),
+        "released_by" => e.released_by.map(Named::cell),
+        _ => None,
+    }
+}
+
+/// The same in a column of truth values.
+pub(super) fn end_flag(column: &str, e: &EndFacts) -> Option<bool> {
+    match column {
+        "disagrees" => Some(e.disagrees),
+        "one_way" => Some(e.one_way),
+        _ => None,
+    }
+}
+
 /// Addresses as text, the last of each slot remembered. A fixed number of slots, so that no choice of addresses makes it slow or large.
 struct Addresses(Vec<Option<(IpAddr, ByteArray)>>);
 

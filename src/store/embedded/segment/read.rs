@@ -25,15 +25,22 @@ use crate::wire::Provenance;
 /// Where columns come from, as errors name it: a file, or the shared engine.
 type Place = std::path::Path;
 
-/// Reads the given rows whole. They rise.
+/// Reads the given rows, counted over all row groups, whole. They rise.
 pub(in crate::store::embedded) fn read_rows(
     segment: &Reader,
     rows: &[usize],
 ) -> Result<Vec<(Begin, Option<EndFacts>)>, StoreError> {
-    segment.prefetch_all(0, rows);
-    let begin = BeginColumns::read(segment, 0, rows)?;
-    let end = EndColumns::read(segment, 0, rows)?;
-    join(&begin, &end, rows.len(), segment.path())
+    let parts = segment.by_group(rows)?;
+    for (group, _, rows) in &parts {
+        segment.prefetch_all(*group, rows);
+    }
+    let mut records = Vec::with_capacity(rows.len());
+    for (group, _, rows) in parts {
+        let begin = BeginColumns::read(segment, group, &rows)?;
+        let end = EndColumns::read(segment, group, &rows)?;
+        records.extend(join(&begin, &end, rows.len(), segment.path())?);
+    }
+    Ok(records)
 }
 
 /// Both halves of so many rows.

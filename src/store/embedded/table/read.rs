@@ -73,6 +73,62 @@ impl Reader {
         self.footer.is_ours(specs)
     }
 
+    /// Names of the columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.footer.schema.columns().iter().map(|c| c.name())
+    }
+
+    /// Octets of a column in a group, as they are on disk.
+    pub fn column_octets(&self, group: usize, column: &str) -> u64 {
+        let place = find(&self.footer.schema, column);
+        let chunk = place.and_then(|p| self.footer.groups.get(group)?.chunks.get(p));
+        chunk.map_or(0, |c| c.length)
+    }
+
+    /// Rows of all groups.
+    pub fn total_rows(&self) -> usize {
+        self.footer.groups.iter().map(|g| g.rows).sum()
+    }
+
+    /// Row groups that hold some of the given rows, which are counted over the whole file and rise: each with its first row and its rows, counted
+    /// from there. Rows that no group has are an error.
+    pub fn by_group(&self, rows: &[usize]) -> Result<Vec<(usize, usize, Vec<usize>)>, StoreError> {
+        let mut parts = Vec::new();
+        let (mut first, mut rest) = (0, rows);
+        for (group, g) in self.footer.groups.iter().enumerate() {
+            let here = rest.partition_point(|row| *row < first + g.rows);
+            let (these, others) = rest.split_at(here);
+            if !these.is_empty() {
+                let counted = these.iter().map(|row| row.checked_sub(first));
+                let counted: Option<Vec<usize>> = counted.collect();
+                let counted = counted.ok_or_else(|| self.lacks("any", "such row"))?;
+                parts.push((group, first, counted));
+            }
+            rest = others;
+            first += g.rows;
+        }
+        match rest.first() {
+            Some(row) => Err(StoreError::corrupt(
+                self.path(),
+                format!("has {first} rows, and row {row} is asked for"),
+            )),
+            None => Ok(parts),
+        }
+    }
+
+    /// Values of a column in the given rows, which are counted over all groups and rise.
+    pub fn values<T: Cell>(
+        &self,
+        column: &str,
+        rows: &[usize],
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let mut values = Vec::with_capacity(rows.len());
+        for (group, _, rows) in self.by_group(rows)? {
+            values.extend(self.rows::<T>(group, column, &rows)?);
+        }
+        Ok(values)
+    }
+
     /// A value that the writer left.
     pub fn about(&self, key: &str) -> Option<&str> {
         self.footer.about(key)
