@@ -116,6 +116,12 @@ fn peer_ext4_child() {
     let mut out = std::io::stdout();
     let mut store = EmbeddedStore::open(Path::new(&dir), settings()).unwrap();
     let mut uid = store.last_uid();
+    // The last end may have been lost with its begin kept: a seal commits in between the two.
+    for late in uid.saturating_sub(21)..=uid.saturating_sub(20) {
+        if late > 0 {
+            store.append_end(&made_end(late)).unwrap();
+        }
+    }
     let trouble = loop {
         let wrote = (|| {
             for _ in 0..50 {
