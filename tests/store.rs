@@ -102,12 +102,16 @@ fn what_is_no_store_is_said_to_be_none() {
 fn a_second_process_is_refused_with_the_pid_of_the_first() {
     let (lab, store, config) = lab();
     let held = EmbeddedStore::open(&store, StoreSettings::default()).unwrap();
+    let idle = lab.path("idle.toml");
+    let text_of = fs::read_to_string(&config).unwrap();
+    fs::write(&idle, format!("{text_of}\n[run]\nidle = true\n")).unwrap();
+    let idle = text(&idle);
     let holder = format!("in use by process {}", std::process::id());
     let capture = text(&lab.captures()[0]);
     let writers: [&[&str]; 3] = [
         &["store", "check", "--repair", &text(&store)],
-        &["replay", &capture, "--config", &config],
-        &["run", "--config", &config],
+        &["replay", "--again", &capture, "--config", &config],
+        &["run", "--config", &idle],
     ];
     for arguments in writers {
         let out = tracehop(arguments);

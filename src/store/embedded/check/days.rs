@@ -2,7 +2,7 @@
 
 use super::Check;
 use super::report::{Finding, Remedy, Target};
-use super::segment::{is_gone, why};
+use super::segment::{is_gone, is_key, why};
 use crate::base::Timestamp;
 use crate::store::StoreError;
 use crate::store::embedded::{campaigns, evidence, layout, ledger};
@@ -86,7 +86,7 @@ impl Check<'_> {
                     let what = format!("{lines} states of campaigns can't be read");
                     self.report.add(damage(what));
                 }
-                Err(StoreError::Key { path, what }) => self.key(path, &what),
+                Err(e) if is_key(&e) => self.key(&e),
                 Err(e) => self.report.add(damage(why(&e))),
             }
         }
@@ -105,8 +105,8 @@ impl Check<'_> {
                     self.report.vanished += 1;
                     continue;
                 }
-                Err(StoreError::Key { path, what }) => {
-                    self.key(path, &what);
+                Err(e) if is_key(&e) => {
+                    self.key(&e);
                     continue;
                 }
                 Err(e) => {

@@ -26,7 +26,7 @@ use self::files::Files;
 pub use self::repair::{RepairReport, Repaired, repair};
 use self::report::Target;
 pub use self::report::{CheckReport, Finding, Grade, Remedy};
-use self::segment::{Rows, is_gone, why};
+use self::segment::{Rows, is_gone, is_key, key_of, why};
 use self::unique::{Of, Run, Twice};
 use super::layout::{self, Facts};
 use super::lookup::Hour;
@@ -153,8 +153,8 @@ impl Check<'_> {
                     self.report.vanished += 1;
                     continue;
                 }
-                Err(StoreError::Key { path, what }) => {
-                    self.key(path, &what);
+                Err(e) if is_key(&e) => {
+                    self.key(&e);
                     continue;
                 }
                 Err(e) => {
@@ -288,7 +288,7 @@ impl Check<'_> {
                             self.report.add(finding.mend(Remedy::Salvage, target));
                         }
                     }
-                    Err(StoreError::Key { path, what }) => self.key(path, &what),
+                    Err(e) if is_key(&e) => self.key(&e),
                     Err(e) => return Err(e),
                 }
             }
@@ -315,7 +315,7 @@ impl Check<'_> {
                             );
                         }
                     }
-                    Err(StoreError::Key { path, what }) => self.key(path, &what),
+                    Err(error) if is_key(&error) => self.key(&error),
                     Err(error) => return Err(error),
                 }
             }
@@ -334,11 +334,14 @@ impl Check<'_> {
     }
 
     /// A key that is damaged or gone, told once: what it seals may be sound, and nothing is set aside for its sake.
-    pub(super) fn key(&mut self, path: PathBuf, what: &str) {
+    pub(super) fn key(&mut self, e: &StoreError) {
+        let Some(path) = key_of(e) else { return };
         if !self.report.damage().any(|f| f.file == path) {
-            let what =
-                format!("{what}: nothing that it seals can be read; put it back from a backup");
-            self.report.add(Finding::damage(path, what));
+            let what = format!(
+                "{}: nothing that it seals can be read; put it back from a backup",
+                why(e)
+            );
+            self.report.add(Finding::damage(path.to_owned(), what));
         }
     }
 

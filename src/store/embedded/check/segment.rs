@@ -1,6 +1,7 @@
 //! One segment with its index: checksums, every row, the order that look-ups rely on, page statistics, and the index both ways.
 
 use std::ops::Range;
+use std::path::Path;
 
 use super::files::Files;
 use super::report::{Finding, Remedy, Target};
@@ -469,19 +470,31 @@ pub(super) fn index_says(files: &Files<'_>, s: &Segment) -> Option<u64> {
 
 /// Whether the file is not there.
 pub(super) fn is_gone(e: &StoreError) -> bool {
-    matches!(e, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    let gone =
+        matches!(e, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    gone && !is_key(e)
 }
 
-/// Whether a key is what is wrong: the file may be as sound as it was.
+/// The key that is what is wrong, where it is one: the file that it seals may be as sound as it was.
+pub(super) fn key_of(e: &StoreError) -> Option<&Path> {
+    match e {
+        StoreError::Key { path, .. } => Some(path),
+        StoreError::Corrupt { path, .. } | StoreError::Io { path, .. } => {
+            Some(path.as_path()).filter(|p| p.extension().is_some_and(|e| e == "key"))
+        }
+        _ => None,
+    }
+}
+
 pub(super) fn is_key(e: &StoreError) -> bool {
-    matches!(e, StoreError::Key { .. })
+    key_of(e).is_some()
 }
 
 /// What went wrong, without the file's name.
 pub(super) fn why(e: &StoreError) -> String {
     match e {
         StoreError::Io { source, .. } => source.to_string(),
-        StoreError::Corrupt { what, .. } => what.clone(),
+        StoreError::Corrupt { what, .. } | StoreError::Key { what, .. } => what.clone(),
         e => e.to_string(),
     }
 }
