@@ -28,7 +28,12 @@ fn well(arguments: &[&str]) -> String {
 
 fn refused(code: i32, arguments: &[&str]) -> String {
     let out = tracehop(arguments);
-    assert_eq!(out.status.code(), Some(code), "{arguments:?}: {}", said(&out));
+    assert_eq!(
+        out.status.code(),
+        Some(code),
+        "{arguments:?}: {}",
+        said(&out)
+    );
     said(&out)
 }
 
@@ -53,7 +58,10 @@ impl Kept {
     fn use_key(&self, name: &str) {
         let old = fs::read_to_string(&self.config).unwrap();
         let (before, _) = old.split_once("\n[store.encryption]").unwrap_or((&old, ""));
-        let section = format!("{before}\n[store.encryption]\nkey_file = {:?}\n", self.key(name));
+        let section = format!(
+            "{before}\n[store.encryption]\nkey_file = {:?}\n",
+            self.key(name)
+        );
         fs::write(&self.config, section).unwrap();
     }
 
@@ -73,7 +81,15 @@ impl Kept {
 
     fn coverage(&self, day: &str) -> String {
         let (since, until) = (format!("{day}T00:00:00Z"), format!("{day}T23:59:59Z"));
-        well(&["coverage", "--since", &since, "--until", &until, "--config", &self.config])
+        well(&[
+            "coverage",
+            "--since",
+            &since,
+            "--until",
+            &until,
+            "--config",
+            &self.config,
+        ])
     }
 }
 
@@ -105,12 +121,18 @@ fn the_store_is_worth_nothing_without_its_key() {
     refused(74, &["store", "keys", "new", &kept.key("another")]);
     kept.use_key("another");
     let why = refused(66, &["coverage", "--config", &kept.config]);
-    assert!(why.contains("not the right key_file or key_command"), "{why}");
+    assert!(
+        why.contains("not the right key_file or key_command"),
+        "{why}"
+    );
     let text = fs::read_to_string(&kept.config).unwrap();
     let (before, _) = text.split_once("\n[store.encryption]").unwrap();
     fs::write(&kept.config, before).unwrap();
     let why = refused(66, &["coverage", "--config", &kept.config]);
-    assert!(why.contains("set key_file or key_command in [store.encryption]"), "{why}");
+    assert!(
+        why.contains("set key_file or key_command in [store.encryption]"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -118,7 +140,13 @@ fn a_day_is_erased_only_when_it_is_meant() {
     let kept = Kept::new(72);
     let day = kept.day();
     let erase = ["store", "keys", "erase", "--config", &kept.config];
-    let with = |more: &[&str]| [&erase[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let with = |more: &[&str]| {
+        [&erase[..], more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let run = |more: &[&str]| {
         let arguments = with(more);
         tracehop(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
@@ -135,7 +163,11 @@ fn a_day_is_erased_only_when_it_is_meant() {
     assert!(done.status.success(), "{}", said(&done));
     assert!(!kept.lab.config.store.path.join("seg").join(&day).exists());
     assert_eq!(kept.keys()["erased"], serde_json::json!([day]));
-    assert!(kept.coverage(&day).contains("erased"), "{}", kept.coverage(&day));
+    assert!(
+        kept.coverage(&day).contains("erased"),
+        "{}",
+        kept.coverage(&day)
+    );
 }
 
 #[test]
@@ -145,13 +177,26 @@ fn another_key_takes_the_place_of_the_first() {
     let before = kept.coverage(&day);
     well(&["store", "keys", "new", &kept.key("second")]);
     let second = kept.key("second");
-    let rotate = ["store", "keys", "rotate", "--new-key-file", &second, "--config", &kept.config];
+    let rotate = [
+        "store",
+        "keys",
+        "rotate",
+        "--new-key-file",
+        &second,
+        "--config",
+        &kept.config,
+    ];
     well(&rotate);
     refused(66, &["coverage", "--config", &kept.config]);
     kept.use_key("second");
     assert_eq!(kept.coverage(&day), before);
     let keys = kept.keys();
-    let mut ids: Vec<&Value> = keys["keys"].as_array().unwrap().iter().map(|k| &k["wrapped_by"]).collect();
+    let mut ids: Vec<&Value> = keys["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|k| &k["wrapped_by"])
+        .collect();
     ids.dedup();
     assert_eq!(ids.len(), 1, "{ids:?}");
     // To itself it can't be changed, and nothing happens.

@@ -32,15 +32,18 @@ pub fn measure(folder: &Path) {
     let key = folder.join("key");
     let _ = fs::remove_file(&key);
     make_key_file(&key).unwrap();
-    let mut kinds = [("plain", None), ("encrypted", Some(KeySource::File(key)))].map(|(name, encryption)| Kind {
-        name,
-        dir: folder.join(name),
-        settings: StoreSettings {
-            encryption,
-            ..write::settings()
-        },
-        rounds: Vec::new(),
-    });
+    let mut kinds =
+        [("plain", None), ("encrypted", Some(KeySource::File(key)))].map(|(name, encryption)| {
+            Kind {
+                name,
+                dir: folder.join(name),
+                settings: StoreSettings {
+                    encryption,
+                    ..write::settings()
+                },
+                rounds: Vec::new(),
+            }
+        });
     let events: Vec<Event> = Events::new(BURST, true).collect();
     for _ in 0..ROUNDS {
         for kind in &mut kinds {
@@ -58,7 +61,10 @@ pub fn measure(folder: &Path) {
         let cpu = kind.rounds[ROUNDS / 2];
         let size = octets(&kind.dir.join("seg"), "") as f64 / BURST as f64;
         let row = (wall.per_second(BURST), cpu.cpu_us(BURST), size);
-        println!("| {} | {:.0} | {:.2} | {:.2} |", kind.name, row.0, row.1, row.2);
+        println!(
+            "| {} | {:.0} | {:.2} | {:.2} |",
+            kind.name, row.0, row.1, row.2
+        );
         rows.push(row);
     }
     let [plain, sealed] = rows.as_slice() else {
@@ -97,7 +103,9 @@ fn ask(kinds: &[Kind; 2]) {
         .map(|k| EmbeddedStore::open_reader(&k.dir, &k.settings).unwrap().0);
     let mut draw = Random::of(13);
     let uids: Vec<u64> = (0..QUESTIONS).map(|_| 1 + draw.below(BURST)).collect();
-    println!("| ms | plain: median | 99 of 100 | encrypted: median | 99 of 100 | ratio of medians |");
+    println!(
+        "| ms | plain: median | 99 of 100 | encrypted: median | 99 of 100 | ratio of medians |"
+    );
     println!("|---|---|---|---|---|---|");
     for (what, by_called) in [("called", true), ("calling", false)] {
         for cold in [true, false] {

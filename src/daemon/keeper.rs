@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::found::StoreFound;
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::classify::campaign::CampaignId;
@@ -61,6 +62,8 @@ pub struct StoreHealth {
     pub committed: Option<Timestamp>,
     /// What the store did since it was last opened.
     pub counters: StoreCounters,
+    /// What opening it came upon.
+    pub found: StoreFound,
     /// How much room its disk has.
     pub space: SpaceReport,
 }
@@ -122,6 +125,10 @@ impl Keeper {
         now: fn() -> Timestamp,
     ) -> Result<Self, StoreError> {
         let store = EmbeddedStore::open(&path, settings.clone())?;
+        let mut health = StoreHealth::default();
+        health
+            .found
+            .add(&path, &settings, store.open_report(), now());
         let begin = Instant::now();
         let reader = CurrentReader::default();
         reader.store(Some(Arc::new(store.reader())));
@@ -140,7 +147,7 @@ impl Keeper {
             room: (HELD, HELD_EVIDENCE),
             next_try: begin,
             next_retention: begin,
-            health: StoreHealth::default(),
+            health,
             shown: Arc::default(),
             reader,
             on_lost: Box::new(|_| ()),
@@ -327,6 +334,12 @@ impl Keeper {
             store.commit()?;
             Ok((store, known, refused))
         });
+        if let Ok((store, ..)) = &put {
+            let report = store.open_report();
+            self.health
+                .found
+                .add(&self.path, &self.settings, report, (self.now)());
+        }
         match put {
             Ok((store, known, Some((place, e)))) => {
                 self.reader.store(Some(Arc::new(store.reader())));

@@ -16,6 +16,7 @@
 //! - [`metrics`]: what a run counted, as Prometheus reads it
 
 mod flag_memory;
+mod found;
 pub mod intake;
 pub mod keeper;
 pub mod metrics;

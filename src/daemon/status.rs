@@ -127,6 +127,7 @@ impl Views {
             ],
             trust: Some(self.trust(&known)),
             store: Some(Stored {
+                found: store.found,
                 counters: store.counters,
                 lost: store.lost,
                 lost_ends: store.lost_ends,

@@ -153,7 +153,7 @@ impl Accounts {
         // The mark of a clean stop, or a down time in which the process ended, goes on under its own beginning.
         let (from, why) = match last.down {
             Some(why @ Down::Stopped) => (last.from, why),
-            Some(Down::ClockStep) | None => (begin_after(last.until), Down::Died),
+            Some(Down::ClockStep | Down::Damaged) | None => (begin_after(last.until), Down::Died),
             Some(why) => (last.from, why),
         };
         if from < now {

@@ -154,7 +154,7 @@ pub enum StoreError {
         holder: String,
     },
     /// A file is not what it should be: damaged, foreign, or of a later version.
-    #[error("{path}: {what}")]
+    #[error("{path}: {what}{}", advice(path))]
     Corrupt {
         /// Which file.
         path: PathBuf,
@@ -214,6 +214,17 @@ pub enum StoreError {
     /// The store changed under every attempt to read it: seals or retention while a look-up was going on.
     #[error("the store kept changing during the look-up; ask again")]
     Restless,
+}
+
+/// What to do about a file of a store that is not what it should be.
+fn advice(path: &Path) -> &'static str {
+    let ours = ["parquet", "cix", "ends", "ev", "wal", "jsonl"];
+    let extension = path.extension().and_then(|e| e.to_str());
+    let is_ours = extension.is_some_and(|e| ours.contains(&e)) || path.ends_with("manifest");
+    match is_ours {
+        true => "; `tracehop store check` says what is affected and what can be repaired",
+        false => "",
+    }
 }
 
 impl StoreError {

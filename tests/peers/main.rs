@@ -26,6 +26,7 @@ mod package;
 mod robocall;
 mod running;
 mod signer;
+mod store_faults;
 mod systemd;
 mod traffic;
 mod watching;

@@ -108,6 +108,7 @@ downs! {
     Died "died" "the process died, or the host did";
     Interface "interface" "the interface was down or gone";
     ClockStep "clock-step" "the clock was set: these times never were, or were twice";
+    Damaged "damaged" "records of this time were damaged on the disk and are lost";
     Erased "erased" "what it saw was erased before its time";
     Unknown "unknown" "for a reason that is not known";
 }

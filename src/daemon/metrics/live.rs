@@ -165,6 +165,15 @@ fn put_store(page: &mut Page, s: &Stored) {
     let seals = [("done", c.seals), ("failed", c.seal_failures)];
     page.list(&f::STORE_SEALS, &[], seals);
     page.count(&f::STORE_SEALED_BYTES, &[], c.sealed_octets);
+    let found = [
+        ("records", s.found.records),
+        ("torn_bytes", s.found.torn_bytes),
+        ("void_files", s.found.void_files),
+        ("bad_frames", s.found.bad_frames),
+        ("unreadable", s.found.unreadable),
+        ("damaged_files", s.found.damaged_files),
+    ];
+    page.list(&f::STORE_FOUND, &[], found);
     if let Some(bytes) = s.bytes {
         page.count(&f::STORE_BYTES, &[], bytes);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::Timestamp;
 use crate::call::record::ClockState;
 use crate::capture::live::LiveCounters;
+use crate::daemon::found::StoreFound;
 use crate::daemon::pipeline::Report;
 use crate::findings::counters::SinkCounts;
 use crate::host::process::Process;
@@ -182,6 +183,8 @@ pub struct Trust {
 pub struct Stored {
     /// What it did.
     pub counters: StoreCounters,
+    /// What opening it came upon.
+    pub found: StoreFound,
     /// Records that could not be stored.
     pub lost: u64,
     /// Second halves that could not be.

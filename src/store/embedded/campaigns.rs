@@ -88,12 +88,11 @@ impl CampaignWriter {
         let day = layout::hour_of(campaign.last.nanos()).div_euclid(layout::DAY);
         let lines = &mut self.days.entry(day).or_default().lines;
         let before = lines.len();
-        if let Err(e) = serde_json::to_writer(&mut *lines, campaign) {
+        if let Err(e) = put_line(campaign, lines) {
             lines.truncate(before);
             let path = layout::campaign_file(&self.root, day);
-            return Err(StoreError::io(&path, e.into()));
+            return Err(StoreError::io(&path, e));
         }
-        lines.push(b'\n');
         let length = lines.len() - before;
         if length as u64 > LINE {
             lines.truncate(before);
@@ -177,6 +176,12 @@ pub(super) fn find(
     Ok((campaigns, unreadable))
 }
 
+/// How many lines of a file can't be read.
+pub(super) fn unreadable(path: &Path, vault: &Vault, day: i64) -> Result<u64, StoreError> {
+    let key = || vault.to_open(day, path);
+    read(path, key, &mut BTreeMap::new(), |_| false)
+}
+
 /// The day that a file is about; `None` for what is not ours.
 fn day_of(name: &str) -> Option<i64> {
     layout::day_from(name.strip_suffix(".jsonl")?)
@@ -225,7 +230,7 @@ fn sealed<'l>(lines: &'l [u8], key: Option<&Secret>, at: u64) -> io::Result<Cow<
 }
 
 /// Writes the file anew with the last line of each id, and gives how many there are. Readers have the old one or the new one.
-fn compact(path: &Path, key: Option<&Secret>) -> Result<u64, StoreError> {
+pub(super) fn compact(path: &Path, key: Option<&Secret>) -> Result<u64, StoreError> {
     let mut last = BTreeMap::new();
     let at_hand = || {
         key.cloned()
@@ -234,8 +239,7 @@ fn compact(path: &Path, key: Option<&Secret>) -> Result<u64, StoreError> {
     read(path, at_hand, &mut last, |_| true)?;
     let mut lines = Vec::new();
     for campaign in last.values() {
-        serde_json::to_writer(&mut lines, campaign).map_err(|e| StoreError::io(path, e.into()))?;
-        lines.push(b'\n');
+        put_line(campaign, &mut lines).map_err(|e| StoreError::io(path, e))?;
     }
     let lines = sealed(&lines, key, 0).map_err(|e| StoreError::io(path, e))?;
     layout::write_whole(path, &lines)?;
@@ -269,8 +273,9 @@ fn read(
         };
         if line.last() != Some(&b'\n') {
             if (line.len() as u64) < READ {
-                // Torn, or just being written.
-                return Ok(unreadable);
+                // Torn, or just being written; but one that is whole was damaged in its very last octet.
+                let whole = line.split_last().is_some_and(|(_, line)| is_summed(line));
+                return Ok(unreadable + u64::from(whole || is_summed(&line)));
             }
             // No line of ours: on to its end.
             next += file.skip_until(b'\n').map_err(io)? as u64;
@@ -287,14 +292,51 @@ fn read(
             // What does not open is no campaign.
             line = opened.unwrap_or_default();
         }
-        match serde_json::from_slice::<Campaign>(&line) {
-            Ok(campaign) => {
+        match read_line(&line) {
+            Some(campaign) => {
                 if wanted(&campaign) {
                     found.insert(campaign.id.clone(), campaign);
                 }
             }
-            Err(_) => unreadable += 1,
+            None => unreadable += 1,
         }
+    }
+}
+
+/// What stands before the checksum of a line, which is its last member: of all octets before it.
+const SUM: &[u8] = b",\"crc32c\":\"";
+/// Octets of the checksum and all around it: eight digits, a quotation mark and a brace.
+const SUM_LENGTH: usize = SUM.len() + 10;
+
+/// Writes a campaign as a line.
+fn put_line(campaign: &Campaign, lines: &mut Vec<u8>) -> io::Result<()> {
+    let start = lines.len();
+    serde_json::to_writer(&mut *lines, campaign)?;
+    // The brace at the end comes behind the checksum.
+    lines.pop();
+    let sum = crc32c::crc32c(lines.get(start..).unwrap_or_default());
+    lines.extend_from_slice(SUM);
+    lines.extend_from_slice(format!("{sum:08x}\"}}\n").as_bytes());
+    Ok(())
+}
+
+/// What a line says before its checksum, and whether that is right; `None` where it has none, as those of before format 3.
+fn summed(line: &[u8]) -> Option<(&[u8], bool)> {
+    let (text, sum) = line.split_at_checked(line.len().checked_sub(SUM_LENGTH)?)?;
+    let digits = sum.strip_prefix(SUM)?;
+    let right = format!("{:08x}\"}}", crc32c::crc32c(text));
+    Some((text, digits == right.as_bytes()))
+}
+
+fn is_summed(line: &[u8]) -> bool {
+    summed(line).is_some_and(|(_, right)| right)
+}
+
+fn read_line(line: &[u8]) -> Option<Campaign> {
+    let line = line.trim_ascii_end();
+    match summed(line) {
+        Some((_, false)) => None,
+        _ => serde_json::from_slice(line).ok(),
     }
 }
 

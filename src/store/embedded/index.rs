@@ -120,6 +120,14 @@ pub(super) fn entries(index: &Reader, alias: bool) -> Result<Vec<(i64, u32)>, St
     Ok(all)
 }
 
+/// The column of times of an index, and its unit in nanoseconds.
+pub(super) fn times(index: &Reader) -> (&'static str, i64) {
+    match index.has("begun_ms") {
+        true => ("begun_ms", MS),
+        false => ("second", SECOND),
+    }
+}
+
 /// Which kind of entries a group holds.
 fn says_alias(index: &Reader, group: usize) -> Result<Option<bool>, StoreError> {
     match index.only(group, "alias") {
@@ -148,10 +156,7 @@ pub(super) fn find(
     from: i64,
     until: i64,
 ) -> Result<Rows, StoreError> {
-    let (column, unit) = match index.has("begun_ms") {
-        true => ("begun_ms", MS),
-        false => ("second", SECOND),
-    };
+    let (column, unit) = times(index);
     let (first, last) = (from.div_euclid(unit), until.div_euclid(unit));
     // A unit that lies wholly in the window has no rows to check.
     let whole_first = from.rem_euclid(unit) == 0;

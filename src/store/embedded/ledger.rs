@@ -7,14 +7,16 @@
 //! clock and of being down is nothing.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parquet::data_type::ByteArray;
 
-use super::layout;
 use super::table::{Finished, PAGE_ROWS, Reader, Writer, table};
 use super::vault::Vault;
+use super::{check, layout};
 use crate::base::Timestamp;
 use crate::call::record::{ClockState, Coverage, Down};
 use crate::store::StoreError;
@@ -44,6 +46,8 @@ table! {
     }
 }
 
+const NANO: Duration = Duration::from_nanos(1);
+
 /// Rows by sensor and beginning.
 pub(super) type Rows = BTreeMap<(Arc<str>, Timestamp), Coverage>;
 
@@ -61,20 +65,78 @@ pub(super) fn add(root: &Path, rows: &Rows) -> Result<(), StoreError> {
     }
     for (day, rows) in days {
         let path = layout::coverage_file(root, day);
-        let mut all = if path.exists() {
-            read(&path)?
-        } else {
-            Rows::new()
+        let mut all = match read(&path) {
+            Ok(all) => all,
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Rows::new()
+            }
+            // What it said counts as not looked at. Nothing is sealed otherwise, for as long as nobody mends it.
+            Err(StoreError::Corrupt { .. }) => {
+                check::set_aside(root, &path)?;
+                Rows::new()
+            }
+            Err(e) => return Err(e),
         };
         all.extend(rows);
         let fresh = path.with_extension("new");
-        write(&fresh, &all)?;
+        write_summed(&fresh, &all)?;
         layout::rename(&fresh, &path)?;
     }
     layout::sync_dir(&layout::coverage(root))
 }
 
-fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
+/// A row that says that records of a sensor are lost. It begins beside those that are there, which it would replace otherwise: a nanosecond before the
+/// time that it is about, at a moment at which none begins that was ever taken in.
+pub(super) fn damaged(
+    sensor: &Arc<str>,
+    from: Timestamp,
+    until: Timestamp,
+    known: &Rows,
+) -> Coverage {
+    let mut row = Coverage {
+        sensor: sensor.clone(),
+        from: from.minus(NANO),
+        until: until.plus(NANO),
+        down: Some(Down::Damaged),
+        ..Coverage::default()
+    };
+    while known.contains_key(&(row.sensor.clone(), row.from)) && row.from > Timestamp::MIN {
+        row.from = row.from.minus(NANO);
+    }
+    row
+}
+
+/// The footer holds the checksum of all that follows the pages, as it is with zeros in place of this checksum: the name can't, because the file is replaced
+/// under it.
+const NO_SUM: &str = "00000000";
+
+/// Writes a file that says its own checksum: twice, because only then is it known.
+fn write_summed(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
+    let sum = write(path, rows, NO_SUM)?.sum;
+    write(path, rows, &format!("{sum:08x}"))
+}
+
+/// Checks what follows the pages. A file of before this checksum has none.
+fn check_tail(path: &Path, file: &Reader) -> Result<(), StoreError> {
+    let Some(says) = file.about("tail") else {
+        return Ok(());
+    };
+    let octets = std::fs::read(path).map_err(|e| StoreError::io(path, e))?;
+    let pages = usize::try_from(file.end_of_pages()).unwrap_or(usize::MAX);
+    let mut tail = octets.get(pages..).unwrap_or_default().to_vec();
+    let key = memchr::memmem::find(&tail, b"tracehop.tail");
+    let value =
+        key.and_then(|at| Some(at + memchr::memmem::find(tail.get(at..)?, says.as_bytes())?));
+    if let Some(value) = value.and_then(|at| tail.get_mut(at..at + NO_SUM.len())) {
+        value.copy_from_slice(NO_SUM.as_bytes());
+    }
+    match u32::from_str_radix(says, 16) == Ok(crc32c::crc32c(&tail)) {
+        true => Ok(()),
+        false => Err(StoreError::corrupt(path, "damaged: footer checksum")),
+    }
+}
+
+fn write(path: &Path, rows: &Rows, sum: &str) -> Result<Finished, StoreError> {
     let mut file = Writer::create(path, &[CoverageCells::SPECS], &Vault::default(), None)?;
     file.group(|writers| {
         let mut cells = CoverageCells::new();
@@ -117,12 +179,13 @@ fn write(path: &Path, rows: &Rows) -> Result<Finished, StoreError> {
         }
         Ok(())
     })?;
-    file.finish(&[])
+    file.finish(&[("tail", sum.to_owned())])
 }
 
 /// All rows of a day's file.
 pub(super) fn read(path: &Path) -> Result<Rows, StoreError> {
     let file = Reader::open(path, &[], None, &Vault::default())?;
+    check_tail(path, &file)?;
     let mut rows = Rows::new();
     for group in 0..file.groups() {
         let all: Vec<usize> = (0..file.group_rows(group)).collect();

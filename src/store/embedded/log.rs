@@ -54,6 +54,10 @@ pub(super) const HEAD: u8 = 0;
 pub(super) const BEGIN: u8 = 1;
 pub(super) const END: u8 = 2;
 pub(super) const COVERAGE: u8 = 3;
+/// No event: stands, when a log is read back, where something can't be.
+pub(super) const GAP: u8 = u8::MAX;
+/// In place of the version of a [`GAP`]: it is the last frame, which may never have been acknowledged.
+pub(super) const TAIL: u8 = 0;
 
 /// What a log is written to. A trait, so that tests can make it fail.
 pub(super) trait Sink: Send + Sync {
@@ -325,7 +329,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-/// Gives every event of a log to `take`, with its kind and the version of its frame. It says whether it could read it.
+/// Gives every event of a log to `take`, with its kind and the version of its frame, and a [`GAP`] for every stretch that can't be read. It says whether
+/// it could read the event.
 pub(super) fn replay(
     bytes: &[u8],
     seq: u64,
@@ -345,14 +350,34 @@ pub(super) fn replay(
             Some(next) => {
                 done.bad_frames += 1;
                 done.bad_bytes += (next - at) as u64;
+                take(GAP, VERSION, &[]);
                 at = next;
             }
-            None => break,
+            None => {
+                if is_whole(bytes, at) {
+                    take(GAP, TAIL, &[]);
+                }
+                break;
+            }
         }
     }
     done.valid = at as u64;
     done.torn = (bytes.len() - at) as u64;
     done
+}
+
+/// Whether what can't be read at the end of a log is a frame to its last octet: then nobody can say whether a power cut tore it or it was damaged after it
+/// had been acknowledged. What a killed process leaves is shorter than its header says.
+fn is_whole(bytes: &[u8], at: usize) -> bool {
+    let read = || {
+        let mut cut = Cut(bytes.get(at..)?);
+        let length = usize::try_from(cut.u32()?).ok()?;
+        let sum = cut.u32()?;
+        let possible = (PREAMBLE..=MAX_PAYLOAD).contains(&length);
+        // By its length, or, where that is damaged, by its checksum.
+        Some((possible && length <= cut.0.len()) || crc32c::crc32c(cut.0) == sum)
+    };
+    read().unwrap_or(false)
 }
 
 /// A whole frame.
@@ -446,6 +471,7 @@ mod tests {
         let done = replay(bytes, 7, None, |kind, version, body| {
             match kind {
                 HEAD => assert_eq!(Head::decode(body, version).unwrap().last_uid, 41),
+                GAP => assert!(body.is_empty()),
                 _ => {
                     assert_eq!(body, [body[0]; 20], "never garbage");
                     seen.push(body[0]);
@@ -500,7 +526,10 @@ mod tests {
     fn frames_of_another_log_are_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let (bytes, _) = sample(dir.path());
-        let done = replay(&bytes, 8, None, |_, _, _| panic!("a frame of log 7"));
+        let done = replay(&bytes, 8, None, |kind, _, _| {
+            assert_eq!(kind, GAP, "a frame of log 7");
+            true
+        });
         assert_eq!((done.valid, done.torn), (0, bytes.len() as u64));
     }
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{self, Ends, Entry, Facts, Segment};
 use super::lookup::Hour;
+use super::table::Reader;
 use crate::store::StoreError;
 
 /// Its first line.
@@ -139,6 +140,14 @@ pub(super) fn parse(hour: i64, octets: &[u8]) -> Result<Hour, String> {
     files.segments.sort_unstable();
     files.ends.sort_unstable();
     Ok(files)
+}
+
+/// Logs whose records are in a merged segment, as its footer has them.
+pub(super) fn merged(file: &Reader) -> BTreeSet<u64> {
+    let text = file.about("merged").unwrap_or_default();
+    text.split([',', ' '])
+        .filter_map(|seq| seq.parse().ok())
+        .collect()
 }
 
 /// Names of all files that count, indexes as well.

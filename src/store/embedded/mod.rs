@@ -13,6 +13,7 @@
 //! campaigns/2026-11-24.jsonl                 campaigns, one state a line: see `campaigns`
 //! evidence/2026-11-24/0000000001-….ev         what it takes to judge calls again: see `evidence`
 //! keys/2026-11-24.key                         in an encrypted store: the key of a day, wrapped: see `vault`
+//! damaged/seg/2026-11-24/13/s-….parquet      what a repair set aside: see `check`
 //! ```
 //!
 //! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
@@ -29,11 +30,13 @@
 
 mod blocks;
 mod campaigns;
+mod check;
 mod codec;
 mod ends;
 mod erase;
 mod evidence;
 pub mod export;
+mod gaps;
 mod index;
 mod layout;
 mod ledger;
@@ -63,6 +66,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use check::{
+    CheckOptions, CheckReport, Finding, Grade, Progress, Remedy, RepairReport, Repaired, check,
+    repair,
+};
 pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
@@ -173,6 +180,12 @@ impl EmbeddedStore {
             let recovered = recover::log(path, &vault, *seq, &mut report)?;
             last_uid = last_uid.max(recovered.last_uid);
             if Some(seq) == seqs.last() && recovered.resumable {
+                if !recovered.noted.is_empty() {
+                    // Before what is damaged is cut off: that it was there must not be forgotten.
+                    let rows = recovered.noted.into_iter();
+                    let rows = rows.map(|r| ((r.sensor.clone(), r.from), r)).collect();
+                    ledger::add(path, &rows)?;
+                }
                 let log = Log::resume(path, *seq, recovered.valid, recovered.cipher)?;
                 open = Some((log, recovered.table));
                 continue;

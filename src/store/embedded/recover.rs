@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::codec::{BeginRow, EndFacts, decode_coverage, encode_begin};
+use super::gaps::Gaps;
 use super::layout::{self, Entry};
 use super::log::{self, Head};
 use super::lookup::{Hour, State};
@@ -15,6 +16,7 @@ use super::names::{Numbering, VERSION};
 use super::table::Reader;
 use super::vault::{Cipher, Vault};
 use crate::base::Timestamp;
+use crate::call::record::Coverage;
 use crate::store::StoreError;
 
 /// What opening came upon. All zero after a clean close.
@@ -184,6 +186,10 @@ pub(super) struct Recovered {
     pub resumable: bool,
     /// To go on with.
     pub cipher: Option<Cipher>,
+    /// When records began that stood in what can't be read, as far as those around it tell.
+    pub gap: Option<(Timestamp, Timestamp)>,
+    /// Rows of the ledger that say so; the log does not hold them.
+    pub noted: Vec<Coverage>,
 }
 
 /// Reads one log back.
@@ -206,11 +212,16 @@ pub(super) fn log(
     let mut head = None;
     let mut numbering = Numbering::current();
     let mut again = Vec::new();
+    let mut gaps = Gaps::default();
     let done = log::replay(
         &bytes,
         seq,
         cipher.as_ref(),
         |kind, version, body| match kind {
+            log::GAP => {
+                gaps.begin(version == log::TAIL);
+                true
+            }
             log::HEAD => {
                 let Some(read) = Head::decode(body, version) else {
                     return false;
@@ -235,6 +246,7 @@ pub(super) fn log(
                         table.begin(row.uid, row.at, &keys, &again)
                     })
                 };
+                gaps.record(row.at, row.sensor);
                 report.records += u64::from(taken);
                 taken
             }
@@ -250,6 +262,9 @@ pub(super) fn log(
                 let Some(row) = decode_coverage(body) else {
                     return false;
                 };
+                if row.down.is_none() {
+                    gaps.record(row.until.nanos(), row.sensor.as_bytes());
+                }
                 table.cover(row);
                 report.coverage += 1;
                 true
@@ -264,7 +279,10 @@ pub(super) fn log(
     report.unknown_names += numbering.unknown as u64;
     let last_uid = head.as_ref().map_or(0, |h| h.last_uid);
     table.last_uid = table.last_uid.max(last_uid);
+    let (gap, noted) = gaps.note(&mut table);
     Ok(Recovered {
+        gap,
+        noted,
         last_uid: table.last_uid,
         table,
         valid: done.valid,
@@ -305,7 +323,8 @@ pub(super) fn hours(
     Ok(hours)
 }
 
-fn hour_files(
+/// Files of one hour folder.
+pub(super) fn hour_files(
     root: &Path,
     hour: i64,
     void: &BTreeSet<u64>,
@@ -406,18 +425,34 @@ pub(super) fn last_uid(
     Ok(last)
 }
 
-/// Until when everything has been forgotten, as the file `forgotten` says.
+/// The file `forgotten`: a time, and a checksum.
+pub(super) fn forgotten_text(until: Timestamp) -> String {
+    let line = format!("{until}\n");
+    let sum = crc32c::crc32c(line.as_bytes());
+    format!("{line}crc32c {sum:08x}\n")
+}
+
+/// Until when everything has been forgotten, as the file `forgotten` says. Versions before format 3 wrote no checksum.
 pub(super) fn forgotten(root: &Path) -> Result<Option<Timestamp>, StoreError> {
     let path = root.join("forgotten");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match Timestamp::parse_rfc3339(text.trim()) {
-            Some(at) => Ok(Some(at)),
-            None => Err(StoreError::corrupt(
-                &path,
-                format!("{:?} is not an RFC 3339 time", text.trim()),
-            )),
-        },
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(StoreError::io(&path, e)),
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Err(StoreError::corrupt(&path, "damaged: no text"));
+        }
+        Err(e) => return Err(StoreError::io(&path, e)),
+    };
+    let (time, sum) = text.split_once('\n').unwrap_or((&text, ""));
+    let Some(at) = Timestamp::parse_rfc3339(time.trim()) else {
+        let what = format!("{:?} is not an RFC 3339 time", time.trim());
+        return Err(StoreError::corrupt(&path, what));
+    };
+    if !sum.is_empty() && text != forgotten_text(at) {
+        return Err(StoreError::corrupt(
+            &path,
+            "damaged: the checksum is another",
+        ));
     }
+    Ok(Some(at))
 }

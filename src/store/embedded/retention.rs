@@ -36,6 +36,8 @@ impl EmbeddedStore {
             evidence_days: self.forget_evidence(now)?,
             ..RetentionReport::default()
         };
+        let first_evidence_day = self.first_evidence_day(now);
+        super::check::forget_before(&root, layout::hour_of(limit.nanos()), first_evidence_day)?;
         if report.forgotten_before.is_none_or(|f| f < limit) {
             let has_older = {
                 let state = self.reader.shared.state();
@@ -47,7 +49,10 @@ impl EmbeddedStore {
             if report.forgotten_before.is_none() && !has_older {
                 return Ok(report);
             }
-            layout::write_whole(&root.join("forgotten"), format!("{limit}\n").as_bytes())?;
+            layout::write_whole(
+                &root.join("forgotten"),
+                super::recover::forgotten_text(limit).as_bytes(),
+            )?;
             report.forgotten_before = Some(limit);
         }
         let Some(forgotten) = report.forgotten_before else {
@@ -89,11 +94,15 @@ impl EmbeddedStore {
 
     /// Deletes evidence of the days that ended its retention, or the records', before `now`.
     fn forget_evidence(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let first_kept = self.first_evidence_day(now);
+        self.evidence.forget_before(first_kept)
+    }
+
+    fn first_evidence_day(&self, now: Timestamp) -> i64 {
         let kept = self
             .settings
             .evidence_retention
             .min(self.settings.retention);
-        let first_kept = layout::hour_of(now.minus(kept).nanos()).div_euclid(layout::DAY);
-        self.evidence.forget_before(first_kept)
+        layout::hour_of(now.minus(kept).nanos()).div_euclid(layout::DAY)
     }
 }

@@ -120,6 +120,11 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Where the pages end.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
     /// Octets that they take.
     pub fn weight(&self) -> usize {
         size_of_val(&*self.blocks)
@@ -169,6 +174,25 @@ impl Source {
             return Err(ParquetError::General("damaged: footer checksum".to_owned()));
         }
         Ok(())
+    }
+
+    /// Goes over all pages, block by block, and gives those that can't be read or are not what was written: where they begin and end.
+    pub fn damaged_blocks(&self) -> Vec<Range<u64>> {
+        let pages = self.sums.as_ref().map_or(0, |s| s.pages);
+        let mut damaged: Vec<Range<u64>> = Vec::new();
+        let mut at = 0;
+        while at < pages {
+            let end = pages.min(at + SUMMED as u64);
+            let length = usize::try_from(end - at).unwrap_or(0);
+            if self.get_bytes(at, length).is_err() {
+                match damaged.last_mut() {
+                    Some(last) if last.end == at => last.end = end,
+                    _ => damaged.push(at..end),
+                }
+            }
+            at = end;
+        }
+        damaged
     }
 
     /// Has the system fetch these spans of pages in the background, the blocks around them whole.

@@ -1,14 +1,18 @@
 //! The store as a whole, on a real folder.
 
 mod bench;
+mod beside;
 mod campaigns;
+mod check;
 pub(crate) mod evidence;
 mod faults;
+mod flips;
 mod kill;
 pub(crate) mod made;
 mod manifest;
 mod older;
 mod sealed;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -52,7 +52,9 @@ pub(in crate::store::embedded) fn find(
 }
 
 /// Every file: seq, first uid, day, path. In no order.
-pub(super) fn files(root: &Path) -> Result<Vec<(u64, u64, i64, PathBuf)>, StoreError> {
+pub(in crate::store::embedded) fn files(
+    root: &Path,
+) -> Result<Vec<(u64, u64, i64, PathBuf)>, StoreError> {
     let mut out = Vec::new();
     for (dir, name) in layout::list(&layout::evidence(root))? {
         let Some(day) = name.as_deref().and_then(layout::day_from) else {
@@ -69,18 +71,18 @@ pub(super) fn files(root: &Path) -> Result<Vec<(u64, u64, i64, PathBuf)>, StoreE
     Ok(out)
 }
 
-struct FileReader<'a> {
-    path: &'a Path,
-    file: File,
+pub(super) struct FileReader<'a> {
+    pub path: &'a Path,
+    pub file: File,
     cipher: Option<Cipher>,
-    at: u64,
-    length: u64,
+    pub at: u64,
+    pub length: u64,
     /// The highest uid of the frames gone past.
     highest: u64,
 }
 
 impl<'a> FileReader<'a> {
-    fn open(path: &'a Path, vault: &Vault) -> Result<Self, StoreError> {
+    pub fn open(path: &'a Path, vault: &Vault) -> Result<Self, StoreError> {
         let io = |e| StoreError::io(path, e);
         let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
@@ -150,7 +152,7 @@ impl<'a> FileReader<'a> {
     }
 
     /// The next frame's header; `None` at the end, or where nothing more can be read.
-    fn next_frame(&mut self) -> Result<Option<Frame>, StoreError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, StoreError> {
         let io = |e| StoreError::io(self.path, e);
         let mut header = [0; HEADER];
         if self.length.saturating_sub(self.at) < HEADER as u64 {
@@ -169,7 +171,7 @@ impl<'a> FileReader<'a> {
         Ok(Some(frame))
     }
 
-    fn payload(&mut self, frame: &Frame) -> Result<Vec<u8>, StoreError> {
+    pub fn payload(&mut self, frame: &Frame) -> Result<Vec<u8>, StoreError> {
         let io = |e| StoreError::io(self.path, e);
         let at = SeekFrom::Start(frame.at + HEADER as u64);
         self.file.seek(at).map_err(io)?;
@@ -189,7 +191,7 @@ impl<'a> FileReader<'a> {
         zstd::bulk::decompress(&packed, room.min(MAX_UNPACKED)).map_err(|_| self.damaged(frame.at))
     }
 
-    fn names(&mut self, frame: &Frame) -> Result<Numbering, StoreError> {
+    pub fn names(&mut self, frame: &Frame) -> Result<Numbering, StoreError> {
         let payload = self.payload(frame)?;
         let read = || {
             let mut cut = Cut(&payload);

@@ -24,14 +24,16 @@
 //! there. Uids that were given anew after a crash are those of the younger file, told by `seq`. Calls wait in memory until 256 KiB are together or
 //! [`EvidenceWriter::commit`] comes.
 //!
-//! - `write`: files, one a day · `frame`: frames and their headers · `call`: one call as octets · `find`: looking up by uid
+//! - `write`: files, one a day · `frame`: frames and their headers · `call`: one call as octets · `find`: looking up by uid · `examine`: whether a file is what was written
 
 mod call;
+mod examine;
 mod find;
 mod frame;
 mod write;
 
-pub(super) use find::find;
+pub(super) use examine::{examine, salvage};
+pub(super) use find::{files, find};
 pub(super) use write::EvidenceWriter;
 
 /// Calls are packed when so much of them is together: some 170 heads, enough that zstd finds what repeats.

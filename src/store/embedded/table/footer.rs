@@ -18,11 +18,14 @@ use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor};
 
-use super::{PAGE_ROWS, parquet_error};
+use super::{PAGE_ROWS, Spec, parquet_error};
 use crate::store::StoreError;
 use crate::store::embedded::blocks::Content;
 use crate::store::embedded::sums::{Source, Sums};
 use crate::store::embedded::vault::Vault;
+
+/// Octets of `PAR1`, before the first page.
+const MAGIC: u64 = 4;
 
 /// The footer of a file.
 pub(in crate::store::embedded) struct Footer {
@@ -142,6 +145,31 @@ impl Footer {
             keys: kept,
             places: OnceLock::new(),
         })
+    }
+
+    /// Whether a footer that may be damaged still says what one of ours must: the columns that we know in their order, later ones perhaps missing, and
+    /// their pages end to end from the beginning of the file to where the checksums end. Then no column can be taken for another.
+    pub fn is_ours(&self, specs: &[&[Spec]]) -> bool {
+        let mut specs = specs.iter().flat_map(|s| s.iter());
+        let known = self.schema.columns().iter().all(|column| {
+            let spec = specs.find(|s| s.name == column.name());
+            let same = |s: &Spec| {
+                s.to_type().is_ok_and(|t| {
+                    t.get_physical_type() == column.physical_type()
+                        && column.max_def_level() == i16::from(!s.required)
+                        && column.max_rep_level() == 0
+                })
+            };
+            spec.is_some_and(same)
+        });
+        let mut at = MAGIC;
+        for chunk in self.groups.iter().flat_map(|g| &g.chunks) {
+            if chunk.start != at {
+                return false;
+            }
+            at = at.saturating_add(chunk.length);
+        }
+        known && at == self.sums.pages()
     }
 
     /// A value that the writer left.

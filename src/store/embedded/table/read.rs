@@ -13,7 +13,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use super::footer::{Chunk, Footer, Places, find, guard};
 use super::pages::Pages;
-use super::{Cell, PAGE_ROWS, parquet_error};
+use super::{Cell, PAGE_ROWS, Spec, parquet_error};
 use crate::store::StoreError;
 use crate::store::embedded::blocks::Content;
 use crate::store::embedded::sums::Source;
@@ -56,6 +56,21 @@ impl Reader {
 
     pub fn group_rows(&self, group: usize) -> usize {
         self.footer.groups.get(group).map_or(0, |g| g.rows)
+    }
+
+    /// Pages that are damaged, as stretches of octets: every block is read.
+    pub fn damaged_blocks(&self) -> Vec<Range<u64>> {
+        self.source.damaged_blocks()
+    }
+
+    /// Where the pages end.
+    pub fn end_of_pages(&self) -> u64 {
+        self.footer.sums.pages()
+    }
+
+    /// Whether the file is laid out as we lay out one of these columns, whatever its statistics say: see [`Footer::is_ours`].
+    pub fn is_ours(&self, specs: &[&[Spec]]) -> bool {
+        self.footer.is_ours(specs)
     }
 
     /// A value that the writer left.

@@ -5,7 +5,7 @@ use crate::call::classify::Flag;
 use crate::call::classify::campaign::{Campaign, CampaignState, Key};
 use crate::call::classify::finding::Example;
 
-fn campaign(id: &str, first: &str, last: &str, volume: u64) -> Campaign {
+pub(super) fn campaign(id: &str, first: &str, last: &str, volume: u64) -> Campaign {
     Campaign {
         id: id.into(),
         peer: Some("carrier-a".into()),

@@ -1,125 +1,122 @@
-//! kill -9, for real: this test binary runs itself, the child appends and commits and says what is acknowledged, and dies.
+//! kill -9, for real, at 500 random points of a process that appends, commits, seals and forgets: all that it acknowledged is there, field by field, nothing
+//! twice, and a check says that the store is sound. `TRACEHOP_KILLS` sets another number of kills, `TRACEHOP_SEED` another seed.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
+use super::flips::{Rng, number};
+use super::writer::{CHILD, LAG, Writer, made, made_end, write_forever, writer_settings};
 use super::*;
 
-const CHILD: &str = "TRACEHOP_TEST_STORE";
 const NAME: &str = "store::embedded::tests::kill::no_acknowledged_record_is_lost_by_kill_9";
+/// As many as the requirement says.
+const KILLS: u64 = 500;
+/// Kills of one store: then another is begun, so that looking it over stays cheap.
+const A_STORE: u64 = 25;
+/// Stores at the same time.
+const LANES: u64 = 2;
+/// Longest span between an acknowledgement and the kill, in microseconds: some appends, commits and seals.
+const LONGEST: u64 = 40_000;
 
 #[test]
 fn no_acknowledged_record_is_lost_by_kill_9() {
     if let Some(dir) = std::env::var_os(CHILD) {
         return write_forever(Path::new(&dir));
     }
-    let dir = tempfile::tempdir().unwrap();
-    let mut acknowledged = 0;
-    // Records that outlived their process without having been acknowledged: their evidence may be lost.
-    let mut unsaid = Vec::new();
-    for round in 0..8_u64 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
-            .env(CHILD, dir.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut said = |acknowledged: &mut u64| {
-            let line = lines.next()?.ok()?;
-            if let Some(uid) = line.strip_prefix("acknowledged ") {
-                *acknowledged = uid.parse().ok()?;
-            }
-            Some(())
-        };
-        let before = acknowledged;
-        while acknowledged == before {
-            said(&mut acknowledged).expect("the child has died by itself");
-        }
-        // Somewhere in the middle of an append, a commit or a seal.
-        std::thread::sleep(Duration::from_millis(20 + round * 37));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        while said(&mut acknowledged).is_some() {}
-        let last = check(dir.path(), acknowledged, &unsaid);
-        unsaid.push(acknowledged + 1..=last);
-    }
-    assert!(
-        acknowledged > 1000,
-        "only {acknowledged}: too slow to prove anything"
+    let kills = number("TRACEHOP_KILLS", KILLS);
+    let seed = number("TRACEHOP_SEED", 9);
+    let seen: Vec<Seen> = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..LANES)
+            .map(|lane| scope.spawn(move || kill_often(kills.div_ceil(LANES), Rng(seed + lane))))
+            .collect();
+        lanes.into_iter().map(|l| l.join().unwrap()).collect()
+    });
+    let sum = |of: fn(&Seen) -> u64| seen.iter().map(of).sum::<u64>();
+    println!(
+        "{} kills, {} records acknowledged, {} with unfinished files, {} with records only in the log, {} after retention",
+        sum(|s| s.kills),
+        sum(|s| s.acknowledged),
+        sum(|s| s.void),
+        sum(|s| s.in_log),
+        sum(|s| s.forgotten)
     );
+    assert!(sum(|s| s.kills) >= kills);
+    assert!(sum(|s| s.in_log) > kills / 4);
 }
 
-fn check(dir: &Path, acknowledged: u64, unsaid: &[std::ops::RangeInclusive<u64>]) -> u64 {
+#[derive(Default)]
+struct Seen {
+    kills: u64,
+    acknowledged: u64,
+    void: u64,
+    in_log: u64,
+    forgotten: u64,
+}
+
+fn kill_often(kills: u64, mut rng: Rng) -> Seen {
+    let mut seen = Seen::default();
+    while seen.kills < kills {
+        let dir = tempfile::tempdir().unwrap();
+        let mut acknowledged = 0;
+        for round in 0..A_STORE.min(kills - seen.kills) {
+            let mut writer = Writer::start(NAME, dir.path());
+            while writer.acknowledged <= acknowledged {
+                assert!(writer.listen(), "the child has died by itself");
+            }
+            std::thread::sleep(Duration::from_micros(rng.below(LONGEST)));
+            acknowledged = writer.kill();
+            seen.kills += 1;
+            look(dir.path(), acknowledged, round, &mut seen);
+        }
+        seen.acknowledged += acknowledged;
+    }
+    seen
+}
+
+fn look(dir: &Path, acknowledged: u64, round: u64, seen: &mut Seen) {
     let (reader, _) = EmbeddedStore::open_read_only(dir).unwrap();
-    let mut store = open(dir);
-    let report = store.open_report();
-    assert_eq!(report.bad_frames + report.unreadable, 0);
+    let before = called(&reader, "12025550100");
+    let report = check::checked(dir);
+    assert!(report.is_sound(), "{report:#?}");
+    let mut store = EmbeddedStore::open(dir, writer_settings()).unwrap();
+    let opened = store.open_report();
+    assert_eq!(
+        opened.bad_frames + opened.unreadable + opened.missing_files,
+        0
+    );
+    seen.void += u64::from(opened.void_files > 0);
+    seen.in_log += u64::from(opened.records > 0);
     let calls = called(&store, "12025550100");
+    assert!(before == calls, "a reader and the writer see the same");
+    let forgotten = store.forgotten_before();
+    seen.forgotten += u64::from(forgotten.is_some());
     let found = uids(&calls);
-    let all: Vec<u64> = (1..=found.len() as u64).collect();
-    assert!(found == all, "gaps or doubles among {}", found.len());
-    let last = found.len() as u64;
+    let first = (1..)
+        .find(|uid| forgotten.is_none_or(|f| made(*uid).at >= f))
+        .unwrap();
+    let last = found.last().copied().unwrap_or(0);
     assert!(last >= acknowledged, "{last} of {acknowledged}");
     assert_eq!(store.last_uid(), last);
-    assert_eq!(called(&reader, "12025550100"), calls);
-    for call in calls.iter().filter(|c| c.begin.uid + LAG <= acknowledged) {
-        let end = call.end.as_ref().expect("an acknowledged end");
-        assert_eq!(u64::from(end.duration_ms.unwrap()), call.begin.uid);
+    let all: Vec<u64> = (first..=last).collect();
+    assert!(found == all, "gaps or doubles between {first} and {last}");
+    for call in &calls {
+        let uid = call.begin.uid;
+        assert_eq!(call.begin, made(uid));
+        match &call.end {
+            Some(end) => assert_eq!(*end, made_end(uid)),
+            None => assert!(
+                uid + LAG > acknowledged,
+                "the end of {uid} was acknowledged"
+            ),
+        }
     }
-    // The evidence of every acknowledged record is there: of the newest, where a crash tears, and of some older ones.
-    let some = (acknowledged.saturating_sub(200)..=acknowledged).chain([1, acknowledged / 2]);
-    for uid in some.filter(|uid| *uid > 0 && !unsaid.iter().any(|r| r.contains(uid))) {
+    // The evidence of acknowledged records: of the newest, where a crash tears.
+    for uid in (acknowledged.saturating_sub(5)..=acknowledged).filter(|uid| *uid > 0) {
         let found = reader.evidence(uid).unwrap();
         assert_eq!(found, Some(evidence::evidence(uid)), "{uid}");
     }
     // Now and then the next child finds everything sealed.
-    if last.is_multiple_of(2) {
+    if round % 5 == 4 {
         store.seal().unwrap();
         assert_eq!(called(&store, "12025550100"), calls);
-    }
-    last
-}
-
-/// An end follows its begin by so many records: some come after the seal.
-const LAG: u64 = 10;
-
-fn write_forever(dir: &Path) {
-    let settings = StoreSettings {
-        sealing: Sealing::Background,
-        ..settings(700)
-    };
-    let mut store = EmbeddedStore::open(dir, settings).unwrap();
-    let mut out = std::io::stdout();
-    let made = |uid: u64| {
-        let mut b = begin(uid);
-        b.at = b.at.plus(Duration::from_millis(uid));
-        b
-    };
-    let finish = |store: &mut EmbeddedStore, uid: u64| {
-        let mut e = end(&made(uid));
-        e.duration_ms = Some(uid as u32);
-        store.append_end(&e).unwrap();
-    };
-    let mut uid = store.last_uid();
-    // The last end may have been lost with its begin kept: a seal commits in between the two.
-    if uid > LAG {
-        finish(&mut store, uid - LAG);
-    }
-    loop {
-        for _ in 0..50 {
-            uid += 1;
-            store.append_begin(&made(uid)).unwrap();
-            store.append_evidence(&evidence::evidence(uid)).unwrap();
-            if uid > LAG {
-                finish(&mut store, uid - LAG);
-            }
-        }
-        store.commit().unwrap();
-        writeln!(out, "acknowledged {uid}").unwrap();
-        out.flush().unwrap();
+        drop(store);
+        assert!(check::checked(dir).is_sound());
     }
 }

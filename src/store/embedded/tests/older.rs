@@ -3,7 +3,7 @@
 use super::*;
 
 /// A copy of a store under tests/fixtures; see the README there.
-fn fixture(name: &str) -> tempfile::TempDir {
+pub(super) fn fixture(name: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     copy(&fixtures.join(name), dir.path());
