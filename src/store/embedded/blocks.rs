@@ -127,7 +127,7 @@ pub(super) enum Output {
     /// As it is.
     Plain(File),
     /// In sealed blocks.
-    Sealed(Blocks),
+    Sealed(Box<Blocks>),
 }
 
 /// Blocks being written. One that is full waits for the octet behind it: until then it may be the last.
@@ -152,12 +152,13 @@ impl Output {
         };
         let (header, cipher) = header(Kind::Blocks, day, &key).map_err(io)?;
         file.write_all(&header).map_err(io)?;
-        Ok(Self::Sealed(Blocks {
+        let blocks = Blocks {
             file,
             cipher,
             number: 0,
             block: Vec::with_capacity(SEALED),
-        }))
+        };
+        Ok(Self::Sealed(Box::new(blocks)))
     }
 
     /// Makes it whole and durable, and says how long it is.

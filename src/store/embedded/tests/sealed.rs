@@ -257,6 +257,14 @@ fn a_log_without_its_key_is_an_error_and_no_empty_store() {
     let mut store = made.open();
     fill(&mut store);
     drop(store);
+    let own = made.key_file("store");
+    let kept = fs::read(&own).unwrap();
+    fs::remove_file(&own).unwrap();
+    let why = EmbeddedStore::open(&made.path(), made.settings())
+        .err()
+        .unwrap();
+    assert!(why.to_string().contains("other keys are there"), "{why}");
+    fs::write(&own, kept).unwrap();
     let key = made.key_file("wal-0000000001");
     let kept = fs::read(&key).unwrap();
     fs::remove_file(&key).unwrap();

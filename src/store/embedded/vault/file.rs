@@ -157,11 +157,13 @@ fn octets(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn sample() -> (Secret, Secret, KeyFile) {
         let (key, by) = (Secret::random().unwrap(), Secret::random().unwrap());
-        let file = KeyFile::wrap([7; 16], "2026-11-24", &key, std::slice::from_ref(&by)).unwrap();
+        let file = KeyFile::wrap([7; 16], "2026-11-24", &key, from_ref(&by)).unwrap();
         (key, by, file)
     }
 
@@ -171,10 +173,10 @@ mod tests {
         let read = KeyFile::parse(&file.text()).unwrap();
         assert_eq!(read, file);
         let path = Path::new("x");
-        let unwrapped = read.unwrap(&[by.clone()], path).unwrap().unwrap();
+        let unwrapped = read.unwrap(from_ref(&by), path).unwrap().unwrap();
         assert_eq!(unwrapped.octets(), key.octets());
         let stranger = Secret::random().unwrap();
-        assert!(read.unwrap(&[stranger.clone()], path).unwrap().is_none());
+        assert!(read.unwrap(from_ref(&stranger), path).unwrap().is_none());
         assert!(read.unwrap(&[stranger, by], path).unwrap().is_some());
     }
 
@@ -192,7 +194,7 @@ mod tests {
             },
         ] {
             let other = KeyFile::parse(&other.text()).unwrap();
-            let why = other.unwrap(&[by.clone()], Path::new("x")).err().unwrap();
+            let why = other.unwrap(from_ref(&by), Path::new("x")).err().unwrap();
             assert!(why.to_string().contains("another day or store"), "{why}");
         }
     }

@@ -80,6 +80,11 @@ impl Vault {
             if !make {
                 return Ok(Self::default());
             }
+            if !names(root)?.is_empty() {
+                // A new one would be of another store than the keys that are there.
+                let what = "it is gone, and other keys are there: restore it from the backup of the folder";
+                return Err(StoreError::key(&path, what));
+            }
             let io = |e| StoreError::io(&path, e);
             layout::create_dirs(&layout::keys(root))?;
             let mut store = [0; 16];
