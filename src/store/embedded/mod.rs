@@ -401,8 +401,7 @@ impl EmbeddedStore {
         let days = self.evidence.days()?;
         if let [oldest, .., newest] = days.as_slice()
             && oldest < newest
-            && let Some(now) = self.retained_at
-            && self.fill_holds(*oldest + 1, now).is_ok()
+            && self.fill_holds(*oldest + 1, self.retained_at).is_ok()
         {
             self.counters.evidence_days_freed += self.evidence.forget_before(oldest + 1)?;
         }

@@ -55,7 +55,7 @@ impl EmbeddedStore {
     pub fn retain(&mut self, now: Timestamp) -> Result<RetentionReport, StoreError> {
         self.settle()?;
         self.retained_at = Some(now);
-        if let Err(e) = self.fill_holds(self.first_evidence_day(now), now) {
+        if let Err(e) = self.fill_holds(self.first_evidence_day(now), Some(now)) {
             return Ok(RetentionReport {
                 held_up: Some(e.to_string()),
                 forgotten_before: self.forgotten_before(),
@@ -167,11 +167,11 @@ impl EmbeddedStore {
         layout::hour_of(now.minus(kept).nanos()).div_euclid(layout::DAY)
     }
 
-    /// Fills the legal holds that must be before days before the given one are deleted.
+    /// Fills the legal holds that must be before days before the given one are deleted. What the time is must be known for that.
     pub(super) fn fill_holds(
         &mut self,
         first_kept: i64,
-        now: Timestamp,
+        now: Option<Timestamp>,
     ) -> Result<u64, StoreError> {
         let limit = layout::hour_start(first_kept.saturating_mul(layout::DAY));
         let root = &self.reader.shared.root;

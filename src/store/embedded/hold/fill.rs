@@ -100,8 +100,8 @@ impl Copy {
         let selection = hold.selection();
         reader.select(&selection, hold.from, hold.until, |call| {
             let taken = self
-                .take(&call, reader, before)
-                .and_then(|()| self.take_legs(&call, reader, before));
+                .take(&call)
+                .and_then(|()| self.take_legs(&call, reader));
             match taken {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(e) => {
@@ -115,7 +115,7 @@ impl Copy {
         }
         if let Some(before) = before {
             let all = (Timestamp::MIN, Timestamp::MAX);
-            before.scan(all.0, all.1, |call| match self.take(&call, before, None) {
+            before.scan(all.0, all.1, |call| match self.take(&call) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(e) => {
                     failed = Some(e);
@@ -126,18 +126,14 @@ impl Copy {
         if let Some(e) = failed {
             return Err(e);
         }
+        self.take_evidence(reader, before)?;
         self.take_coverage(hold, reader, before)?;
         self.take_campaigns(hold, reader, before)?;
         self.store.commit()
     }
 
-    /// A record with its second half and its evidence, once.
-    fn take(
-        &mut self,
-        call: &StoredCall,
-        reader: &StoreReader,
-        before: Option<&StoreReader>,
-    ) -> Result<(), StoreError> {
+    /// A record with its second half, once.
+    fn take(&mut self, call: &StoredCall) -> Result<(), StoreError> {
         let uid = call.begin.uid;
         if !self.seen.insert(uid) {
             return Ok(());
@@ -156,6 +152,29 @@ impl Copy {
             self.store.append_end(end)?;
         }
         self.filled.records += 1;
+        Ok(())
+    }
+
+    /// Evidence of all records, by uid: files of evidence are looked up by the lowest uid in them.
+    fn take_evidence(
+        &mut self,
+        reader: &StoreReader,
+        before: Option<&StoreReader>,
+    ) -> Result<(), StoreError> {
+        let mut uids: Vec<u64> = self.seen.iter().copied().collect();
+        uids.sort_unstable();
+        for uid in uids {
+            self.take_evidence_of(uid, reader, before)?;
+        }
+        Ok(())
+    }
+
+    fn take_evidence_of(
+        &mut self,
+        uid: u64,
+        reader: &StoreReader,
+        before: Option<&StoreReader>,
+    ) -> Result<(), StoreError> {
         let mut unreadable = false;
         for from in [Some(reader), before].into_iter().flatten() {
             match from.evidence(uid) {
@@ -175,12 +194,7 @@ impl Copy {
     }
 
     /// Other legs of the same call: the one that it continues, and those that continue it and share a number with it.
-    fn take_legs(
-        &mut self,
-        call: &StoredCall,
-        reader: &StoreReader,
-        before: Option<&StoreReader>,
-    ) -> Result<(), StoreError> {
+    fn take_legs(&mut self, call: &StoredCall, reader: &StoreReader) -> Result<(), StoreError> {
         let b = &call.begin;
         let first = b.pair.map_or(b.uid, |p| p.uid);
         let begun = b.pair.map_or(b.at, |p| p.at);
@@ -214,7 +228,7 @@ impl Copy {
         }
         for leg in legs {
             let known = self.filled.records;
-            self.take(&leg, reader, before)?;
+            self.take(&leg)?;
             self.filled.legs += self.filled.records - known;
         }
         Ok(())

@@ -234,7 +234,7 @@ pub(super) fn fill_near(
     settings: &StoreSettings,
     reader: &StoreReader,
     limit: Timestamp,
-    now: Timestamp,
+    now: Option<Timestamp>,
 ) -> Result<u64, StoreError> {
     if !layout::holds(root).exists() {
         return Ok(0);
@@ -242,6 +242,10 @@ pub(super) fn fill_near(
     if !list(root)?.iter().any(|h| h.needs(limit)) {
         return Ok(0);
     }
+    let Some(now) = now else {
+        let what = "not filled before retention is told what time it is";
+        return Err(refused(&layout::holds(root), what));
+    };
     let _lock = lock(root)?;
     let mut filled = 0;
     for hold in list(root)?.into_iter().filter(|h| h.needs(limit)) {

@@ -60,9 +60,11 @@ fn put(store: &mut EmbeddedStore) {
         store.append_begin(b).unwrap();
     }
     store.append_end(&end(&held)).unwrap();
-    let mut e = evidence(2);
-    e.at = at();
-    store.append_evidence(&e).unwrap();
+    for uid in [1, 2] {
+        let mut e = evidence(uid);
+        e.at = at();
+        store.append_evidence(&e).unwrap();
+    }
     store.append_coverage(&row(at())).unwrap();
     for (id, uid) in [("2-calling-number", 2), ("4-number-pattern", 4)] {
         store.append_campaign(&campaign(id, uid)).unwrap();
@@ -128,7 +130,7 @@ fn a_case_keeps_its_calls_legs_evidence_coverage_and_campaigns_beyond_retention(
     )
     .unwrap();
     let filled = laid.filled.clone().unwrap();
-    assert_eq!((filled.records, filled.legs, filled.evidence), (3, 2, 1));
+    assert_eq!((filled.records, filled.legs, filled.evidence), (3, 2, 2));
     assert_eq!((filled.coverage, filled.campaigns), (1, 1));
     assert!(filled.complete);
     assert_eq!(list(root).unwrap(), [laid]);
@@ -140,8 +142,10 @@ fn a_case_keeps_its_calls_legs_evidence_coverage_and_campaigns_beyond_retention(
     assert_eq!(uids(&reader), [(1, false), (2, true), (3, false)]);
     let found = reader.by_called(tn("12025550100"), at(), at()).unwrap();
     assert_eq!(found.len(), 1);
-    let stored = reader.evidence(2).unwrap().unwrap();
-    assert_eq!(stored.evidence, evidence(2).evidence);
+    for uid in [1, 2] {
+        let stored = reader.evidence(uid).unwrap().unwrap();
+        assert_eq!(stored.evidence, evidence(uid).evidence);
+    }
     assert_eq!(reader.coverage(at(), at()).unwrap(), [row(at())]);
     let all = reader.campaigns(at(), at()).unwrap();
     assert_eq!(all, [campaign("2-calling-number", 2)]);
@@ -194,7 +198,7 @@ fn calls_that_came_after_the_hold_was_laid_are_in_it_before_anything_is_deleted(
             filled.evidence,
             filled.coverage
         ),
-        (2, 4, 1, 2)
+        (2, 4, 2, 2)
     );
     store.retain(at().plus(DAY * 91)).unwrap();
     assert_eq!(
@@ -343,4 +347,33 @@ fn a_hold_of_an_encrypted_store_has_keys_of_its_own_and_forbids_erasing() {
             }
         }
     }
+}
+
+#[test]
+fn evidence_that_makes_room_is_held_before_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let mut store = EmbeddedStore::open(root, settings()).unwrap();
+    put(&mut store);
+    let window = (at().minus(MINUTE), at().plus(MINUTE));
+    lay(root, &settings(), hold(window.0, window.1), at()).unwrap();
+    let mut e = evidence(3);
+    e.at = at();
+    store.append_evidence(&e).unwrap();
+    let mut later = evidence(90);
+    later.at = at().plus(DAY * 3);
+    store.append_evidence(&later).unwrap();
+    store.guard(crate::store::embedded::MinFree::Octets(100), || 150);
+    store.commit().unwrap();
+    assert_eq!(
+        store.counters().evidence_days_freed,
+        0,
+        "nobody has said what time it is"
+    );
+    store.retain(at().plus(DAY * 2)).unwrap();
+    store.commit().unwrap();
+    assert_eq!(store.counters().evidence_days_freed, 1);
+    assert!(store.reader().evidence(3).unwrap().is_none());
+    let reader = kept(root);
+    assert!((1..=3).all(|uid| reader.evidence(uid).unwrap().is_some()));
 }
