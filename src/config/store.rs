@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::reader::Section;
 use crate::call::record::evidence::EvidenceKept;
-use crate::store::embedded::{KeySource, MinFree, StoreSettings};
+use crate::store::embedded::{CompactionSettings, KeySource, MinFree, StoreSettings};
 
 /// 18 months: 47 CFR 42.6 asks as much of toll records.
 const RETENTION_DAYS: u64 = 548;
@@ -40,6 +40,11 @@ pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> StoreConfig {
             evidence_retention: days("evidence_days", 30),
             min_free,
             encryption: encryption(&s),
+            compaction: CompactionSettings {
+                // Up to a gibibyte a second.
+                octets_per_second: s.integer("compact_mb_per_second", 32, 0..1_025) << 20,
+                ..CompactionSettings::default()
+            },
             ..StoreSettings::default()
         },
     };
