@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::engine;
 use super::reader::Section;
 use crate::call::record::evidence::EvidenceKept;
-use crate::store::embedded::{Forwarded, KeySource, MinFree, StoreSettings};
+use crate::store::embedded::{CompactionSettings, Forwarded, KeySource, MinFree, StoreSettings};
 use crate::store::engine::EngineSettings;
 
 /// 18 months: 47 CFR 42.6 asks as much of toll records.
@@ -51,6 +51,11 @@ pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> StoreConfig {
             forwarded,
             min_free,
             encryption: encryption(&s),
+            compaction: CompactionSettings {
+                // Up to a gibibyte a second.
+                octets_per_second: s.integer("compact_mb_per_second", 32, 0..1_025) << 20,
+                ..CompactionSettings::default()
+            },
             ..StoreSettings::default()
         },
         engine,

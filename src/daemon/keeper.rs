@@ -38,6 +38,9 @@ const HELD_EVIDENCE: usize = 16_384;
 /// Campaigns of which the last state is held: each is below 4 KiB.
 const HELD_CAMPAIGNS: usize = 8_192;
 
+/// How often the store looks for segments to merge.
+const MERGING: Duration = Duration::from_secs(10);
+
 /// How often retention looks for what is too old: it forgets by the hour.
 const RETENTION: Duration = Duration::from_secs(600);
 
@@ -99,6 +102,7 @@ pub struct Keeper {
     room: (usize, usize),
     next_try: Instant,
     next_retention: Instant,
+    next_merging: Instant,
     /// Why retention deletes nothing.
     held_up: Option<String>,
     health: StoreHealth,
@@ -159,6 +163,7 @@ impl Keeper {
             room: (HELD, HELD_EVIDENCE),
             next_try: begin,
             next_retention: begin,
+            next_merging: begin,
             held_up: None,
             health,
             shown: Arc::default(),
@@ -393,6 +398,13 @@ impl Keeper {
             Err(e) => self.fail(&e),
         }
         self.watch_room();
+        if Instant::now() >= self.next_merging {
+            self.next_merging = Instant::now() + MERGING;
+            if let Some(store) = &mut self.store {
+                // In the background; what fails there is logged and counted, and takes nothing from anybody.
+                let _ = store.tend((self.now)());
+            }
+        }
         if Instant::now() >= self.next_retention {
             self.next_retention = Instant::now() + RETENTION;
             match self.store.as_mut().map(|s| s.retain((self.now)())) {

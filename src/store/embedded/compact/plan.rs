@@ -2,7 +2,7 @@
 //!
 //! - (a) While an hour goes on: as soon as 16 small segments have gathered, they become one. So many files of ends likewise.
 //! - (b) When it has ended ten minutes ago and nothing was added for as long: all its small segments.
-//! - (c) When it has ended four hours ago: segments whose late ends are more than a 256th of their rows, the large ones too.
+//! - (c) When it has ended four hours ago and is as quiet: segments whose late ends are more than a 256th of their rows, the large ones too.
 //!
 //! A segment is small unless it has half the rows that a merged one may have. So a row is written once by its seal, once by (a), at most once more by (b),
 //! and at most once more by (c).
@@ -76,18 +76,14 @@ impl Choice<'_> {
     }
 
     fn closed(&self) -> Option<Job> {
-        if !self.ended_before(self.settings.closed_after) {
-            return None;
-        }
-        let quiet = self.now.minus(self.settings.closed_after);
-        if self.files.changed.is_some_and(|c| c > quiet) {
+        if !self.ended_before(self.settings.closed_after) || !self.is_quiet() {
             return None;
         }
         self.merge(self.segments().filter(|s| self.is_small(s)))
     }
 
     fn settled(&self) -> Option<Job> {
-        if !self.ended_before(self.settings.settled_after) {
+        if !self.ended_before(self.settings.settled_after) || !self.is_quiet() {
             return None;
         }
         let ends = self.ends();
@@ -163,6 +159,12 @@ impl Choice<'_> {
     fn rows(&self, segment: &Segment) -> u64 {
         let full = self.settings.group_rows as u64;
         segment.facts.map_or(full, |f| f.rows)
+    }
+
+    /// Whether nothing was added for a while: a capture that is replayed fills hours that are long over.
+    fn is_quiet(&self) -> bool {
+        let quiet = self.now.minus(self.settings.closed_after);
+        self.files.changed.is_none_or(|c| c <= quiet)
     }
 
     fn ended_before(&self, ago: Duration) -> bool {
