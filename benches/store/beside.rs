@@ -363,7 +363,10 @@ impl Other for Fjall {
         let found = self
             .called
             .range(key(number, from, 0)..=key(number, until, u64::MAX));
-        found.map(|row| row.into_inner().unwrap()).count()
+        found.fold(0, |n, row| {
+            row.into_inner().unwrap();
+            n + 1
+        })
     }
 
     fn calling(&self, b: &Begin) -> usize {

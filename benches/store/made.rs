@@ -258,7 +258,7 @@ fn sign(
 
 /// How the record ends: both legs of a call alike.
 pub fn end(b: &Begin) -> End {
-    let mut r = Random::of((b.uid - 1) / 2 | 1 << 62);
+    let mut r = Random::of(((b.uid - 1) / 2) | (1 << 62));
     let ringing = 800 + r.below(4_000) as u32;
     let answered = r.percent(55);
     End {

@@ -63,7 +63,7 @@ pub fn measure(folder: &Path) {
     for (what, with_ends) in [("first halves alone", false), ("both halves", true)] {
         let events: Vec<Event> = Events::new(BURST, with_ends).collect();
         let mut rounds: Vec<(Spent, f64)> = (0..ROUNDS).map(|_| burst(&dir, &events)).collect();
-        rounds.sort_by(|a, b| a.0.wall.cmp(&b.0.wall));
+        rounds.sort_by_key(|a| a.0.wall);
         let (spent, memory) = rounds[ROUNDS / 2];
         println!(
             "| {what} | {:.0} | {:.2} | {:.1} | {:.0} | {memory:.0} |",

@@ -17,10 +17,10 @@ const OPEN_ENDED: Duration = Duration::from_secs(3_600);
 /// Times of what can't be read of a log.
 #[derive(Default)]
 pub(super) struct Gaps {
-    /// The latest record so far.
-    last: Option<i64>,
-    /// Whether a gap waits for a record after it.
-    open: bool,
+    /// The latest record so far, and the end of the latest row of the ledger: either may be far from the other where a capture is replayed.
+    last: [Option<i64>; 2],
+    /// Whether a gap waits for a record or a row after it.
+    open: [bool; 2],
     span: Option<(Timestamp, Timestamp)>,
     sensors: BTreeSet<Arc<str>>,
 }
@@ -28,24 +28,41 @@ pub(super) struct Gaps {
 impl Gaps {
     /// A gap, be it the last frame.
     pub fn begin(&mut self, is_tail: bool) {
-        if let Some(last) = self.last {
+        for last in self.last.into_iter().flatten() {
             self.widen(Timestamp::from_nanos(last));
         }
-        self.open = !is_tail;
+        self.open = [!is_tail; 2];
     }
 
+    /// A record that reads.
     pub fn record(&mut self, at: i64, sensor: &[u8]) {
-        if std::mem::take(&mut self.open) {
+        if let Ok(sensor) = std::str::from_utf8(sensor) {
+            let [open, _] = &mut self.open;
+            let open = std::mem::take(open);
+            let [last, _] = &mut self.last;
+            let before = last.replace(last.map_or(at, |l| l.max(at)));
+            self.anchor(open, before, at, sensor);
+        }
+    }
+
+    /// A row of the ledger that reads.
+    pub fn row(&mut self, until: i64, sensor: &str) {
+        let [_, open] = &mut self.open;
+        let open = std::mem::take(open);
+        let [_, last] = &mut self.last;
+        let before = last.replace(last.map_or(until, |l| l.max(until)));
+        self.anchor(open, before, until, sensor);
+    }
+
+    fn anchor(&mut self, open: bool, before: Option<i64>, at: i64, sensor: &str) {
+        if open {
             let after = Timestamp::from_nanos(at);
-            if self.last.is_none() {
+            if before.is_none() {
                 self.widen(after.minus(OPEN_ENDED));
             }
             self.widen(after);
         }
-        self.last = Some(self.last.map_or(at, |l| l.max(at)));
-        if let Ok(sensor) = std::str::from_utf8(sensor)
-            && !self.sensors.contains(sensor)
-        {
+        if !self.sensors.contains(sensor) {
             self.sensors.insert(sensor.into());
         }
     }
@@ -57,8 +74,10 @@ impl Gaps {
 
     /// Notes in the ledger that records of this time are lost. Gives what it noted.
     pub fn note(mut self, table: &mut Memtable) -> (Option<(Timestamp, Timestamp)>, Vec<Coverage>) {
-        if let (true, Some(last)) = (self.open, self.last) {
-            self.widen(Timestamp::from_nanos(last).plus(OPEN_ENDED));
+        for (open, last) in self.open.into_iter().zip(self.last) {
+            if let (true, Some(last)) = (open, last) {
+                self.widen(Timestamp::from_nanos(last).plus(OPEN_ENDED));
+            }
         }
         let mut noted = Vec::new();
         let Some((from, until)) = self.span else {

@@ -179,9 +179,13 @@ impl EmbeddedStore {
                 layout::remove(&stale)?;
             }
         }
+        let forgotten = recover::forgotten(path)?;
+        if let Some(forgotten) = forgotten {
+            retention::finish(path, forgotten)?;
+        }
         let mut state = State {
             hours: recover::hours(path, &seqs, true, &mut report)?,
-            forgotten: recover::forgotten(path)?,
+            forgotten,
             ..State::default()
         };
         let mut counters = StoreCounters::default();

@@ -263,7 +263,7 @@ pub(super) fn log(
                     return false;
                 };
                 if row.down.is_none() {
-                    gaps.record(row.until.nanos(), row.sensor.as_bytes());
+                    gaps.row(row.until.nanos(), &row.sensor);
                 }
                 table.cover(row);
                 report.coverage += 1;

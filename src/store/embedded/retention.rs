@@ -179,6 +179,27 @@ impl EmbeddedStore {
     }
 }
 
+/// Goes on with forgetting that a crash cut off: hours before what was noted as forgotten may be there in part.
+pub(super) fn finish(root: &Path, forgotten: Timestamp) -> Result<(), StoreError> {
+    let first_kept = layout::hour_of(forgotten.nanos());
+    for (day_dir, name) in layout::list(&layout::segments(root))? {
+        let day = name.as_deref().and_then(layout::day_from);
+        let Some(day) = day.filter(|d| d.saturating_mul(layout::DAY) < first_kept) else {
+            continue;
+        };
+        for (dir, name) in layout::list(&day_dir)? {
+            let hour = name.and_then(|n| n.parse::<i64>().ok());
+            let hour = hour.filter(|h| (0..layout::DAY).contains(h) && dir.is_dir());
+            if hour.is_some_and(|h| day * layout::DAY + h < first_kept) {
+                std::fs::remove_dir_all(&dir).map_err(|e| StoreError::io(&dir, e))?;
+            }
+        }
+        // Fails while the day has other hours.
+        let _ = std::fs::remove_dir(&day_dir);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::made::begin;

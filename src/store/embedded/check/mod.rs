@@ -20,6 +20,8 @@ mod unique;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 pub(super) use self::aside::{forget_before, set_aside};
 use self::files::Files;
@@ -38,6 +40,8 @@ use crate::store::StoreError;
 
 /// How often an hour is looked at again whose files go away under the check.
 const ATTEMPTS: usize = 5;
+/// How long it waits before: whole folders go away file by file.
+const AGAIN: Duration = Duration::from_millis(20);
 /// Uids that are named where they are there twice.
 const NAMED: u64 = 10;
 
@@ -91,6 +95,7 @@ pub fn check(
         runs: Vec::new(),
         in_logs: Vec::new(),
         void: BTreeSet::new(),
+        first_hour: None,
     };
     check.all()?;
     Ok(check.report)
@@ -107,6 +112,8 @@ struct Check<'a> {
     in_logs: Vec<u64>,
     /// Logs there are: files of their numbers are void.
     void: BTreeSet<u64>,
+    /// Before it everything was forgotten.
+    first_hour: Option<i64>,
 }
 
 impl Check<'_> {
@@ -131,9 +138,12 @@ impl Check<'_> {
     }
 
     fn forgotten(&mut self) {
-        if let Err(e) = recover::forgotten(self.root) {
-            let finding = Finding::damage(self.root.join("forgotten"), why(&e));
-            self.report.add(finding);
+        match recover::forgotten(self.root) {
+            Ok(at) => self.first_hour = at.map(|at| layout::hour_of(at.nanos())),
+            Err(e) => {
+                let finding = Finding::damage(self.root.join("forgotten"), why(&e));
+                self.report.add(finding);
+            }
         }
     }
 
@@ -234,7 +244,8 @@ impl Check<'_> {
                     .filter(|h| (0..layout::DAY).contains(h) && dir.is_dir())
                     .map(|h| day * layout::DAY + h);
                 match hour {
-                    // What a crash left of a day that was erased: the next writer deletes it.
+                    // What a crash left of an hour that was forgotten, or of a day that was erased: the next writer deletes it.
+                    Some(hour) if self.first_hour.is_some_and(|first| hour < first) => {}
                     Some(_) if self.files.vault.is_erased(day) => {}
                     Some(hour) if since.is_none_or(|s| s <= hour) => hours.push(hour),
                     Some(_) => {}
@@ -254,6 +265,13 @@ impl Check<'_> {
         let mut vanished = 0;
         for attempt in 1..=ATTEMPTS {
             let last = attempt == ATTEMPTS;
+            if attempt > 1 {
+                thread::sleep(AGAIN);
+                let forgotten = recover::forgotten(self.root).ok().flatten();
+                if forgotten.is_some_and(|at| layout::hour_start(hour) < at) {
+                    return Ok(());
+                }
+            }
             let files = self.list(hour, attempt == 1)?;
             let mut gone = 0;
             for s in &files.segments {
@@ -261,7 +279,9 @@ impl Check<'_> {
                     continue;
                 }
                 let report = &mut self.report;
-                match segment::check(&self.files, s, self.options.quick, &mut |f| report.add(f)) {
+                match segment::check(&self.files, s, self.options.quick, last, &mut |f| {
+                    report.add(f)
+                }) {
                     Ok(rows) => {
                         self.count(&[s.parquet(self.root), s.index(self.root)]);
                         if let Some(rows) = rows {

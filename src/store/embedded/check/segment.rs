@@ -47,11 +47,12 @@ pub(super) fn pages(rows: usize) -> impl Iterator<Item = Range<usize>> {
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] with `NotFound`, where one of the files is not there (any more).
+/// [`StoreError::Io`] with `NotFound`, where one of the files is not there (any more); the `last` time, a missing index is damage.
 pub(super) fn check(
     files: &Files<'_>,
     s: &Segment,
     quick: bool,
+    last: bool,
     say: &mut dyn FnMut(Finding),
 ) -> Result<Option<Rows>, StoreError> {
     let path = s.parquet(files.root);
@@ -79,8 +80,8 @@ pub(super) fn check(
     let index = match files.index(s) {
         Ok(index) => Some(index),
         Err(e) => {
-            // Where the segment went away too, this is no damage.
-            if is_key(&e) || is_gone(&e) && !path.exists() {
+            // Where the segment is going away too, this is no damage: it is looked at again.
+            if is_key(&e) || is_gone(&e) && (!last || !path.exists()) {
                 return Err(e);
             }
             say(
