@@ -1,7 +1,7 @@
 //! Whether a store is what was written: every file of it, row by row, in bounded memory, and beside a process that writes it.
 //!
 //! In comes a folder; out goes a [`CheckReport`]: which file, what is wrong, which times and how many records are affected, and what can be done. A check
-//! changes nothing. [`repair`] takes the store's lock and mends what can be mended; what is lost it says, and it writes it into the coverage ledger,
+//! changes nothing. [`fn@repair`] takes the store's lock and mends what can be mended; what is lost it says, and it writes it into the coverage ledger,
 //! so that nobody says "not found" of a time whose records are gone.
 //!
 //! - `report`: what is said · `segment`: a segment and its index · `ends`: late second halves · `unique`: uids · `days`: ledger, campaigns, evidence
