@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::engine;
 use super::reader::Section;
 use crate::call::record::evidence::EvidenceKept;
-use crate::store::embedded::{CompactionSettings, Forwarded, KeySource, MinFree, StoreSettings};
+use crate::store::embedded::{
+    CompactionSettings, Forwarded, GroupCommit, KeySource, MinFree, StoreSettings,
+};
 use crate::store::engine::EngineSettings;
 
 /// 18 months: 47 CFR 42.6 asks as much of toll records.
@@ -48,6 +50,11 @@ pub(super) fn read(s: Section<'_, '_>, folder: &Path) -> StoreConfig {
         settings: StoreSettings {
             retention: days("retention_days", RETENTION_DAYS),
             evidence_retention: days("evidence_days", 30),
+            group_commit: GroupCommit {
+                // No longer than a second: so much is promised.
+                every: Duration::from_millis(s.integer("sync_ms", 1_000, 10..1_001)),
+                records: s.integer("sync_records", 65_536, 1..1_000_001),
+            },
             forwarded,
             min_free,
             encryption: encryption(&s),

@@ -120,6 +120,8 @@ families! {
     STORE_REFUSED Counter "tracehop_store_refused_total" ["why"] "What it did not take, or took and can't be looked up: evidence_too_long, too_old, lost (no disk, no record), lost_end (how a call went on), lost_evidence, lost_campaign (a state of one; a later state makes up for it), evidence_no_room and campaign_no_room (little of the disk is free).";
     STORE_SEALS Counter "tracehop_store_seals_total" ["outcome"] "Segments written from the log: done, failed (and tried again).";
     STORE_SEALED_BYTES Counter "tracehop_store_sealed_bytes_total" [] "Octets of the segments written.";
+    STORE_MERGES Counter "tracehop_store_merges_total" ["outcome"] "Merges of an hour's segments into larger ones: done, failed (nothing is lost; tried again after an hour), no_room (put off: little of the disk is free).";
+    STORE_MERGED Counter "tracehop_store_merged_total" ["what"] "What merges did: files (replaced), records (in merged segments), ends (late second halves that went into the rows of their records), read_bytes, written_bytes.";
     STORE_FOUND Counter "tracehop_store_found_total" ["what"] "What opening the store came upon after a stop that was not clean: records (read back from the log), torn_bytes (of an unfinished frame), void_files (unfinished ones, deleted); and damage: bad_frames and unreadable (records of the log that are lost), damaged_files (of the youngest hours).";
     STORE_BYTES Gauge "tracehop_store_bytes" [] "Octets of the store on disk, as last measured.";
     STORE_FREE Gauge "tracehop_store_free_bytes" [] "Octets that are free on the store's disk, as of the last commit; absent where it is not guarded.";

@@ -169,6 +169,21 @@ fn put_store(page: &mut Page, s: &Stored) {
     let seals = [("done", c.seals), ("failed", c.seal_failures)];
     page.list(&f::STORE_SEALS, &[], seals);
     page.count(&f::STORE_SEALED_BYTES, &[], c.sealed_octets);
+    let m = &c.compaction;
+    let merges = [
+        ("done", m.merges),
+        ("failed", m.failures),
+        ("no_room", m.no_room),
+    ];
+    page.list(&f::STORE_MERGES, &[], merges);
+    let merged = [
+        ("files", m.files),
+        ("records", m.rows),
+        ("ends", m.folded),
+        ("read_bytes", m.read),
+        ("written_bytes", m.written),
+    ];
+    page.list(&f::STORE_MERGED, &[], merged);
     let found = [
         ("records", s.found.records),
         ("torn_bytes", s.found.torn_bytes),

@@ -46,6 +46,7 @@ use crate::fetch::{Client, FetchReport};
 use crate::findings::Tap;
 use crate::stir::credential::Credentials;
 use crate::stir::verify::VerifySettings;
+use crate::store::embedded::GroupCommit;
 use crate::store::{Store, StoreError};
 use crate::wire::{Message, Provenance};
 
@@ -73,6 +74,8 @@ pub struct PipelineSettings {
     pub assemble: AssembleLimits,
     /// Of which calls evidence is kept.
     pub evidence: EvidenceKept,
+    /// When records are made durable.
+    pub group_commit: GroupCommit,
     /// Where certificates that are not at hand are asked for; without one, calls never wait.
     pub fetch: Option<FetchLink>,
     /// Whom to tell of what is flagged.
@@ -167,6 +170,7 @@ impl PipelineSettings {
             },
             assemble: config.assemble,
             evidence: config.store.evidence,
+            group_commit: config.store.settings.group_commit,
             fetch: None,
             findings: None,
             live: None,
@@ -393,10 +397,19 @@ pub fn run_intake(
         }
         let live = settings.live.as_ref();
         let findings = settings.findings.as_ref();
+        let group_commit = settings.group_commit;
         let collect = thread::Builder::new()
             .name("collect".to_owned())
             .spawn_scoped(scope, move || {
-                stage::collect(collector, store, live, findings, &from_judges, waiting)
+                stage::collect(
+                    collector,
+                    store,
+                    live,
+                    findings,
+                    &from_judges,
+                    waiting,
+                    group_commit,
+                )
             })?;
 
         take_in(intake, live, &to_judges);

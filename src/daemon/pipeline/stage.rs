@@ -20,15 +20,13 @@ use crate::engine::park::{Parked, Released};
 use crate::findings::Tap;
 use crate::host::clock;
 use crate::store::Store;
+use crate::store::embedded::GroupCommit;
 use crate::wire::Message;
 
 /// Batches that collect keeps while an earlier one is missing: more than both queues hold and any number of judges has in hand.
 const WAITING: usize = 4 * super::QUEUE;
 
-/// Records between two commits of the log: what a crash in the middle of a replay may cost is read again anyway.
-const RECORDS_PER_COMMIT: u64 = 65_536;
-
-/// How often a daemon's records become durable and its counts are shown: what kill -9 may cost.
+/// How often a daemon's counts are shown; its records are durable by then at the latest.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How far collect's time stays behind the wall while nothing comes: a message that waited for a fragment comes 30 s late (`wire::ip::reassembly`), and
@@ -86,6 +84,7 @@ pub(super) fn collect(
     findings: Option<&Tap>,
     input: &Receiver<Batch<Judged>>,
     room: Option<WaitingRoom>,
+    group_commit: GroupCommit,
 ) -> Result<Report, PipelineError> {
     Collect {
         collector,
@@ -93,6 +92,7 @@ pub(super) fn collect(
         findings,
         report: Report::default(),
         rows: VecDeque::new(),
+        group_commit,
     }
     .run(live, input, room.as_ref())
 }
@@ -105,6 +105,8 @@ pub(super) struct Collect<'a> {
     pub report: Report,
     /// Rows of the ledger that must not be written yet.
     pub rows: VecDeque<Coverage>,
+    /// When records are made durable.
+    pub group_commit: GroupCommit,
 }
 
 impl Collect<'_> {
@@ -125,14 +127,20 @@ impl Collect<'_> {
         let (no_call, no_order) = (never(), never());
         let released = room.map_or(&no_call, |r| &r.released);
         let mut orders = live.map_or(&no_order, |l| &l.orders);
-        let tick = live.map_or(Duration::MAX, |_| TICK);
+        let every = self.group_commit.every.min(TICK);
+        let tick = live.map_or(Duration::MAX, |_| every);
         let mut ticked = Instant::now();
+        let mut committed = ticked;
         loop {
             if let Some(live) = live
                 && ticked.elapsed() >= TICK
             {
                 ticked = Instant::now();
+                committed = ticked;
                 self.tick(live)?;
+            } else if live.is_some() && committed.elapsed() >= every {
+                committed = Instant::now();
+                self.store.commit()?;
             }
             let batch = select! {
                 recv(input) -> batch => batch.ok(),
@@ -289,7 +297,7 @@ impl Collect<'_> {
                     report.begins += 1;
                     let (first, last) = report.span.unwrap_or((begin.at, begin.at));
                     report.span = Some((first.min(begin.at), last.max(begin.at)));
-                    if report.begins.is_multiple_of(RECORDS_PER_COMMIT) {
+                    if report.begins.is_multiple_of(self.group_commit.records) {
                         store.commit()?;
                     }
                     if let Some(tap) = self.findings {

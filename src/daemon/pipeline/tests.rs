@@ -19,7 +19,7 @@ use crate::engine::park::Why;
 use crate::host::clock;
 use crate::number::Tn;
 use crate::stir::verify::Want;
-use crate::store::embedded::{StateSeal, StoreSettings};
+use crate::store::embedded::{GroupCommit, StateSeal, StoreSettings};
 use crate::wire::test_support;
 
 /// Hands on what the test sends.
@@ -83,6 +83,7 @@ impl Daemon {
             },
             assemble: AssembleLimits::default(),
             evidence: EvidenceKept::None,
+            group_commit: GroupCommit::default(),
             fetch: None,
             findings: None,
             live: Some(Live {
@@ -356,6 +357,7 @@ fn no_row_of_the_ledger_goes_before_a_call_that_waits_for_its_certificate() {
     let mut keeper = d.keeper();
     let collector = Collector::new(d.settings.collect.clone(), 1).parking(ParkLimits::default());
     let mut c = stage::Collect {
+        group_commit: GroupCommit::default(),
         collector,
         store: &mut keeper,
         findings: None,

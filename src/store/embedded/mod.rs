@@ -77,7 +77,7 @@ pub use compact::{CompactionCounters, CompactionSettings, RoomGuard};
 pub use lookup::{CurrentReader, Held, StoreReader};
 pub use recover::OpenReport;
 pub use retention::RetentionReport;
-pub use settings::{Forwarded, Sealing, StoreSettings};
+pub use settings::{Forwarded, GroupCommit, Sealing, StoreSettings};
 pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
 pub use vault::{KeyListing, KeySource, StateSeal, make_key_file, rotate_keys};
 

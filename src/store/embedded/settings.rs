@@ -23,6 +23,8 @@ pub struct StoreSettings {
     pub footer_cache: usize,
     /// Who seals.
     pub sealing: Sealing,
+    /// When whoever writes commits.
+    pub group_commit: GroupCommit,
     /// What a shared engine has had: the rest stays as it was sealed.
     pub forwarded: Forwarded,
     /// How segments are merged.
@@ -73,6 +75,25 @@ impl PartialEq for Forwarded {
 
 impl Eq for Forwarded {}
 
+/// When records are made durable, many at once: what comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupCommit {
+    /// After so long, live: what kill -9 or a power cut may cost.
+    pub every: Duration,
+    /// After so many records.
+    pub records: u64,
+}
+
+impl Default for GroupCommit {
+    /// A second, as is promised; and 65,536 records, so that a replay at full speed waits for the disk some ten times a second.
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(1),
+            records: 65_536,
+        }
+    }
+}
+
 /// Who seals a full memtable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealing {
@@ -93,6 +114,7 @@ impl Default for StoreSettings {
             evidence_retention: Duration::from_secs(30 * 86_400),
             footer_cache: 64 << 20,
             sealing: Sealing::Background,
+            group_commit: GroupCommit::default(),
             forwarded: Forwarded::everything(),
             compaction: CompactionSettings::default(),
             min_free: MinFree::Octets(0),
