@@ -11,6 +11,7 @@ use tracehop::traceback::window::{PAIRING_REACH, Purpose, ladder};
 
 use super::machine::{drop_cache, octets, quantiles};
 use super::made::{self, Random};
+use super::merge;
 use super::write;
 
 /// Questions of each kind.
@@ -31,18 +32,21 @@ pub fn measure(folder: &Path, records: u64, look_ups: bool, compaction: bool) {
             write::fill(&store, size);
         }
         if look_ups {
-            ask(&store, size);
+            ask(&store, size, "as sealed");
         }
-    }
-    if compaction {
-        println!("(compaction: not in this tree)");
+        if compaction {
+            merge::measure(&store, size);
+            if look_ups {
+                ask(&merge::copy_of(&store), size, "merged by the hour");
+            }
+        }
     }
 }
 
-fn ask(folder: &Path, records: u64) {
+fn ask(folder: &Path, records: u64, how: &str) {
     let (store, _) = EmbeddedStore::open_read_only(folder).unwrap();
     println!(
-        "### Looking up in {records} records ({:.1} GB)\n",
+        "### Looking up in {records} records, {how} ({:.1} GB)\n",
         octets(folder, "") as f64 / 1e9
     );
     println!(

@@ -9,6 +9,7 @@ mod beside;
 mod look;
 mod machine;
 mod made;
+mod merge;
 mod open;
 mod sealed;
 mod write;
