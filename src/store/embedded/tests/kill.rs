@@ -30,15 +30,17 @@ fn no_acknowledged_record_is_lost_by_kill_9() {
     });
     let sum = |of: fn(&Seen) -> u64| seen.iter().map(of).sum::<u64>();
     println!(
-        "{} kills, {} records acknowledged, {} with unfinished files, {} with records only in the log, {} after retention",
+        "{} kills, {} records acknowledged, {} with unfinished files, {} with records only in the log, {} with merged segments, {} after retention",
         sum(|s| s.kills),
         sum(|s| s.acknowledged),
         sum(|s| s.void),
         sum(|s| s.in_log),
+        sum(|s| s.merged),
         sum(|s| s.forgotten)
     );
     assert!(sum(|s| s.kills) >= kills);
     assert!(sum(|s| s.in_log) > kills / 4);
+    assert!(sum(|s| s.merged) > kills / 20);
 }
 
 #[derive(Default)]
@@ -48,6 +50,7 @@ struct Seen {
     void: u64,
     in_log: u64,
     forgotten: u64,
+    merged: u64,
 }
 
 fn kill_often(kills: u64, mut rng: Rng) -> Seen {
@@ -70,6 +73,15 @@ fn kill_often(kills: u64, mut rng: Rng) -> Seen {
     seen
 }
 
+/// Whether there is a segment that others were merged into.
+fn has_merged(dir: &Path) -> bool {
+    layout::list(dir).unwrap().into_iter().any(|(path, name)| {
+        let name = name.unwrap();
+        (name.starts_with("h-") && name.ends_with(".parquet"))
+            || (path.is_dir() && has_merged(&path))
+    })
+}
+
 fn look(dir: &Path, acknowledged: u64, round: u64, seen: &mut Seen) {
     let (reader, _) = EmbeddedStore::open_read_only(dir).unwrap();
     let before = called(&reader, "12025550100");
@@ -83,6 +95,7 @@ fn look(dir: &Path, acknowledged: u64, round: u64, seen: &mut Seen) {
     );
     seen.void += u64::from(opened.void_files > 0);
     seen.in_log += u64::from(opened.records > 0);
+    seen.merged += u64::from(has_merged(dir));
     let calls = called(&store, "12025550100");
     assert!(before == calls, "a reader and the writer see the same");
     let forgotten = store.forgotten_before();

@@ -33,12 +33,18 @@ pub(super) fn made_end(uid: u64) -> End {
 pub(super) fn writer_settings() -> StoreSettings {
     StoreSettings {
         retention: KEPT,
+        compaction: CompactionSettings {
+            gather: 3,
+            closed_after: Duration::ZERO,
+            settled_after: Duration::from_secs(600),
+            ..CompactionSettings::default()
+        },
         sealing: Sealing::Background,
         ..settings(150)
     }
 }
 
-/// The child: writes, seals, forgets, until it dies.
+/// The child: writes, seals, merges, forgets, until it dies.
 pub(super) fn write_forever(dir: &Path) {
     let mut store = EmbeddedStore::open(dir, writer_settings()).unwrap();
     let mut out = std::io::stdout();
@@ -69,6 +75,7 @@ pub(super) fn write_forever(dir: &Path) {
                 .unwrap();
         }
         store.commit().unwrap();
+        store.tend(made(uid).at).unwrap();
         writeln!(out, "acknowledged {uid}").unwrap();
         out.flush().unwrap();
         if uid.is_multiple_of(200) {
