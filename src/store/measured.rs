@@ -25,13 +25,6 @@ const fn pipeline(value: f64) -> Figure {
     }
 }
 
-const fn prototype(value: f64) -> Figure {
-    Figure {
-        value,
-        by: "a prototype of this layout on the same machine, 100 million records",
-    }
-}
-
 const fn reference(value: f64) -> Figure {
     Figure {
         value,
@@ -40,15 +33,15 @@ const fn reference(value: f64) -> Figure {
 }
 
 /// Octets of a record of an unsigned call in a segment, both halves, its index not counted.
-pub const RECORD_OCTETS: Figure = store(56.6);
+pub const RECORD_OCTETS: Figure = store(54.6);
 /// Octets that a signed call has more: `passport`, `orig`, `iat`, `origid`, `spc`, `x5u_host`, `attest`.
-pub const SIGNED_OCTETS: Figure = store(27.6);
+pub const SIGNED_OCTETS: Figure = store(19.9);
 /// Octets of a record in the index beside its segment.
-pub const INDEX_OCTETS: Figure = store(6.2);
+pub const INDEX_OCTETS: Figure = store(6.1);
 /// Octets of a record, both halves, in the log.
 pub const LOG_OCTETS: Figure = store(267.0);
 /// Octets written to the disk for a record: its log and its segment.
-pub const WRITTEN_OCTETS: Figure = store(346.0);
+pub const WRITTEN_OCTETS: Figure = store(339.0);
 /// Octets of what it takes to judge a signed call again.
 pub const EVIDENCE_OCTETS: Figure = pipeline(298.0);
 /// Octets of a day of one sensor's coverage, a row a minute.
@@ -56,17 +49,17 @@ pub const EVIDENCE_OCTETS: Figure = pipeline(298.0);
 pub const COVERAGE_OCTETS: Figure = store(27_000.0);
 
 /// Records a second taken in and made durable in a burst, on two cores.
-/// While other builds ran on the same two cores.
-pub const BURST_PER_SECOND: Figure = store(219_000.0);
+/// While a compiler had one of the two cores.
+pub const BURST_PER_SECOND: Figure = store(259_000.0);
 /// Records a second for long, while the judges take what is left of two cores.
 pub const SUSTAINED_PER_SECOND: Figure = store(100_000.0);
 /// Microseconds of a core for a record, from taking it in to its durable segment.
-/// While other builds ran on the same two cores.
-pub const RECORD_CPU_US: Figure = store(4.05);
+/// While a compiler had one of the two cores.
+pub const RECORD_CPU_US: Figure = store(3.08);
 /// Microseconds of a core for a record that is merged into the segment of its hour.
-pub const COMPACTION_CPU_US: Figure = prototype(0.83);
+pub const COMPACTION_CPU_US: Figure = store(2.48);
 /// Octets of memory for a record that no segment holds yet.
-pub const MEMORY_OCTETS: Figure = store(335.0);
+pub const MEMORY_OCTETS: Figure = store(323.0);
 /// Octets of memory for what look-ups keep of a segment of 500,000 records and its index.
 pub const FOOTER_OCTETS: Figure = Figure {
     value: 105_000.0,
