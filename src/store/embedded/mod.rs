@@ -43,6 +43,7 @@ pub mod hold;
 mod index;
 mod layout;
 mod ledger;
+mod lock;
 mod log;
 mod lookup;
 mod manifest;
@@ -57,17 +58,16 @@ mod space;
 pub(in crate::store) mod spool;
 mod sums;
 mod table;
+mod take;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vault;
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
 
 pub use check::{
     CheckOptions, CheckReport, Finding, Grade, Progress, Remedy, RepairReport, Repaired, check,
@@ -82,7 +82,7 @@ pub use space::{Free, MinFree, Room, SharedRoom, SpaceReport};
 pub use vault::{KeyListing, KeySource, StateSeal, make_key_file, rotate_keys};
 
 use self::campaigns::CampaignWriter;
-use self::codec::{EndFacts, encode_begin, encode_coverage};
+use self::codec::encode_begin;
 use self::compact::Compactor;
 use self::evidence::EvidenceWriter;
 use self::log::Log;
@@ -91,11 +91,8 @@ use self::seal::{SealJob, Sealed};
 use self::space::Space;
 use self::vault::Vault;
 use crate::base::Timestamp;
-use crate::call::classify::Campaign;
-use crate::call::record::evidence::StoredEvidence;
-use crate::call::record::{Begin, Coverage, End, StoredCall};
-use crate::number::Tn;
-use crate::store::{Bounded, Store, StoreError};
+use crate::call::record::Begin;
+use crate::store::StoreError;
 
 /// A log that has grown this long is sealed however few records it holds: many second halves for the same calls.
 const LOG_TARGET: u64 = log::MAX_LOG / 4;
@@ -168,7 +165,7 @@ impl EmbeddedStore {
     /// [`StoreError::Locked`] while another process writes; [`StoreError::Corrupt`] when the folder is no store, or one of a later version.
     pub fn open(path: &Path, settings: StoreSettings) -> Result<Self, StoreError> {
         recover::prepare(path, true)?;
-        let lock = lock(path)?;
+        let lock = lock::take(path)?;
         let vault = Vault::open(path, settings.encryption.as_ref(), true)?;
         erase::finish(path, &vault)?;
         let mut report = OpenReport::default();
@@ -285,7 +282,7 @@ impl EmbeddedStore {
     /// [`StoreError::Locked`], with who holds it.
     pub fn look_for_holder(path: &Path) -> Result<(), StoreError> {
         match path.join("lock").exists() {
-            true => lock(path).map(drop),
+            true => lock::take(path).map(drop),
             false => Ok(()),
         }
     }
@@ -581,175 +578,6 @@ impl StoreCounters {
     }
 }
 
-impl Store for EmbeddedStore {
-    fn last_uid(&self) -> u64 {
-        self.last_uid
-    }
-
-    /// # Errors
-    ///
-    /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up. [`StoreError::NoRoom`] as of the last
-    /// commit.
-    fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
-        self.admit()?;
-        self.make_room()?;
-        let mut body = std::mem::take(&mut self.log.body);
-        body.clear();
-        let keys = encode_begin(begin, &mut body);
-        let mut state = self.reader.shared.change();
-        // Uids rise as a rule: then there is nothing to look for.
-        let taken = begin.uid <= self.last_uid
-            && (state.active.holds(begin.uid) || state.frozen.iter().any(|t| t.holds(begin.uid)));
-        let result = if taken {
-            Err(StoreError::UidTaken(begin.uid))
-        } else {
-            self.log.push(log::BEGIN, &body)
-        };
-        if result.is_ok() {
-            let table = &mut state.active;
-            table.begin(begin.uid, begin.at.nanos(), &keys, &body);
-            self.last_uid = self.last_uid.max(begin.uid);
-            self.counters.begins += 1;
-            let erased = self.reader.shared.vault.is_erased(ledger::day_of(begin.at));
-            if erased || state.forgotten.is_some_and(|f| begin.at < f) {
-                self.counters.too_old += 1;
-            }
-        }
-        drop(state);
-        self.log.body = body;
-        result
-    }
-
-    fn append_end(&mut self, end: &End) -> Result<(), StoreError> {
-        self.admit()?;
-        self.make_room()?;
-        let facts = EndFacts::of(end);
-        let mut body = std::mem::take(&mut self.log.body);
-        body.clear();
-        facts.encode(&mut body);
-        let result = self.log.push(log::END, &body);
-        if result.is_ok() {
-            self.reader.shared.change().active.end(facts);
-            self.counters.ends += 1;
-        }
-        self.log.body = body;
-        result
-    }
-
-    fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
-        if self.is_erased(stored.at) {
-            return Ok(());
-        }
-        if self.space.report().room != Room::Plenty {
-            self.counters.evidence_no_room += 1;
-            return Ok(());
-        }
-        let kept = self.evidence.append(stored)?;
-        self.counters.evidence += u64::from(kept);
-        self.counters.evidence_too_long += u64::from(!kept);
-        Ok(())
-    }
-
-    fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {
-        let mut body = Vec::new();
-        encode_coverage(coverage, &mut body);
-        self.log.push(log::COVERAGE, &body)?;
-        self.reader.shared.change().active.cover(coverage.clone());
-        self.counters.coverage += 1;
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.log.commit()?;
-        // After the log: a record may lack its evidence, never evidence its record.
-        self.evidence.commit()?;
-        self.campaigns.commit()?;
-        self.poll_sealing();
-        self.watch_space()
-    }
-
-    fn by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.reader.by_called(number, from, until)
-    }
-
-    fn by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.reader.by_calling(number, from, until)
-    }
-
-    fn count_by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.reader.count_by_called(number, from, until)
-    }
-
-    fn count_by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.reader.count_by_calling(number, from, until)
-    }
-
-    fn by_called_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.reader.by_called_up_to(number, from, until, most)
-    }
-
-    fn by_calling_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.reader.by_calling_up_to(number, from, until, most)
-    }
-
-    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
-        self.reader.coverage(from, until)
-    }
-
-    fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
-        if self.is_erased(campaign.last) {
-            return Ok(());
-        }
-        if self.space.report().room == Room::None {
-            self.counters.campaigns_no_room += 1;
-            return Ok(());
-        }
-        self.campaigns.append(campaign)?;
-        self.counters.campaigns += 1;
-        Ok(())
-    }
-
-    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
-        self.reader.campaigns(from, until)
-    }
-
-    fn forgotten_before(&self) -> Option<Timestamp> {
-        self.reader.forgotten_before()
-    }
-}
-
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         // While the lock is still held.
@@ -762,46 +590,6 @@ impl Drop for EmbeddedStore {
             let _ = handle.join();
         }
     }
-}
-
-/// Takes the lock, and writes our process id into it for whoever comes second.
-/// How long the lock is waited for while it is our own.
-const OWN_LOCK: Duration = Duration::from_secs(1);
-
-fn lock(root: &Path) -> Result<File, StoreError> {
-    let path = root.join("lock");
-    let io = |e| StoreError::io(&path, e);
-    let mut options = layout::options();
-    options.read(true).write(true).create(true).truncate(false);
-    let mut file = options.open(&path).map_err(io)?;
-    let own = format!("process {}", std::process::id());
-    let begin = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                file.rewind().map_err(io)?;
-                // A process id is short; a foreign file may be anything.
-                let read = (&file).take(64).read_to_string(&mut holder);
-                let holder = match (read, holder.trim()) {
-                    (Ok(_), holder) if !holder.is_empty() => holder.escape_default().to_string(),
-                    _ => "another process".to_owned(),
-                };
-                // A child that another thread is just starting shares our lock until it has become another program.
-                if holder == own && begin.elapsed() < OWN_LOCK {
-                    thread::sleep(Duration::from_millis(5));
-                    continue;
-                }
-                return Err(StoreError::Locked { path, holder });
-            }
-            Err(TryLockError::Error(e)) => return Err(io(e)),
-        }
-    }
-    file.set_len(0).map_err(io)?;
-    file.rewind().map_err(io)?;
-    writeln!(file, "{own}").map_err(io)?;
-    Ok(file)
 }
 
 /// A number that no log and no file has had.

@@ -25,7 +25,10 @@ use self::made::{begin, begins, end, ends, full_begin, tn};
 use self::sealed::Encrypted;
 use super::*;
 use crate::base::digest::Digest128;
-use crate::call::record::{ClockState, Down};
+use crate::call::classify::Campaign;
+use crate::call::record::{ClockState, Coverage, Down, End, StoredCall};
+use crate::number::Tn;
+use crate::store::{Bounded, Store};
 use crate::wire::Provenance;
 
 fn settings(records: usize) -> StoreSettings {

@@ -69,7 +69,7 @@ pub fn repair(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<RepairReport, StoreError> {
     crate::store::embedded::recover::prepare(root, false)?;
-    let _lock = crate::store::embedded::lock(root)?;
+    let _lock = crate::store::embedded::lock::take(root)?;
     let vault = Vault::open(root, encryption, false)?;
     let options = CheckOptions {
         encryption: encryption.cloned(),

@@ -215,7 +215,7 @@ pub(in crate::store::embedded) fn rotate(
     new: &KeySource,
     mut writes: usize,
 ) -> Result<usize, StoreError> {
-    let _lock = crate::store::embedded::lock(root)?;
+    let _lock = crate::store::embedded::lock::take(root)?;
     let (old, new) = (old.fetch()?, new.fetch()?);
     let own = layout::key_file(root, STORE);
     if old.id() == new.id() {
