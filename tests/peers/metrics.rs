@@ -23,6 +23,7 @@ use tracehop::responder::case::RequestState;
 use tracehop::responder::desk::{Figures, Pressing};
 use tracehop::responder::service::view::Lookups;
 use tracehop::store::embedded::SpaceReport;
+use tracehop::store::engine::ForwardState;
 use tracehop::web::WebCounters;
 
 #[test]
@@ -118,6 +119,11 @@ fn peer_promtool_accepts_the_metrics_of_the_daemon() {
         capacity: 10,
     }];
     snapshot.stages.fetch = Some(FetchReport::default());
+    snapshot.forwarding = Some(ForwardState {
+        oldest: Some(Timestamp::from_secs(1)),
+        last_good: Some(Timestamp::from_secs(1)),
+        ..ForwardState::default()
+    });
     let page = render_snapshot(&snapshot);
     for f in family::ALL {
         let help = format!("# HELP {} ", f.name);

@@ -23,6 +23,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
 use super::codec::{Cut, put_str, put_varint};
 use super::layout;
 use super::names::{Numbering, VERSION};
@@ -71,7 +73,13 @@ impl Sink for File {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.sync_data()?;
+        // ext4 that has turned read-only, as it does after an error of the disk, says that all went well and writes nothing (found by a test).
+        let flags = fstatvfs(&*self)?.flags();
+        match flags.contains(FsFlags::ST_RDONLY) {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => Ok(()),
+        }
     }
 }
 

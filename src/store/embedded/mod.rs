@@ -17,7 +17,7 @@
 //! damaged/seg/2026-11-24/13/s-….parquet      what a repair set aside: see `check`
 //! ```
 //!
-//! A record goes into the log and into memory ([`Store::append_begin`]), is durable after [`Store::commit`], and is sealed into a
+//! A record goes into the log and into memory ([`append_begin`](crate::store::Store::append_begin)), is durable after [`commit`](crate::store::Store::commit), and is sealed into a
 //! segment once enough have come. Capture time decides the folder, never the wall clock. The log is unlinked when all its
 //! files are durable and listed in the manifests of their hours; until then they are void. Names say what a look-up needs to pass a file by.
 //!
