@@ -8,7 +8,7 @@ use std::process::Output;
 use serde_json::Value;
 use support::{Lab, text, tracehop};
 use tracehop::stir::verify::Validation;
-use tracehop::store::Store;
+use tracehop::store::Lookup;
 use tracehop::store::embedded::EmbeddedStore;
 
 fn code(out: &Output) -> i32 {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tracehop::base::Timestamp;
 use tracehop::host::clock;
 use tracehop::number::Tn;
-use tracehop::store::Store as _;
+use tracehop::store::Lookup as _;
 use tracehop::store::embedded::EmbeddedStore;
 
 /// A folder that `nobody` may work in, where the test is root.

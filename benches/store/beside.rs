@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rusqlite::{Connection, params};
 use tracehop::call::record::Begin;
-use tracehop::store::Store;
 use tracehop::store::embedded::{EmbeddedStore, StoreReader};
+use tracehop::store::{Lookup, Store};
 
 use super::look::HALF;
 use super::machine::{Since, Spent, drop_cache, forget_peak, octets, quantiles, resident};

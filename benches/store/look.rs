@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tracehop::base::Timestamp;
 use tracehop::number::Tn;
-use tracehop::store::Store;
 use tracehop::store::embedded::{EmbeddedStore, StoreReader};
+use tracehop::store::{Lookup, Role};
 use tracehop::traceback::window::{PAIRING_REACH, Purpose, ladder};
 
 use super::machine::{drop_cache, octets, quantiles};
@@ -93,7 +93,7 @@ fn ask(folder: &Path, records: u64, how: &str) {
             let half = Duration::from_secs(12 * 3_600);
             let from = b.numbers.from.unwrap();
             store
-                .count_by_calling(from, b.at.minus(half), b.at.plus(half))
+                .count(Role::Calling, from, b.at.minus(half), b.at.plus(half))
                 .unwrap() as usize
         },
     );
@@ -161,12 +161,12 @@ fn by_rows(store: &StoreReader, records: u64) {
             let b = made::begin(1 + draw.below(records));
             let from = b.numbers.from.unwrap();
             let (first, last) = (b.at.minus(HALF), b.at.plus(HALF));
-            let count = store.count_by_calling(from, first, last).unwrap() as usize;
+            let count = store.count(Role::Calling, from, first, last).unwrap() as usize;
             // What is rare in four minutes is looked for in longer ones.
             let factor = (want as f64 / count as f64).clamp(0.1, 4.0);
             let half = HALF.mul_f64(factor);
             let (first, last) = (b.at.minus(half), b.at.plus(half));
-            let count = store.count_by_calling(from, first, last).unwrap() as usize;
+            let count = store.count(Role::Calling, from, first, last).unwrap() as usize;
             if count.abs_diff(want) > want / 5 {
                 continue;
             }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use tracehop::store::Store;
 use tracehop::store::embedded::EmbeddedStore;
+use tracehop::store::{Lookup, Store};
 
 use super::look::sizes;
 use super::machine::{drop_cache, resident};

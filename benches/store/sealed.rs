@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tracehop::store::Store;
 use tracehop::store::embedded::{
     EmbeddedStore, KeySource, StoreReader, StoreSettings, make_key_file,
 };
+use tracehop::store::{Lookup, Store};
 
 use super::look::{HALF, QUESTIONS};
 use super::machine::{Since, Spent, drop_cache, octets, quantiles};

@@ -15,8 +15,8 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 use tracehop::call::record::Begin;
-use tracehop::store::Store;
 use tracehop::store::embedded::{EmbeddedStore, Sealing, StoreSettings};
+use tracehop::store::{Lookup, Store};
 
 use super::machine::{Since, Spent, forget_peak, octets, quantiles, resident};
 use super::made::{self, Event, Events};

@@ -12,7 +12,7 @@ use super::{Failure, Outcome, found, load, span, time};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::classify::campaign::CampaignState;
-use crate::store::Store;
+use crate::store::Lookup;
 use crate::store::embedded::EmbeddedStore;
 
 /// What is shown when nobody says since when: a week, as the quiet time of a campaign is a day.

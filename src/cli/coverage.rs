@@ -13,7 +13,7 @@ use super::output::{self, say};
 use super::{Failure, Outcome, load, span, time};
 use crate::base::Timestamp;
 use crate::call::record::{Coverage, Down};
-use crate::store::Store;
+use crate::store::Lookup;
 use crate::store::embedded::EmbeddedStore;
 use crate::traceback::coverage::{LEAST_SHARE, Sight, clock_is_healthy};
 

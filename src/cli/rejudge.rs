@@ -18,7 +18,7 @@ use crate::host::clock;
 use crate::stir::credential::{Credential, Credentials};
 use crate::stir::verify::{CallVerdict, Rule};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{Store, StoreError};
+use crate::store::{Lookup, StoreError};
 use crate::traceback::explain::SeenBy;
 
 /// Finds the evidence of a record.

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::host::clock;
 use crate::proof::audit::Entry;
 use crate::responder::{self, Answered};
-use crate::store::Store;
+use crate::store::Lookup;
 use crate::store::embedded::{EmbeddedStore, StoreReader};
 use crate::store::engine::{self, Engine};
 use crate::traceback::answer::{HopAnswer, ProducedBy, Resolution};
@@ -146,7 +146,7 @@ pub(super) fn ask(config: &Config, octets: &[u8]) -> Result<Answered, Failure> {
 }
 
 /// What a question is asked of: the own store, and the shared engine where there is one.
-pub(super) fn asked(config: &Config, own: &StoreReader) -> Result<Box<dyn Store>, Failure> {
+pub(super) fn asked(config: &Config, own: &StoreReader) -> Result<Box<dyn Lookup>, Failure> {
     let engine = engine_of(config)?;
     engine::ask(engine.as_ref(), own).map_err(Failure::io)
 }

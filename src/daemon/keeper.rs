@@ -19,12 +19,12 @@ use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::classify::campaign::CampaignId;
 use crate::call::record::evidence::StoredEvidence;
-use crate::call::record::{Begin, Coverage, End, StoredCall};
+use crate::call::record::{Begin, Coverage, End};
 use crate::number::Tn;
 use crate::store::embedded::{
     CurrentReader, EmbeddedStore, RetentionReport, Room, SpaceReport, StoreCounters, StoreSettings,
 };
-use crate::store::{Bounded, Store, StoreError};
+use crate::store::{Bounded, Lookup, Role, Store, StoreError};
 
 /// How often a store that failed is opened anew.
 const RETRY: Duration = Duration::from_secs(2);
@@ -514,11 +514,36 @@ fn holds(store: &EmbeddedStore, begin: &Begin) -> Result<bool, StoreError> {
 }
 
 /// Appending never fails: see [`Keeper`].
-impl Store for Keeper {
+impl Lookup for Keeper {
     fn last_uid(&self) -> u64 {
         self.last_uid
     }
 
+    fn look_up(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.reading()?.look_up(role, number, from, until, most)
+    }
+
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
+        self.reading()?.coverage(from, until)
+    }
+
+    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
+        self.reading()?.campaigns(from, until)
+    }
+
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        self.forgotten
+    }
+}
+
+impl Store for Keeper {
     fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
         self.last_uid = self.last_uid.max(begin.uid);
         self.take(Entry::Begin(Box::new(begin.clone())));
@@ -566,77 +591,9 @@ impl Store for Keeper {
         Ok(())
     }
 
-    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
-        self.reading()?.campaigns(from, until)
-    }
-
     fn commit(&mut self) -> Result<(), StoreError> {
         self.turn();
         Ok(())
-    }
-
-    fn by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.reading()?.by_called(number, from, until)
-    }
-
-    fn by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.reading()?.by_calling(number, from, until)
-    }
-
-    fn count_by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.reading()?.count_by_called(number, from, until)
-    }
-
-    fn count_by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.reading()?.count_by_calling(number, from, until)
-    }
-
-    fn by_called_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.reading()?.by_called_up_to(number, from, until, most)
-    }
-
-    fn by_calling_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.reading()?.by_calling_up_to(number, from, until, most)
-    }
-
-    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
-        self.reading()?.coverage(from, until)
-    }
-
-    fn forgotten_before(&self) -> Option<Timestamp> {
-        self.forgotten
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::base::Timestamp;
 use crate::call::record::{Coverage, Direction, StoredCall};
 use crate::number::Tn;
-use crate::store::{Bounded, Store, StoreError};
+use crate::store::{Bounded, Lookup, Role, StoreError};
 use crate::traceback::background::{Counted, Unread};
 use crate::traceback::candidate;
 use crate::traceback::request::{HopRequest, TracedCall};
@@ -41,7 +41,7 @@ pub struct Seen {
 /// # Errors
 ///
 /// What the store could not do.
-pub fn up(request: &HopRequest, store: &dyn Store) -> Result<Seen, StoreError> {
+pub fn up(request: &HopRequest, store: &dyn Lookup) -> Result<Seen, StoreError> {
     let call = &request.call;
     let mut look = Look {
         store,
@@ -61,7 +61,7 @@ pub fn up(request: &HopRequest, store: &dyn Store) -> Result<Seen, StoreError> {
             let (from, until) = (call.at.minus(IDENTIFIER), call.at.plus(IDENTIFIER));
             look.calling(calling, from, until, "24 hours around")?;
         }
-        look.seen.counted.calling_records = store.count_by_calling(calling, day.0, day.1)?;
+        look.seen.counted.calling_records = store.count(Role::Calling, calling, day.0, day.1)?;
     }
     look.orphans(call, &main)?;
     look.seen.coverage = store.coverage(day.0, day.1)?;
@@ -74,7 +74,7 @@ pub fn up(request: &HopRequest, store: &dyn Store) -> Result<Seen, StoreError> {
 }
 
 struct Look<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn Lookup,
     seen: Seen,
     uids: HashSet<u64>,
 }
@@ -133,7 +133,7 @@ impl Look<'_> {
     }
 
     fn rate(&self, called: Tn, from: Timestamp, until: Timestamp) -> Result<f64, StoreError> {
-        let records = self.store.count_by_called(called, from, until)?;
+        let records = self.store.count(Role::Called, called, from, until)?;
         Ok(records as f64 / until.secs_since(from).max(1.0))
     }
 
@@ -145,7 +145,10 @@ impl Look<'_> {
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         let room = self.room();
-        match self.store.by_called_up_to(called, from, until, room)? {
+        match self
+            .store
+            .look_up(Role::Called, called, from, until, room)?
+        {
             Bounded::All(records) => {
                 self.add(records);
                 Ok(true)
@@ -163,7 +166,10 @@ impl Look<'_> {
         what: &str,
     ) -> Result<(), StoreError> {
         let room = self.room();
-        match self.store.by_calling_up_to(calling, from, until, room)? {
+        match self
+            .store
+            .look_up(Role::Calling, calling, from, until, room)?
+        {
             Bounded::All(records) => self.add(records),
             // No loss of certainty: an egress leg whose ingress leg is not read stays alone, and is never answered from.
             Bounded::TooMany(count) => self.seen.notes.push(format!(

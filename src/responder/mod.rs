@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use crate::base::Timestamp;
 use crate::call::peer::PeerTable;
-use crate::store::{Store, StoreError};
+use crate::store::{Lookup, StoreError};
 use crate::traceback::TracebackSettings;
 use crate::traceback::answer::{HopAnswer, Resolution};
 use crate::traceback::background::Background;
@@ -65,7 +65,7 @@ pub struct Answered {
 /// Only what the store could not do. A request that can't be answered is an answer.
 pub fn answer(
     request: &HopRequest,
-    store: &dyn Store,
+    store: &dyn Lookup,
     peers: &PeerTable,
     settings: &TracebackSettings,
     now: Timestamp,
@@ -130,7 +130,7 @@ pub fn answer(
 /// around the call, its day is kept all the same: a capture of long ago that was replayed.
 fn horizon(
     at: Timestamp,
-    store: &dyn Store,
+    store: &dyn Lookup,
     settings: &TracebackSettings,
     now: Timestamp,
 ) -> Result<Timestamp, StoreError> {

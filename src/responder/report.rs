@@ -23,7 +23,7 @@ use crate::call::classify::finding::{EXAMPLES, Example};
 use crate::call::peer::{Peer, PeerTable};
 use crate::call::record::StoredCall;
 use crate::number::Tn;
-use crate::store::{Store, StoreError};
+use crate::store::{Lookup, StoreError};
 use crate::traceback::answer::{Party, Provider, url_uuid};
 
 /// How far back campaigns are looked for: an update follows after a day at the earliest.
@@ -65,7 +65,7 @@ pub struct Round {
 /// [`ReportError`]; what was posted before stays posted.
 pub fn post(
     desk: &Desk,
-    store: &dyn Store,
+    store: &dyn Lookup,
     peers: &PeerTable,
     portal: &PortalSettings,
     provider: Option<&Provider>,
@@ -216,7 +216,11 @@ fn group_key(portal: &str, peer: &str) -> String {
 }
 
 /// A call to trace. Its numbers are in the store under the calling number where that is what the campaign has in common; of others the time alone is known here.
-fn example(example: &Example, campaign: &Campaign, store: &dyn Store) -> Result<Value, StoreError> {
+fn example(
+    example: &Example,
+    campaign: &Campaign,
+    store: &dyn Lookup,
+) -> Result<Value, StoreError> {
     let calling = match &campaign.key {
         Key::CallingNumber(number) => Tn::from_canonical(number.as_bytes()),
         Key::SignerOrigid(_) | Key::NumberPattern(_) => None,

@@ -13,7 +13,7 @@ fn ask(request: &HopRequest, records: Vec<StoredCall>) -> Answered {
     ask_store(request, &store)
 }
 
-fn ask_store(request: &HopRequest, store: &dyn Store) -> Answered {
+fn ask_store(request: &HopRequest, store: &dyn Lookup) -> Answered {
     let now = T0.plus(Duration::from_secs(86_400));
     answer(request, store, &peers(), &TracebackSettings::default(), now).unwrap()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Store, StoreError};
+use super::{Lookup, StoreError};
 use crate::base::Timestamp;
 use crate::call::record::Coverage;
 use crate::engine::coverage::last_rows;
@@ -23,7 +23,7 @@ const BACK: [Duration; 4] = [
 ///
 /// What the store says.
 pub fn last_looked(
-    store: &dyn Store,
+    store: &dyn Lookup,
     sensors: &[Arc<str>],
     now: Timestamp,
 ) -> Result<BTreeMap<Arc<str>, Coverage>, StoreError> {
@@ -42,6 +42,7 @@ pub fn last_looked(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
     use crate::store::embedded::{EmbeddedStore, StoreSettings};
 
     #[test]

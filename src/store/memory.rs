@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::base::Timestamp;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
-use crate::store::{Store, StoreError};
+use crate::store::{Bounded, Lookup, Role, Store, StoreError};
 
 /// The store. Records may come in any order.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub struct Memory {
     called: HashMap<Tn, BTreeMap<(Timestamp, u64), ()>>,
     calling: HashMap<Tn, BTreeMap<(Timestamp, u64), ()>>,
     coverage: BTreeMap<(std::sync::Arc<str>, Timestamp), Coverage>,
-    /// What [`Store::forgotten_before`] says.
+    /// What [`Lookup::forgotten_before`] says.
     pub forgotten: Option<Timestamp>,
 }
 
@@ -73,11 +73,41 @@ impl Memory {
     }
 }
 
-impl Store for Memory {
+impl Lookup for Memory {
     fn last_uid(&self) -> u64 {
         self.records.keys().next_back().copied().unwrap_or_default()
     }
 
+    fn look_up(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        let index = match role {
+            Role::Called => &self.called,
+            Role::Calling => &self.calling,
+        };
+        let uids = self.read(index, number, from, until);
+        Ok(match uids.len() as u64 {
+            count if count > most => Bounded::TooMany(count),
+            _ => Bounded::All(self.records(uids)),
+        })
+    }
+
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
+        let touches = |c: &&Coverage| c.from <= until && c.until >= from;
+        Ok(self.coverage.values().filter(touches).cloned().collect())
+    }
+
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        self.forgotten
+    }
+}
+
+impl Store for Memory {
     fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError> {
         if self.records.contains_key(&begin.uid) {
             return Err(StoreError::UidTaken(begin.uid));
@@ -116,50 +146,5 @@ impl Store for Memory {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         Ok(())
-    }
-
-    fn by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        Ok(self.records(self.read(&self.called, number, from, until)))
-    }
-
-    fn by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        Ok(self.records(self.read(&self.calling, number, from, until)))
-    }
-
-    fn count_by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        Ok(self.read(&self.called, number, from, until).len() as u64)
-    }
-
-    fn count_by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        Ok(self.read(&self.calling, number, from, until).len() as u64)
-    }
-
-    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
-        let touches = |c: &&Coverage| c.from <= until && c.until >= from;
-        Ok(self.coverage.values().filter(touches).cloned().collect())
-    }
-
-    fn forgotten_before(&self) -> Option<Timestamp> {
-        self.forgotten
     }
 }

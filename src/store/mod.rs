@@ -1,4 +1,5 @@
-//! Floor 5: where call records live. One trait, so that the daemon, the look-up and the tests don't care which store it is.
+//! Floor 5: where call records live. Two traits, so that the daemon, the look-up and the tests don't care which store it is: [`Lookup`] for who asks,
+//! [`Store`] for who writes as well.
 //!
 //! - [`embedded`]: the default: a log and Parquet files in a folder, no server
 //! - [`engine`]: one that many probes share: ClickHouse, with the embedded store as its spool
@@ -22,12 +23,106 @@ use crate::call::record::evidence::StoredEvidence;
 use crate::call::record::{Begin, Coverage, End, StoredCall};
 use crate::number::Tn;
 
-/// A store of call records. Look-ups see everything appended so far, whether or not it is committed or sealed.
-/// All windows are closed at both ends.
-pub trait Store {
+/// By which of its numbers a call is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Towards the number: Request-URI, To or diverted-from.
+    Called,
+    /// From the number: From, P-Asserted-Identity, Remote-Party-ID or signed orig.
+    Calling,
+}
+
+impl Role {
+    /// Whether a record has the number so: a hash may find strangers.
+    pub fn matches(self, begin: &Begin, number: Tn) -> bool {
+        let n = &begin.numbers;
+        let numbers = match self {
+            Self::Called => [n.called, n.to, n.diverted_from, None],
+            Self::Calling => [n.from, n.asserted, n.remote_party, begin.verdict.orig],
+        };
+        numbers.contains(&Some(number))
+    }
+}
+
+/// Call records that can be looked up. All windows are closed at both ends.
+pub trait Lookup {
     /// The highest uid ever appended, 0 in an empty store. New records go on from there.
     fn last_uid(&self) -> u64;
 
+    /// Attempts whose first INVITE lies in the window, by time, then uid, if there are no more than `most`; else how many, without reading
+    /// them whole: a campaign's number may have a million of them in an hour.
+    fn look_up(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError>;
+
+    /// How many attempts there are.
+    fn count(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        Ok(match self.look_up(role, number, from, until, 0)? {
+            Bounded::All(calls) => calls.len() as u64,
+            Bounded::TooMany(count) => count,
+        })
+    }
+
+    /// Coverage rows that touch the window, by sensor, then time.
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError>;
+
+    /// Campaigns with a call in the window, as far as their first and last call tell, by the time of the first.
+    fn campaigns(&self, _: Timestamp, _: Timestamp) -> Result<Vec<Campaign>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Before this point everything has been deleted by retention; `None` if nothing ever was.
+    fn forgotten_before(&self) -> Option<Timestamp>;
+
+    /// All attempts in the window, however many.
+    fn look_up_all(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        match self.look_up(role, number, from, until, u64::MAX)? {
+            Bounded::All(calls) => Ok(calls),
+            // Not with this limit.
+            Bounded::TooMany(_) => Err(StoreError::Restless),
+        }
+    }
+
+    /// All attempts towards a number.
+    fn by_called(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.look_up_all(Role::Called, number, from, until)
+    }
+
+    /// All attempts from a number.
+    fn by_calling(
+        &self,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<StoredCall>, StoreError> {
+        self.look_up_all(Role::Calling, number, from, until)
+    }
+}
+
+/// A store of call records. Look-ups see everything appended so far, whether or not it is committed or sealed.
+pub trait Store: Lookup {
     /// Takes the first half of a record in. It is durable after the next [`Store::commit`].
     fn append_begin(&mut self, begin: &Begin) -> Result<(), StoreError>;
 
@@ -48,83 +143,8 @@ pub trait Store {
         Ok(())
     }
 
-    /// Campaigns with a call in the window, as far as their first and last call tell, by the time of the first.
-    fn campaigns(&self, _: Timestamp, _: Timestamp) -> Result<Vec<Campaign>, StoreError> {
-        Ok(Vec::new())
-    }
-
     /// Makes everything appended so far durable: when this returns, a power cut loses nothing of it.
     fn commit(&mut self) -> Result<(), StoreError>;
-
-    /// Attempts towards a number (Request-URI, To or diverted-from) whose first INVITE lies in the window, by time, then uid.
-    fn by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError>;
-
-    /// Attempts from a number (From, P-Asserted-Identity, Remote-Party-ID or signed orig) in the window, by time, then uid.
-    fn by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError>;
-
-    /// How many attempts by [`Store::by_called`] there are, counted without reading them whole.
-    fn count_by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError>;
-
-    /// How many attempts by [`Store::by_calling`] there are. A campaign's number may have a million of them in an hour, so
-    /// a store that can should count them without reading them whole.
-    fn count_by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let calls = self.by_calling(number, from, until)?;
-        Ok(u64::try_from(calls.len()).unwrap_or(u64::MAX))
-    }
-
-    /// Attempts by [`Store::by_called`] if there are no more than `most`, else how many: one pass where a store can.
-    fn by_called_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        match self.count_by_called(number, from, until)? {
-            count if count > most => Ok(Bounded::TooMany(count)),
-            _ => self.by_called(number, from, until).map(Bounded::All),
-        }
-    }
-
-    /// Attempts by [`Store::by_calling`] if there are no more than `most`, else how many.
-    fn by_calling_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        match self.count_by_calling(number, from, until)? {
-            count if count > most => Ok(Bounded::TooMany(count)),
-            _ => self.by_calling(number, from, until).map(Bounded::All),
-        }
-    }
-
-    /// Coverage rows that touch the window, by sensor, then time.
-    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError>;
-
-    /// Before this point everything has been deleted by retention; `None` if nothing ever was.
-    fn forgotten_before(&self) -> Option<Timestamp>;
 }
 
 /// What a look-up with a limit gives.
@@ -215,9 +235,6 @@ pub enum StoreError {
     /// A record with this uid has been taken in already.
     #[error("uid {0} has been taken already")]
     UidTaken(u64),
-    /// The store was opened to read.
-    #[error("the store is open to read only")]
-    ReadOnly,
     /// The shared engine could not be asked, or not so that its answer counts. What the probe's own store holds alone would be no answer.
     #[error("the shared engine: {0}")]
     Engine(String),

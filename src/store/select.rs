@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::base::digest::IdDigest;
 use crate::call::classify::Flags;
-use crate::call::record::{Begin, Direction, StoredCall};
+use crate::call::record::{Direction, StoredCall};
 use crate::number::Tn;
 use crate::stir::verify::Attestation;
+use crate::store::Role;
 
 /// What is wanted of a window. What is not said matches any record; what is said must all match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,23 +51,11 @@ impl Selection {
             Some(Neighbour::Known(id)) => b.peer.as_deref() == Some(id),
             Some(Neighbour::Unknown) => b.peer.is_none(),
         };
-        peer && self.called.is_none_or(|n| is_called(b, n))
-            && self.calling.is_none_or(|n| is_calling(b, n))
+        peer && self.called.is_none_or(|n| Role::Called.matches(b, n))
+            && self.calling.is_none_or(|n| Role::Calling.matches(b, n))
             && b.flags.0 & self.flags.0 == self.flags.0
             && self.call_id.is_none_or(|d| b.ids.call_id == d)
             && self.direction.is_none_or(|d| b.direction == d)
             && self.attest.is_none_or(|a| b.verdict.attest == Some(a))
     }
-}
-
-/// Whether a record is of a call towards the number.
-pub fn is_called(begin: &Begin, number: Tn) -> bool {
-    let n = &begin.numbers;
-    [n.called, n.to, n.diverted_from].contains(&Some(number))
-}
-
-/// Whether a record is of a call from the number.
-pub fn is_calling(begin: &Begin, number: Tn) -> bool {
-    let n = &begin.numbers;
-    [n.from, n.asserted, n.remote_party, begin.verdict.orig].contains(&Some(number))
 }

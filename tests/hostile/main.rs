@@ -34,7 +34,7 @@ use tracehop::engine::judge::Judge;
 use tracehop::fetch::directory;
 use tracehop::lab;
 use tracehop::stir::verify::{Rule, Validation};
-use tracehop::store::Store;
+use tracehop::store::Lookup;
 use tracehop::store::embedded::{EmbeddedStore, StoreSettings};
 use tracehop::wire::link::LinkType;
 use tracehop::wire::sip::{self, HeaderName};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tracehop::number::Tn;
-use tracehop::store::Store;
 use tracehop::store::embedded::{EmbeddedStore, StoreSettings};
+use tracehop::store::{Lookup, Store};
 
 use super::support::{Lab, Recorder, text, tracehop};
 

@@ -24,7 +24,7 @@ use tracehop::number::Tn;
 use tracehop::store::embedded::{CurrentReader, EmbeddedStore, Forwarded, Sealing, StoreSettings};
 use tracehop::store::engine::forward::HELD_BACK;
 use tracehop::store::engine::{Asked, Engine, ForwardState, Forwarder, check, retain};
-use tracehop::store::{Bounded, Store};
+use tracehop::store::{Bounded, Lookup, Role, Store};
 use tracehop::wire::{Provenance, Transport};
 
 /// The first call of every test.
@@ -225,7 +225,7 @@ impl Probe {
 }
 
 /// What all the probes' own stores say, as the engine should.
-fn expected(probes: &[&Probe], look: impl Fn(&dyn Store) -> Vec<StoredCall>) -> Vec<StoredCall> {
+fn expected(probes: &[&Probe], look: impl Fn(&dyn Lookup) -> Vec<StoredCall>) -> Vec<StoredCall> {
     let mut all: Vec<StoredCall> = probes
         .iter()
         .flat_map(|p| look(&p.store).into_iter().map(|c| p.shared(c)))
@@ -295,14 +295,14 @@ fn peer_clickhouse_answers_as_the_stores_of_its_probes() {
                 calling,
                 "{n}"
             );
-            let count = asked.count_by_calling(number, from, until).unwrap();
+            let count = asked.count(Role::Calling, number, from, until).unwrap();
             assert_eq!(count, calling.len() as u64);
-            let count = asked.count_by_called(number, from, until).unwrap();
+            let count = asked.count(Role::Called, number, from, until).unwrap();
             assert_eq!(count, called.len() as u64);
-            let all = asked.by_called_up_to(number, from, until, called.len() as u64);
+            let all = asked.look_up(Role::Called, number, from, until, called.len() as u64);
             assert_eq!(all.unwrap(), Bounded::All(called.clone()));
             if let Some(less) = (called.len() as u64).checked_sub(1) {
-                let many = asked.by_called_up_to(number, from, until, less);
+                let many = asked.look_up(Role::Called, number, from, until, less);
                 assert_eq!(many.unwrap(), Bounded::TooMany(called.len() as u64));
             }
         }

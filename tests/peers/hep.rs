@@ -17,7 +17,7 @@ use tracehop::engine::mirror::{Agent, Mirror, MirrorLimits};
 use tracehop::engine::sequence::Caught;
 use tracehop::host::clock;
 use tracehop::number::Tn;
-use tracehop::store::Store as _;
+use tracehop::store::Lookup as _;
 use tracehop::store::embedded::EmbeddedStore;
 use tracehop::wire::sip::{HeaderName, Message as Sip};
 use tracehop::wire::{Message, Provenance, Transport};

@@ -12,7 +12,7 @@ use tracehop::base::Timestamp;
 use tracehop::call::record::StoredCall;
 use tracehop::host::clock;
 use tracehop::number::Tn;
-use tracehop::store::Store as _;
+use tracehop::store::Lookup as _;
 use tracehop::store::embedded::{EmbeddedStore, StoreReader};
 
 use super::edge::{Edge, Ends, until, within};

@@ -18,8 +18,8 @@ use tracehop::call::record::{
     Begin, Clock, ClockSource, Direction, End, Ids, Numbers, State, StoredCall, Verdict,
 };
 use tracehop::number::Tn;
-use tracehop::store::Store;
 use tracehop::store::embedded::{CheckOptions, EmbeddedStore, StoreSettings, check};
+use tracehop::store::{Lookup, Store};
 use tracehop::wire::{Provenance, Transport};
 
 use super::run;
@@ -332,7 +332,7 @@ impl Drop for Disk {
     }
 }
 
-fn found(store: &dyn Store) -> Vec<StoredCall> {
+fn found(store: &dyn Lookup) -> Vec<StoredCall> {
     store
         .by_called(number(), Timestamp::MIN, Timestamp::MAX)
         .unwrap()

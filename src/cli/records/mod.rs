@@ -32,7 +32,7 @@ use crate::host::clock;
 use crate::number::Tn;
 use crate::proof::audit::Entry;
 use crate::stir::verify::Attestation;
-use crate::store::Store;
+use crate::store::Lookup;
 use crate::store::embedded::{self, EmbeddedStore, StoreReader};
 use crate::store::select::{Neighbour, Selection};
 use crate::traceback::coverage::Sight;

@@ -19,6 +19,7 @@ use crate::engine::park::Why;
 use crate::host::clock;
 use crate::number::Tn;
 use crate::stir::verify::Want;
+use crate::store::Lookup as _;
 use crate::store::embedded::{GroupCommit, StateSeal, StoreSettings};
 use crate::wire::test_support;
 

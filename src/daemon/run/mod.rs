@@ -50,7 +50,7 @@ use crate::host::supervisor;
 use crate::host::trouble::Trouble;
 use crate::responder::api::{ApiError, RunningApi};
 use crate::responder::service::{self, ServiceError};
-use crate::store::Store as _;
+use crate::store::Lookup as _;
 use crate::store::StoreError;
 use crate::store::embedded::{CurrentReader, EmbeddedStore};
 use crate::store::engine::Forwarder;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::Timestamp;
 use crate::call::record::{Direction, StoredCall};
-use crate::store::{Store, StoreError};
+use crate::store::{Lookup, StoreError};
 use crate::traceback::request::HopRequest;
 
 /// What a rule says.
@@ -48,7 +48,7 @@ impl Simple {
     /// # Errors
     ///
     /// What the store could not do.
-    pub fn ask(self, request: &HopRequest, store: &dyn Store) -> Result<Said, StoreError> {
+    pub fn ask(self, request: &HopRequest, store: &dyn Lookup) -> Result<Said, StoreError> {
         let call = &request.call;
         let reach = match self {
             Self::Exact => std::time::Duration::from_secs(5),

@@ -8,6 +8,7 @@ use crate::call::peer::PeerKind;
 use crate::responder::case::{Mode, ParcelKind};
 use crate::responder::desk::DeskSettings;
 use crate::responder::desk::tests::{NOW, portal as any_portal, signer};
+use crate::store::Store;
 use crate::store::embedded::tests::made::full_begin;
 use crate::store::embedded::{EmbeddedStore, StoreSettings};
 

@@ -11,7 +11,7 @@ use crate::proof::sign::Signer;
 use crate::responder::api::{About, ApiBackend};
 use crate::responder::case::RequestKey;
 use crate::responder::{self, Answered};
-use crate::store::Store;
+use crate::store::Lookup;
 use crate::store::engine;
 use crate::traceback::answer::Party;
 use crate::traceback::request::{HopRequest, Insufficient};
@@ -25,7 +25,7 @@ impl Shared {
     }
 
     /// What one question is asked of.
-    fn store(&self) -> Result<Box<dyn Store>, String> {
+    fn store(&self) -> Result<Box<dyn Lookup>, String> {
         let reader = self.reader.load_full().ok_or_else(|| SHUT.to_owned())?;
         engine::ask(self.engine.as_ref(), &reader).map_err(|e| e.to_string())
     }

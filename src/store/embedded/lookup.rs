@@ -22,17 +22,16 @@ use super::campaigns;
 use super::codec::{BeginRow, Digits, EndFacts};
 use super::compact::Compaction;
 use super::layout::{self, Ends, Segment};
-use super::memtable::{Memtable, Role};
+use super::memtable::Memtable;
 use super::table::Reader;
 use super::vault::{StateSeal, Vault};
 use super::{ends, erase, index, ledger, manifest, recover, segment};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
-use crate::call::record::{Begin, Coverage, End, StoredCall};
+use crate::call::record::{Begin, Coverage, StoredCall};
 use crate::number::Tn;
-use crate::store::select::{is_called, is_calling};
-use crate::store::{Bounded, Store, StoreError};
+use crate::store::{Bounded, Lookup, Role, StoreError};
 
 /// How often a look-up starts over. A seal comes every few seconds at most, a look-up takes milliseconds.
 const ATTEMPTS: usize = 5;
@@ -202,7 +201,6 @@ impl Shared {
 /// The reading side of a store: cheap to clone, usable from any thread while the writing side goes on.
 ///
 /// Of a store opened with [`EmbeddedStore::open_read_only`](super::EmbeddedStore::open_read_only) it shows what was there at that moment.
-/// As a [`Store`] it refuses to take anything in.
 #[derive(Clone)]
 pub struct StoreReader {
     pub(super) shared: Arc<Shared>,
@@ -249,10 +247,7 @@ impl Wanted {
     }
 
     fn matches(&self, begin: &Begin) -> bool {
-        match self.role {
-            Role::Called => is_called(begin, self.number),
-            Role::Calling => is_calling(begin, self.number),
-        }
+        self.role.matches(begin, self.number)
     }
 }
 
@@ -328,62 +323,6 @@ impl StoreReader {
     /// [`StoreError::Corrupt`] where it may have stood in what can't be read of a file.
     pub fn evidence(&self, uid: u64) -> Result<Option<StoredEvidence>, StoreError> {
         super::evidence::find(&self.shared.root, &self.shared.vault, uid)
-    }
-
-    fn look_up(
-        &self,
-        role: Role,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        // A hash may find strangers: how many there are is known only when they are read.
-        let hashed = Digits::of(&number).key() < 0;
-        let whole = if hashed { u64::MAX } else { most };
-        self.settled(role, number, from, until, whole, |wanted, found| {
-            let mut hits = match self.read(wanted, found, whole)? {
-                Ok(hits) => hits,
-                Err(count) => return Ok(Bounded::TooMany(count)),
-            };
-            hits.sort_unstable_by_key(|h| (h.begin.at, h.begin.uid));
-            hits.dedup_by_key(|h| h.begin.uid);
-            let count = hits.len() as u64;
-            if count > most {
-                return Ok(Bounded::TooMany(count));
-            }
-            self.join(&mut hits, found)?;
-            Ok(Bounded::All(hits.into_iter().map(Hit::into_call).collect()))
-        })
-    }
-
-    /// All of them, as a [`Store`] has it.
-    fn look_up_all(
-        &self,
-        role: Role,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        match self.look_up(role, number, from, until, u64::MAX)? {
-            Bounded::All(calls) => Ok(calls),
-            // Not with this limit.
-            Bounded::TooMany(_) => Err(StoreError::Restless),
-        }
-    }
-
-    /// Counts from the index, and from the times of rows at the ends of the window.
-    fn count(
-        &self,
-        role: Role,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        match self.look_up(role, number, from, until, 0)? {
-            Bounded::All(calls) => Ok(calls.len() as u64),
-            Bounded::TooMany(count) => Ok(count),
-        }
     }
 
     /// Runs a look-up until nothing changed under it. `whole` says up to how many records in memory it needs, not only how many there are.
@@ -610,81 +549,36 @@ impl Hit {
     }
 }
 
-impl Store for StoreReader {
+impl Lookup for StoreReader {
     fn last_uid(&self) -> u64 {
         self.shared.state().active.last_uid
     }
 
-    fn append_begin(&mut self, _: &Begin) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn append_end(&mut self, _: &End) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn append_coverage(&mut self, _: &Coverage) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn by_called(
+    fn look_up(
         &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.look_up_all(Role::Called, number, from, until)
-    }
-
-    fn by_called_up_to(
-        &self,
+        role: Role,
         number: Tn,
         from: Timestamp,
         until: Timestamp,
         most: u64,
     ) -> Result<Bounded, StoreError> {
-        self.look_up(Role::Called, number, from, until, most)
-    }
-
-    fn by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.look_up_all(Role::Calling, number, from, until)
-    }
-
-    fn by_calling_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.look_up(Role::Calling, number, from, until, most)
-    }
-
-    fn count_by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.count(Role::Called, number, from, until)
-    }
-
-    fn count_by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.count(Role::Calling, number, from, until)
+        // A hash may find strangers: how many there are is known only when they are read.
+        let hashed = Digits::of(&number).key() < 0;
+        let whole = if hashed { u64::MAX } else { most };
+        self.settled(role, number, from, until, whole, |wanted, found| {
+            let mut hits = match self.read(wanted, found, whole)? {
+                Ok(hits) => hits,
+                Err(count) => return Ok(Bounded::TooMany(count)),
+            };
+            hits.sort_unstable_by_key(|h| (h.begin.at, h.begin.uid));
+            hits.dedup_by_key(|h| h.begin.uid);
+            let count = hits.len() as u64;
+            if count > most {
+                return Ok(Bounded::TooMany(count));
+            }
+            self.join(&mut hits, found)?;
+            Ok(Bounded::All(hits.into_iter().map(Hit::into_call).collect()))
+        })
     }
 
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {

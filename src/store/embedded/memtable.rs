@@ -14,6 +14,7 @@ use super::codec::{BeginRow, EndFacts, Keys};
 use super::names::Numbering;
 use crate::base::Timestamp;
 use crate::call::record::Coverage;
+use crate::store::Role;
 
 /// Rows of a block.
 const BLOCK: usize = 4096;
@@ -40,15 +41,6 @@ struct Block {
     last: i64,
     calling: usize,
     aliases: usize,
-}
-
-/// What to look for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Request-URI, To, diverted-from.
-    Called,
-    /// From, P-Asserted-Identity, Remote-Party-ID, signed orig.
-    Calling,
 }
 
 /// No `End` yet.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{EmbeddedStore, hold, layout};
 use crate::base::Timestamp;
-use crate::store::{Store, StoreError};
+use crate::store::{Lookup, StoreError};
 
 /// What retention deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -205,6 +205,7 @@ mod tests {
     use super::super::tests::made::begin;
     use super::super::{Forwarded, StoreSettings};
     use super::*;
+    use crate::store::Store;
 
     const DAY: Duration = Duration::from_secs(86_400);
 

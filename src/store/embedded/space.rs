@@ -217,10 +217,10 @@ fn statvfs(path: &Path) -> io::Result<Free> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
     use crate::store::embedded::tests::evidence::evidence;
     use crate::store::embedded::tests::made::{begin, end, tn};
     use crate::store::embedded::{EmbeddedStore, StoreSettings};
+    use crate::store::{Lookup, Store};
     use std::sync::atomic::AtomicU64;
 
     const LEAST: u64 = 1_000_000;

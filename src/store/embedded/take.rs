@@ -8,15 +8,40 @@ use super::{EmbeddedStore, ledger, log};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
-use crate::call::record::{Begin, Coverage, End, StoredCall};
+use crate::call::record::{Begin, Coverage, End};
 use crate::number::Tn;
-use crate::store::{Bounded, Store, StoreError};
+use crate::store::{Bounded, Lookup, Role, Store, StoreError};
 
-impl Store for EmbeddedStore {
+impl Lookup for EmbeddedStore {
     fn last_uid(&self) -> u64 {
         self.last_uid
     }
 
+    fn look_up(
+        &self,
+        role: Role,
+        number: Tn,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Result<Bounded, StoreError> {
+        self.reader.look_up(role, number, from, until, most)
+    }
+
+    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
+        self.reader.coverage(from, until)
+    }
+
+    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
+        self.reader.campaigns(from, until)
+    }
+
+    fn forgotten_before(&self) -> Option<Timestamp> {
+        self.reader.forgotten_before()
+    }
+}
+
+impl Store for EmbeddedStore {
     /// # Errors
     ///
     /// [`StoreError::UidTaken`] when memory holds the uid already; uids of sealed records are not looked up. [`StoreError::NoRoom`] as of the last
@@ -67,6 +92,15 @@ impl Store for EmbeddedStore {
         result
     }
 
+    fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {
+        let mut body = Vec::new();
+        encode_coverage(coverage, &mut body);
+        self.log.push(log::COVERAGE, &body)?;
+        self.reader.shared.change().active.cover(coverage.clone());
+        self.counters.coverage += 1;
+        Ok(())
+    }
+
     fn append_evidence(&mut self, stored: &StoredEvidence) -> Result<(), StoreError> {
         if self.is_erased(stored.at) {
             return Ok(());
@@ -79,84 +113,6 @@ impl Store for EmbeddedStore {
         self.counters.evidence += u64::from(kept);
         self.counters.evidence_too_long += u64::from(!kept);
         Ok(())
-    }
-
-    fn append_coverage(&mut self, coverage: &Coverage) -> Result<(), StoreError> {
-        let mut body = Vec::new();
-        encode_coverage(coverage, &mut body);
-        self.log.push(log::COVERAGE, &body)?;
-        self.reader.shared.change().active.cover(coverage.clone());
-        self.counters.coverage += 1;
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.log.commit()?;
-        // After the log: a record may lack its evidence, never evidence its record.
-        self.evidence.commit()?;
-        self.campaigns.commit()?;
-        self.poll_sealing();
-        self.watch_space()
-    }
-
-    fn by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.reader.by_called(number, from, until)
-    }
-
-    fn by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.reader.by_calling(number, from, until)
-    }
-
-    fn count_by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.reader.count_by_called(number, from, until)
-    }
-
-    fn count_by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.reader.count_by_calling(number, from, until)
-    }
-
-    fn by_called_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.reader.by_called_up_to(number, from, until, most)
-    }
-
-    fn by_calling_up_to(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.reader.by_calling_up_to(number, from, until, most)
-    }
-
-    fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {
-        self.reader.coverage(from, until)
     }
 
     fn append_campaign(&mut self, campaign: &Campaign) -> Result<(), StoreError> {
@@ -172,11 +128,12 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
-    fn campaigns(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Campaign>, StoreError> {
-        self.reader.campaigns(from, until)
-    }
-
-    fn forgotten_before(&self) -> Option<Timestamp> {
-        self.reader.forgotten_before()
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.log.commit()?;
+        // After the log: a record may lack its evidence, never evidence its record.
+        self.evidence.commit()?;
+        self.campaigns.commit()?;
+        self.poll_sealing();
+        self.watch_space()
     }
 }

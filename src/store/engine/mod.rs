@@ -36,7 +36,7 @@ pub use self::client::{Engine, EngineError};
 pub use self::forward::{ForwardState, Forwarder};
 pub use self::read::Asked;
 use super::embedded::StoreReader;
-use super::{Store, StoreError};
+use super::{Lookup, StoreError};
 use crate::web::client::ClientSettings;
 
 /// The highest number that a probe can have.
@@ -65,7 +65,7 @@ pub struct EngineSettings {
 pub fn ask(
     engine: Option<&Arc<Engine>>,
     reader: &StoreReader,
-) -> Result<Box<dyn Store>, StoreError> {
+) -> Result<Box<dyn Lookup>, StoreError> {
     match engine {
         Some(engine) => Ok(Box::new(Asked::begin(engine.clone(), reader.clone())?)),
         None => Ok(Box::new(reader.clone())),

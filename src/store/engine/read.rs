@@ -1,4 +1,4 @@
-//! Look-ups in the engine and in the probe's own store, as one [`Store`].
+//! Look-ups in the engine and in the probe's own store, as one [`Lookup`].
 //!
 //! One [`Asked`] serves one question: a few look-ups, then the coverage that says what they are worth. What the engine holds grows meanwhile, so the order is fixed:
 //!
@@ -20,23 +20,16 @@ use super::client::{Engine, EngineError, NodeId};
 use super::{probes, schema};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
-use crate::call::record::{Begin, Coverage, Down, End, StoredCall};
+use crate::call::record::{Coverage, Down, StoredCall};
 use crate::number::Tn;
 use crate::store::embedded::StoreReader;
 use crate::store::embedded::spool::{self, Found};
-use crate::store::{Bounded, Store, StoreError};
+use crate::store::{Bounded, Lookup, Role, StoreError};
 
 /// Uids in one statement: it stays far below the 256 KiB that a server parses.
 const UIDS: usize = 5_000;
 /// A coverage row belongs to the day of its beginning, as in the own store: so far back of a window rows may begin.
 const ROW_BACK: Duration = Duration::from_secs(86_400);
-
-/// Which numbers of a record are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Called,
-    Calling,
-}
 
 /// A sensor of a probe, as far as the engine knew it when the question came.
 #[derive(Clone, Debug)]
@@ -250,82 +243,6 @@ impl Asked {
         Ok(())
     }
 
-    fn look_up(
-        &self,
-        role: Role,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        let local = match role {
-            Role::Called => self.local.by_called_up_to(number, from, until, most)?,
-            Role::Calling => self.local.by_calling_up_to(number, from, until, most)?,
-        };
-        let wanted = self.wanted(role, &number, from, until);
-        let mut calls = match local {
-            Bounded::All(calls) => calls,
-            Bounded::TooMany(count) => {
-                return Ok(Bounded::TooMany(count + self.count_records(&wanted)?));
-            }
-        };
-        // A hash may find strangers: how many there are is known only when they are read.
-        let hashed = spool::key(&number) < 0;
-        let mut found = self.ask_records(&wanted, if hashed { u64::MAX } else { most })?;
-        found.retain(|f| matches(role, &number, &f.begin));
-        found.sort_unstable_by_key(|f| (f.begin.at, f.begin.uid));
-        found.dedup_by_key(|f| f.begin.uid);
-        let more = calls.len() as u64 + found.len() as u64;
-        if more > most {
-            let of_engine = match hashed {
-                true => found.len() as u64,
-                false => self.count_records(&wanted)?,
-            };
-            // At least what was seen: what the engine holds only grows.
-            return Ok(Bounded::TooMany((calls.len() as u64 + of_engine).max(more)));
-        }
-        self.join(&mut found)?;
-        for call in &mut calls {
-            self.share(call)?;
-        }
-        calls.extend(found.into_iter().map(Found::into_call));
-        calls.sort_by_key(|c| (c.begin.at, c.begin.uid));
-        calls.dedup_by_key(|c| c.begin.uid);
-        Ok(Bounded::All(calls))
-    }
-
-    fn look_up_all(
-        &self,
-        role: Role,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        match self.look_up(role, number, from, until, u64::MAX)? {
-            Bounded::All(calls) => Ok(calls),
-            // Not with this limit.
-            Bounded::TooMany(_) => Err(StoreError::Restless),
-        }
-    }
-
-    fn count(
-        &self,
-        role: Role,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        if spool::key(&number) < 0 {
-            return Ok(self.look_up_all(role, number, from, until)?.len() as u64);
-        }
-        let local = match role {
-            Role::Called => self.local.count_by_called(number, from, until)?,
-            Role::Calling => self.local.count_by_calling(number, from, until)?,
-        };
-        let wanted = self.wanted(role, &number, from, until);
-        Ok(local + self.count_records(&wanted)?)
-    }
-
     /// Gives a record of the own store the uid that it has in the engine.
     fn share(&self, call: &mut StoredCall) -> Result<(), StoreError> {
         let shared = |uid: u64| {
@@ -366,16 +283,6 @@ impl Asked {
         );
         self.ask_shard(0, &statement, "coverage_local", spool::take_coverage)
     }
-}
-
-/// Whether a record has the number: a hash finds strangers.
-fn matches(role: Role, number: &Tn, begin: &Begin) -> bool {
-    let n = &begin.numbers;
-    let numbers = match role {
-        Role::Called => [n.called, n.to, n.diverted_from, None],
-        Role::Calling => [n.from, n.asserted, n.remote_party, begin.verdict.orig],
-    };
-    numbers.contains(&Some(*number))
 }
 
 /// The coverage of all probes, out of what the engine has of it and the own store's rows.
@@ -444,82 +351,66 @@ fn merge(
     all.into_values().collect()
 }
 
-impl Store for Asked {
+impl Lookup for Asked {
     fn last_uid(&self) -> u64 {
         let last = self.local.last_uid();
         spool::shared_uid(self.own(), last).unwrap_or(last)
     }
 
-    fn append_begin(&mut self, _: &Begin) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn append_end(&mut self, _: &End) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn append_coverage(&mut self, _: &Coverage) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-
-    fn by_called(
+    fn look_up(
         &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.look_up_all(Role::Called, number, from, until)
-    }
-
-    fn by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<StoredCall>, StoreError> {
-        self.look_up_all(Role::Calling, number, from, until)
-    }
-
-    fn count_by_called(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.count(Role::Called, number, from, until)
-    }
-
-    fn count_by_calling(
-        &self,
-        number: Tn,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.count(Role::Calling, number, from, until)
-    }
-
-    fn by_called_up_to(
-        &self,
+        role: Role,
         number: Tn,
         from: Timestamp,
         until: Timestamp,
         most: u64,
     ) -> Result<Bounded, StoreError> {
-        self.look_up(Role::Called, number, from, until, most)
+        let local = self.local.look_up(role, number, from, until, most)?;
+        let wanted = self.wanted(role, &number, from, until);
+        let mut calls = match local {
+            Bounded::All(calls) => calls,
+            Bounded::TooMany(count) => {
+                return Ok(Bounded::TooMany(count + self.count_records(&wanted)?));
+            }
+        };
+        // A hash may find strangers: how many there are is known only when they are read.
+        let hashed = spool::key(&number) < 0;
+        let mut found = self.ask_records(&wanted, if hashed { u64::MAX } else { most })?;
+        found.retain(|f| role.matches(&f.begin, number));
+        found.sort_unstable_by_key(|f| (f.begin.at, f.begin.uid));
+        found.dedup_by_key(|f| f.begin.uid);
+        let more = calls.len() as u64 + found.len() as u64;
+        if more > most {
+            let of_engine = match hashed {
+                true => found.len() as u64,
+                false => self.count_records(&wanted)?,
+            };
+            // At least what was seen: what the engine holds only grows.
+            return Ok(Bounded::TooMany((calls.len() as u64 + of_engine).max(more)));
+        }
+        self.join(&mut found)?;
+        for call in &mut calls {
+            self.share(call)?;
+        }
+        calls.extend(found.into_iter().map(Found::into_call));
+        calls.sort_by_key(|c| (c.begin.at, c.begin.uid));
+        calls.dedup_by_key(|c| c.begin.uid);
+        Ok(Bounded::All(calls))
     }
 
-    fn by_calling_up_to(
+    fn count(
         &self,
+        role: Role,
         number: Tn,
         from: Timestamp,
         until: Timestamp,
-        most: u64,
-    ) -> Result<Bounded, StoreError> {
-        self.look_up(Role::Calling, number, from, until, most)
+    ) -> Result<u64, StoreError> {
+        if spool::key(&number) < 0 {
+            return Ok(self.look_up_all(role, number, from, until)?.len() as u64);
+        }
+        let local = self.local.count(role, number, from, until)?;
+        let wanted = self.wanted(role, &number, from, until);
+        Ok(local + self.count_records(&wanted)?)
     }
 
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, StoreError> {

@@ -22,7 +22,7 @@ use tracehop::call::record::{Direction, StoredCall};
 use tracehop::host::clock;
 use tracehop::lab::pki::Pki;
 use tracehop::number::Tn;
-use tracehop::store::Store as _;
+use tracehop::store::Lookup as _;
 use tracehop::store::embedded::EmbeddedStore;
 
 use super::run;

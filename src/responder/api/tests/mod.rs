@@ -85,7 +85,7 @@ impl ApiBackend for House {
     }
 
     fn coverage(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Coverage>, String> {
-        use crate::store::Store;
+        use crate::store::Lookup;
         self.store.coverage(from, until).map_err(|e| e.to_string())
     }
 

@@ -16,7 +16,7 @@ use crate::call::leg::REACH;
 use crate::call::record::{Coverage, Down, StoredCall};
 use crate::number::Tn;
 use crate::store::embedded::{EmbeddedStore, Sealing, StoreReader, StoreSettings, layout};
-use crate::store::{Store, StoreError};
+use crate::store::{Lookup, Store, StoreError};
 
 /// An egress leg may have been captured a little before its ingress leg: another sensor, another clock.
 const BEFORE: Duration = Duration::from_secs(2);

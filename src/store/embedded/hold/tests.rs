@@ -5,9 +5,9 @@ use crate::call::classify::campaign::{Campaign, CampaignState};
 use crate::call::classify::finding::Example;
 use crate::call::leg::{Pair, Pairing};
 use crate::call::record::{Begin, Coverage, Direction};
-use crate::store::Store;
 use crate::store::embedded::tests::evidence::evidence;
 use crate::store::embedded::tests::made::{begin, end, tn};
+use crate::store::{Lookup, Store};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MINUTE: Duration = Duration::from_secs(60);

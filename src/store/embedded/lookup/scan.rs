@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{ATTEMPTS, BeginRow, Found, Hit, Name, StoreReader, segment};
 use crate::base::Timestamp;
 use crate::call::record::StoredCall;
-use crate::store::{Store, StoreError};
+use crate::store::{Lookup, StoreError};
 
 /// Records in memory at once, but for a single second that has more: some 100 MB.
 const SLICE: usize = 100_000;

@@ -8,7 +8,7 @@ use super::StoreReader;
 use crate::base::Timestamp;
 use crate::call::record::StoredCall;
 use crate::store::select::Selection;
-use crate::store::{Bounded, Store, StoreError};
+use crate::store::{Bounded, Lookup, Role, StoreError};
 
 /// Records in memory at once, but for those of one nanosecond: some 100 MB. A number under attack may have more in an hour.
 const SLICE: u64 = 100_000;
@@ -42,17 +42,16 @@ impl StoreReader {
         until: Timestamp,
         mut visit: impl FnMut(StoredCall) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let by_number = |from, until, most| match (wanted.called, wanted.calling) {
-            (Some(called), _) => Some(self.by_called_up_to(called, from, until, most)),
-            (None, Some(calling)) => Some(self.by_calling_up_to(calling, from, until, most)),
-            (None, None) => None,
+        let (role, number) = match (wanted.called, wanted.calling) {
+            (Some(called), _) => (Role::Called, called),
+            (None, Some(calling)) => (Role::Calling, calling),
+            (None, None) => {
+                return self.scan(from, until, |call| match wanted.matches(&call) {
+                    true => visit(call),
+                    false => ControlFlow::Continue(()),
+                });
+            }
         };
-        if wanted.called.is_none() && wanted.calling.is_none() {
-            return self.scan(from, until, |call| match wanted.matches(&call) {
-                true => visit(call),
-                false => ControlFlow::Continue(()),
-            });
-        }
         let (mut at, mut width) = match self.first_from(from) {
             Some(first) => (first, WIDEST),
             None => return Ok(()),
@@ -60,13 +59,12 @@ impl StoreReader {
         while at <= until {
             let last = at.plus(width.saturating_sub(NANO)).min(until);
             let most = if last > at { slice } else { u64::MAX };
-            let calls = match by_number(at, last, most).transpose()? {
-                Some(Bounded::All(calls)) => calls,
-                Some(Bounded::TooMany(_)) => {
+            let calls = match self.look_up(role, number, at, last, most)? {
+                Bounded::All(calls) => calls,
+                Bounded::TooMany(_) => {
                     width = (width / 2).max(NANO);
                     continue;
                 }
-                None => break,
             };
             if (calls.len() as u64) < slice / 4 {
                 width = (width * 2).min(WIDEST);
@@ -95,6 +93,7 @@ const NANO: Duration = Duration::from_nanos(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Store;
     use crate::store::embedded::tests::made::{begin, tn};
     use crate::store::embedded::{EmbeddedStore, StoreSettings};
 

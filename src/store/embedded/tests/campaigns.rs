@@ -23,7 +23,7 @@ pub(super) fn campaign(id: &str, first: &str, last: &str, volume: u64) -> Campai
     }
 }
 
-fn all(store: &dyn Store, from: &str, until: &str) -> Vec<(String, u64)> {
+fn all(store: &dyn Lookup, from: &str, until: &str) -> Vec<(String, u64)> {
     let found = store.campaigns(at(from), at(until)).unwrap();
     found.iter().map(|c| (c.id.to_string(), c.volume)).collect()
 }

@@ -378,7 +378,7 @@ fn a_damaged_stretch_of_a_log_is_told_in_the_ledger() {
     assert_eq!(report.findings[0].file, *log);
     let lost = 40 - report.in_logs;
     assert_eq!(lost, 10, "one frame");
-    let blind = |reader: &dyn Store| {
+    let blind = |reader: &dyn Lookup| {
         let window = (record(315).at, record(325).at);
         let rows = reader.coverage(window.0, window.1).unwrap();
         rows.iter()

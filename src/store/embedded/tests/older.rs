@@ -95,7 +95,7 @@ fn a_store_written_before_the_attribution_is_read_and_gone_on_with() {
 }
 
 /// Every record by any of its numbers, member by member as the JSON of its day has it.
-fn holds(store: &dyn Store, known: &[serde_json::Value]) {
+fn holds(store: &dyn Lookup, known: &[serde_json::Value]) {
     let mut seen = 0;
     for record in known {
         let number = |path: &str| record.pointer(path)?.as_str().map(str::to_owned);
