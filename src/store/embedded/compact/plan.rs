@@ -88,8 +88,8 @@ impl Choice<'_> {
         }
         let ends = self.ends();
         let newest = ends.iter().map(|e| e.seq).max()?;
-        // Those of lower logs had all the ends offered when they were merged.
-        let behind = self.segments().filter(|s| s.seq < newest);
+        // Others had all the ends offered when they were merged.
+        let behind = self.segments().filter(|s| s.seq < newest || !s.merged);
         let rows: u64 = behind.clone().map(|s| self.rows(s)).sum();
         let pending: u64 = ends.iter().map(|e| e.rows.unwrap_or(1)).sum();
         if pending.saturating_mul(PENDING_SHARE) < rows || ends.len() > MOST_ENDS {
