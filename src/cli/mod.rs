@@ -135,6 +135,15 @@ impl Failure {
     }
 }
 
+/// A case id as an audit line keeps it.
+fn case_id(text: &str) -> Result<&str, Failure> {
+    let case = text.trim();
+    let fits = !case.is_empty() && case.len() <= 128 && !case.chars().any(char::is_control);
+    fits.then_some(case).ok_or_else(|| {
+        Failure::usage("--case wants the id of a case: up to 128 octets, no control characters")
+    })
+}
+
 /// What a command gives back.
 type Outcome = Result<ExitCode, Failure>;
 

@@ -21,7 +21,7 @@ use serde_json::json;
 use self::sink::{More, Sink};
 use super::output::{self, say};
 use super::store::hold;
-use super::{Failure, Outcome, load, terminal, time};
+use super::{Failure, Outcome, case_id, load, terminal, time};
 use crate::base::Timestamp;
 use crate::base::digest::IdDigest;
 use crate::call::classify::Flag;
@@ -354,15 +354,6 @@ pub(super) fn open(config: &Config) -> Result<StoreReader, Failure> {
         ));
     }
     Ok(store)
-}
-
-/// A case id as an audit line keeps it.
-pub(super) fn case_id(text: &str) -> Result<&str, Failure> {
-    let case = text.trim();
-    let fits = !case.is_empty() && case.len() <= 128 && !case.chars().any(char::is_control);
-    fits.then_some(case).ok_or_else(|| {
-        Failure::usage("--case wants the id of a case: up to 128 octets, no control characters")
-    })
 }
 
 impl Wanted {

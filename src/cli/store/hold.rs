@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::base::Timestamp;
+use crate::cli::case_id;
 use crate::cli::output::{self, say};
-use crate::cli::records::case_id;
 use crate::cli::{Failure, Outcome, load, terminal, time};
 use crate::config::Config;
 use crate::findings::Masking;

@@ -3,29 +3,26 @@
 //! A look-up takes the lock only to scan memory and to note which files there are, so it holds up an append for a millisecond at
 //! most; it reads files without it. If a seal or retention changed what there is meanwhile, it starts over.
 //!
-//! - `cache`: footers and files kept open · `spread`: segments side by side · `scan`: every record of a window · `select`: those that somebody wants
+//! - `cache`: footers and files kept open · `spread`: segments side by side · `scan`: every record of a window · `select`: those that somebody wants · `state`: what there is
 
 mod cache;
 mod scan;
 mod select;
 mod spread;
+mod state;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use self::cache::{Cache, Name};
+use self::cache::Name;
+pub(super) use self::state::{Hour, Shared, State};
 use super::campaigns;
 use super::codec::{BeginRow, Digits, EndFacts};
-use super::compact::Compaction;
 use super::layout::{self, Ends, Segment};
-use super::memtable::Memtable;
-use super::table::Reader;
-use super::vault::{StateSeal, Vault};
-use super::{ends, erase, index, ledger, manifest, recover, segment};
+use super::vault::StateSeal;
+use super::{ends, erase, index, ledger, segment};
 use crate::base::Timestamp;
 use crate::call::classify::Campaign;
 use crate::call::record::evidence::StoredEvidence;
@@ -42,161 +39,6 @@ const SEGMENTS_A_THREAD: usize = 16;
 const ROWS_A_PIECE: usize = 16;
 /// The rows of one segment are read in about so many pieces at most.
 const PIECES: usize = 8;
-
-/// What there is.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pub active: Memtable,
-    /// Full, and being sealed. More than one only where a live store was opened to read.
-    pub frozen: Vec<Arc<Memtable>>,
-    pub hours: BTreeMap<i64, Hour>,
-    pub forgotten: Option<Timestamp>,
-    /// Rises whenever anything but the active memtable changes.
-    pub generation: u64,
-}
-
-/// Files of one hour folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Hour {
-    pub segments: Vec<Segment>,
-    pub ends: Vec<Ends>,
-    /// Whether there is a manifest.
-    pub listed: bool,
-    /// Why it is not known what counts: the manifest can't be read. Nothing is deleted or merged here, and look-ups fail.
-    pub damage: Option<Arc<str>>,
-    /// When files were last added, by the time that the store was told; not known of what was there at opening.
-    pub changed: Option<Timestamp>,
-}
-
-impl State {
-    /// Hours that touch the window.
-    fn hours(&self, from: i64, until: i64) -> impl Iterator<Item = &Hour> {
-        let (first, last) = (layout::hour_of(from), layout::hour_of(until));
-        // An empty range would panic.
-        let range: RangeInclusive<i64> = first.min(last)..=last;
-        self.hours.range(range).map(|(_, h)| h)
-    }
-
-    /// Fails where it is not known which files count in an hour that touches the window.
-    fn check(&self, root: &Path, from: i64, until: i64) -> Result<(), StoreError> {
-        let (first, last) = (layout::hour_of(from), layout::hour_of(until));
-        for (hour, files) in self.hours.range(first.min(last)..=last) {
-            if let Some(what) = &files.damage {
-                return Err(StoreError::corrupt(&manifest::path(root, *hour), &**what));
-            }
-        }
-        Ok(())
-    }
-
-    fn tables(&self) -> impl Iterator<Item = &Memtable> {
-        let frozen = self.frozen.iter().map(|f| &**f);
-        frozen.chain(std::iter::once(&self.active))
-    }
-}
-
-/// What the writing side and all readers share.
-pub(super) struct Shared {
-    pub root: PathBuf,
-    pub vault: Vault,
-    state: RwLock<State>,
-    /// Held by whoever changes which files count, from before the manifest is written until the state says the same.
-    files: Mutex<()>,
-    cache: Cache,
-    pub compaction: Compaction,
-    /// Whether another process may be writing the store.
-    beside: bool,
-}
-
-impl Shared {
-    pub fn new(root: &Path, vault: Vault, mut state: State, cache: usize) -> Self {
-        let erased = vault.erased();
-        state
-            .hours
-            .retain(|hour, _| !erased.contains(&layout::day_of(*hour)));
-        Self {
-            root: root.to_owned(),
-            cache: Cache::new(root, vault.clone(), cache),
-            vault,
-            state: RwLock::new(state),
-            files: Mutex::default(),
-            compaction: Compaction::default(),
-            beside: false,
-        }
-    }
-
-    /// Closes files that were merged into others.
-    pub fn forget_files(&self, segments: &[Segment], ends: &[Ends]) {
-        let segments = segments.iter();
-        let segments = segments.flat_map(|s| [Name::Segment(*s), Name::Index(*s)]);
-        let ends = ends.iter().map(|e| Name::Ends(*e));
-        self.cache.forget_files(segments.chain(ends));
-    }
-
-    /// Of a store that another process may be writing.
-    pub fn beside_a_writer(root: &Path, vault: Vault, state: State, cache: usize) -> Self {
-        Self {
-            beside: true,
-            ..Self::new(root, vault, state, cache)
-        }
-    }
-
-    /// What is to be done about a look-up that nothing changed under: its answer, or `None` where it is worth starting over.
-    fn settle<T>(&self, result: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
-        match result {
-            Err(e) if e.is_not_found() => {
-                if self.beside && self.look_anew() {
-                    return None;
-                }
-                Some(Err(match e {
-                    StoreError::Io { path, .. } => StoreError::corrupt(
-                        &path,
-                        "is gone, though it counts; `tracehop store check` says what is lost",
-                    ),
-                    e => e,
-                }))
-            }
-            result => Some(result),
-        }
-    }
-
-    /// Takes in what another process has made of the store; `false` where that is nothing new.
-    fn look_anew(&self) -> bool {
-        let Ok((fresh, _)) = recover::snapshot(&self.root, &self.vault) else {
-            return false;
-        };
-        let mut state = self.change();
-        let changed = fresh.hours != state.hours;
-        let generation = state.generation + 1;
-        *state = State {
-            generation,
-            ..fresh
-        };
-        changed
-    }
-
-    /// Taken before [`Shared::change`] wherever both are.
-    pub fn files(&self) -> MutexGuard<'_, ()> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn change(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A file, opened now or kept open since.
-    fn open(&self, name: Name) -> Result<Reader, StoreError> {
-        self.cache.open(name)
-    }
-
-    /// Forgets files of hours that are gone.
-    pub fn forget(&self, is_gone: impl Fn(i64) -> bool) {
-        self.cache.forget(is_gone);
-    }
-}
 
 /// The reading side of a store: cheap to clone, usable from any thread while the writing side goes on.
 ///
@@ -273,18 +115,7 @@ impl StoreReader {
     /// The same store with other limits of what is kept of its files.
     #[cfg(test)]
     pub(super) fn keeping(&self, octets: usize, files: usize) -> Self {
-        let shared = Shared {
-            root: self.shared.root.clone(),
-            vault: self.shared.vault.clone(),
-            state: RwLock::new(State {
-                hours: self.shared.state().hours.clone(),
-                ..State::default()
-            }),
-            files: Mutex::default(),
-            cache: Cache::with_files(&self.shared.root, self.shared.vault.clone(), octets, files),
-            compaction: Compaction::default(),
-            beside: true,
-        };
+        let shared = self.shared.keeping(octets, files);
         Self {
             shared: Arc::new(shared),
         }
