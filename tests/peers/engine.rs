@@ -3,6 +3,8 @@
 mod cluster;
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -21,7 +23,9 @@ use tracehop::call::record::{
 };
 use tracehop::host::clock;
 use tracehop::number::Tn;
-use tracehop::store::embedded::{CurrentReader, EmbeddedStore, Forwarded, Sealing, StoreSettings};
+use tracehop::store::embedded::{
+    CurrentReader, EmbeddedStore, Forwarded, KeySource, Sealing, StoreSettings,
+};
 use tracehop::store::engine::forward::HELD_BACK;
 use tracehop::store::engine::{Asked, Engine, ForwardState, Forwarder, check, retain};
 use tracehop::store::{Bounded, Lookup, Role, Store};
@@ -139,9 +143,13 @@ struct Probe {
 
 impl Probe {
     fn open(cluster: &Cluster, folder: &Path, number: u16, segment: usize) -> Self {
+        // What holds for one holds for all: some seal their stores, some ask two replicas for their word.
+        let encryption = number.is_multiple_of(3).then(|| key_file(folder));
+        let quorum = if number.is_multiple_of(2) { 2 } else { 1 };
         let settings = StoreSettings {
             segment_records: segment,
             sealing: Sealing::Background,
+            encryption,
             ..StoreSettings::default()
         };
         let store = EmbeddedStore::open(&folder.join(format!("probe-{number}")), settings).unwrap();
@@ -152,7 +160,7 @@ impl Probe {
             next: store.last_uid() + 1,
             store,
             reader,
-            engine: Arc::new(Engine::new(cluster.settings(number, 1)).unwrap()),
+            engine: Arc::new(Engine::new(cluster.settings(number, quorum)).unwrap()),
             forwarder: None,
             state: Arc::default(),
         }
@@ -222,6 +230,17 @@ impl Probe {
         }
         call
     }
+}
+
+/// The key of the stores that are sealed.
+fn key_file(folder: &Path) -> KeySource {
+    let path = folder.join("key");
+    if !path.exists() {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).mode(0o600).open(&path);
+        file.unwrap().write_all("5a".repeat(32).as_bytes()).unwrap();
+    }
+    KeySource::File(path)
 }
 
 /// What all the probes' own stores say, as the engine should.
@@ -353,6 +372,16 @@ fn peer_clickhouse_answers_as_the_stores_of_its_probes() {
     one.wait(Duration::from_secs(60));
     assert!(one.state.load().found > 0);
     assert_eq!(counts(&cluster, "records_local"), before);
+
+    // Nobody gets in without the password.
+    let stranger = cluster.settings_with("guessed", 1, 1);
+    let stranger = Arc::new(Engine::new(stranger).unwrap());
+    let findings = check::check(&stranger, clock::now);
+    assert!(findings.iter().any(|f| !f.good), "{findings:#?}");
+    let refused = Asked::begin(stranger, one.store.reader())
+        .and_then(|asked| asked.by_called(number(5), from, until));
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("password"), "{refused}");
 
     // The self-test finds nothing; and what is wrong it names.
     let findings = check::check(&one.engine, clock::now);

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::codec::{BeginRow, EndFacts, encode_begin};
 use super::names::Numbering;
-use super::segment::{BeginCells, EndCells, SegmentRows};
+use super::segment::{self, BeginCells, EndCells};
 use super::table::{Finished, Writer};
 use crate::call::record::StoredCall;
 use crate::store::StoreError;
@@ -70,17 +70,18 @@ impl ParquetExport {
         let numbering = Numbering::current();
         let mut damaged = None;
         self.writer.group(|writers| {
-            let mut cells = SegmentRows::new();
-            let mut from = 0;
-            for (until, end) in &rows {
-                let octets = chunk.get(from..*until).unwrap_or_default();
-                match BeginRow::decode(octets, &numbering) {
-                    Some(row) => cells.push(&row, &chunk, end.as_ref(), writers)?,
-                    None => damaged = Some(self.written),
+            segment::write_rows(writers, |cells| {
+                let mut from = 0;
+                for (until, end) in &rows {
+                    let octets = chunk.get(from..*until).unwrap_or_default();
+                    match BeginRow::decode(octets, &numbering) {
+                        Some(row) => cells.push(&row, &chunk, end.as_ref())?,
+                        None => damaged = Some(self.written),
+                    }
+                    from = *until;
                 }
-                from = *until;
-            }
-            cells.flush(writers)
+                Ok(())
+            })
         })?;
         self.written += rows.len() as u64;
         match damaged {

@@ -1,6 +1,6 @@
 //! A cluster of real servers on loopback: ZooKeeper and two shards of two ClickHouse replicas, in a temporary folder. Everything ends with the test.
 //!
-//! Probes reach the servers through ports of the test's own, which can be cut.
+//! Probes reach the servers by TLS and with a password, through ports of the test's own, which can be cut.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,14 +12,23 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tracehop::store::engine::{Engine, EngineSettings, schema};
-use tracehop::web::client::{BaseUrl, ClientSettings};
+use tracehop::web::client::{BaseUrl, ClientSettings, SecretHeader};
 
 /// How long a server may take to answer after its start.
 const START: Duration = Duration::from_secs(60);
 
+/// Of the probes, at every server.
+pub const USER: &str = "tracehop";
+pub const PASSWORD: &str = "of-the-probes";
+
 pub struct Cluster {
     dir: tempfile::TempDir,
+    /// Vouches for the servers, PEM.
+    roots: String,
     keeper_port: u16,
     keeper: Option<Child>,
     /// By shard, then replica.
@@ -28,8 +37,8 @@ pub struct Cluster {
 
 pub struct Server {
     config: PathBuf,
-    /// Of the server itself.
-    pub http: u16,
+    /// Of the server itself, for the test.
+    http: u16,
     tcp: u16,
     interserver: u16,
     child: Option<Child>,
@@ -41,6 +50,7 @@ impl Cluster {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut cluster = Self {
+            roots: certify(dir.path()),
             keeper_port: free_port(),
             keeper: None,
             nodes: (0..2)
@@ -67,10 +77,16 @@ impl Cluster {
 
     /// What a probe is told of it.
     pub fn settings(&self, probe: u16, quorum: u8) -> EngineSettings {
+        self.settings_with(PASSWORD, probe, quorum)
+    }
+
+    pub fn settings_with(&self, password: &str, probe: u16, quorum: u8) -> EngineSettings {
+        let both = STANDARD.encode(format!("{USER}:{password}"));
+        let secret = SecretHeader::new("authorization", &format!("Basic {both}"));
         let client = |server: &Server| ClientSettings {
-            url: BaseUrl::parse(&format!("http://127.0.0.1:{}", server.gate.port)).unwrap(),
-            secret: None,
-            roots: None,
+            url: BaseUrl::parse(&format!("https://127.0.0.1:{}", server.gate.port)).unwrap(),
+            secret: secret.clone(),
+            roots: Some(self.roots.clone().into_bytes()),
             identity: None,
             timeout: Duration::from_secs(10),
             most: 64 << 20,
@@ -130,12 +146,14 @@ impl Cluster {
             remote.push_str("</shard>");
         }
         let at = folder.display();
+        let tls = self.dir.path().display();
         let keeper = self.keeper_port;
         let server = &mut self.nodes[shard][replica];
         let text = format!(
             "<yandex>
 <logger><level>warning</level><log>{at}/log/server.log</log><errorlog>{at}/log/error.log</errorlog><size>10M</size><count>1</count></logger>
-<http_port>{http}</http_port><tcp_port>{tcp}</tcp_port><interserver_http_port>{inter}</interserver_http_port>
+<http_port>{http}</http_port><https_port>{https}</https_port><tcp_port>{tcp}</tcp_port><interserver_http_port>{inter}</interserver_http_port>
+<openSSL><server><certificateFile>{tls}/cert.pem</certificateFile><privateKeyFile>{tls}/key.pem</privateKeyFile><verificationMode>none</verificationMode></server></openSSL>
 <interserver_http_host>127.0.0.1</interserver_http_host><listen_host>127.0.0.1</listen_host>
 <max_concurrent_queries>100</max_concurrent_queries><keep_alive_timeout>10</keep_alive_timeout>
 <uncompressed_cache_size>0</uncompressed_cache_size><mark_cache_size>33554432</mark_cache_size>
@@ -148,6 +166,7 @@ impl Cluster {
 </yandex>
 ",
             http = server.http,
+            https = server.gate.target,
             tcp = server.tcp,
             inter = server.interserver,
         );
@@ -155,10 +174,13 @@ impl Cluster {
         fs::write(&server.config, text).unwrap();
         fs::write(
             folder.join("users.xml"),
-            "<yandex><profiles><default><max_memory_usage>1000000000</max_memory_usage><background_pool_size>4</background_pool_size></default></profiles>
-<users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
+            format!(
+                "<yandex><profiles><default><max_memory_usage>1000000000</max_memory_usage><background_pool_size>4</background_pool_size></default></profiles>
+<users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
+<{USER}><password>{PASSWORD}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></{USER}></users>
 <quotas><default></default></quotas></yandex>
-",
+"
+            ),
         )
         .unwrap();
     }
@@ -223,14 +245,13 @@ impl Drop for Cluster {
 
 impl Server {
     fn unborn() -> Self {
-        let http = free_port();
         Self {
             config: PathBuf::new(),
-            http,
+            http: free_port(),
             tcp: free_port(),
             interserver: free_port(),
             child: None,
-            gate: Gate::before(http),
+            gate: Gate::before(free_port()),
         }
     }
 
@@ -264,6 +285,21 @@ impl Server {
             false => Err(body.to_owned()),
         }
     }
+}
+
+/// A certificate for the servers and its key, as files. Gives who vouches for it.
+fn certify(folder: &Path) -> String {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let roots = authority.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(authority, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
+    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    roots
 }
 
 fn migrate(engine: &Engine, node: tracehop::store::engine::client::NodeId) {
@@ -300,6 +336,7 @@ fn free_port() -> u16 {
 /// A port that leads to another while it is not cut.
 pub struct Gate {
     pub port: u16,
+    target: u16,
     is_cut: Arc<AtomicBool>,
     through: Arc<Mutex<Vec<TcpStream>>>,
 }
@@ -309,6 +346,7 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let gate = Self {
             port: listener.local_addr().unwrap().port(),
+            target,
             is_cut: Arc::default(),
             through: Arc::default(),
         };

@@ -30,25 +30,18 @@
 
 mod find;
 mod read;
+mod rows;
 
-use std::collections::HashMap;
 use std::fmt::Write;
-use std::hash::BuildHasherDefault;
-use std::net::IpAddr;
 
-use bytes::Bytes;
-use parquet::column::writer::ColumnWriter;
 use parquet::data_type::{ByteArray, FixedLenByteArray};
-use parquet::errors::Result as ParquetResult;
-use rustc_hash::FxHasher;
 
 pub(super) use self::find::{KEYS, find_called, partition, prefetch_called};
 pub(super) use self::read::{Names, join, read_rows};
-use super::codec::{BeginRow, Digits, EndFacts};
-use super::names::{Named, flags_text, keys_text, rules_text};
-use super::table::{PAGE_ROWS, table};
-use crate::call::peer::attribution::mac_text;
-use crate::stir::verify::RuleSet;
+pub(super) use self::rows::write_rows;
+use super::codec::EndFacts;
+use super::names::Named;
+use super::table::table;
 
 table! {
     /// First halves.
@@ -142,163 +135,6 @@ table! {
     }
 }
 
-/// Rows of a segment on their way into its columns.
-pub(super) struct SegmentRows {
-    begin: BeginCells,
-    end: EndCells,
-    waiting: usize,
-    addresses: Addresses,
-    rules: HashMap<u128, ByteArray, BuildHasherDefault<FxHasher>>,
-    flags: HashMap<u64, ByteArray, BuildHasherDefault<FxHasher>>,
-    keys: HashMap<u32, ByteArray, BuildHasherDefault<FxHasher>>,
-    macs: HashMap<[u8; 6], ByteArray, BuildHasherDefault<FxHasher>>,
-}
-
-/// Sets that are remembered as text. Far more than occur together; past it, all are forgotten.
-const SETS: usize = 4096;
-
-impl SegmentRows {
-    pub fn new() -> Self {
-        Self {
-            begin: BeginCells::new(),
-            end: EndCells::new(),
-            waiting: 0,
-            addresses: Addresses::default(),
-            rules: HashMap::default(),
-            flags: HashMap::default(),
-            keys: HashMap::default(),
-            macs: HashMap::default(),
-        }
-    }
-
-    /// Adds a row, whose text lies in `chunk`.
-    pub fn push(
-        &mut self,
-        row: &BeginRow<'_>,
-        chunk: &Bytes,
-        end: Option<&EndFacts>,
-        writers: &mut [ColumnWriter<'_>],
-    ) -> ParquetResult<()> {
-        let must = |t: &[u8]| ByteArray::from(chunk.slice_ref(t));
-        let text = |t: Option<&[u8]>| t.map(must);
-        let number = |d: Option<Digits>| match d {
-            Some(Digits::Int(n)) => Some(n.cast_signed()),
-            _ => None,
-        };
-        let c = &mut self.begin;
-        c.called.put_opt(number(row.called));
-        c.begun_at.put(row.at);
-        c.uid.put(row.uid.cast_signed());
-        c.to_number.put_opt(number(row.to));
-        c.diverted_from.put_opt(number(row.diverted_from));
-        c.from_number.put_opt(number(row.from));
-        c.asserted.put_opt(number(row.asserted));
-        c.remote_party.put_opt(number(row.remote_party));
-        c.orig.put_opt(number(row.orig));
-        c.other_numbers.put_opt(other_numbers(row));
-        c.called_text.put_opt(text(row.called_text));
-        c.private.put(row.private);
-        c.clock.put(row.clock.source.cell());
-        c.clock_error_ns.put(row.clock.error_ns.into());
-        c.sensor.put(must(row.sensor));
-        c.config.put(row.config.into());
-        c.direction.put(row.direction.cell());
-        c.peer.put_opt(text(row.peer));
-        c.peer_rule.put_opt(text(row.peer_rule));
-        c.transport.put(row.transport.cell());
-        c.source.put(self.addresses.text(row.source.ip()));
-        c.source_port.put(row.source.port().into());
-        c.destination.put(self.addresses.text(row.destination.ip()));
-        c.destination_port.put(row.destination.port().into());
-        c.vlan.put_opt(row.vlan.map(i64::from));
-        c.trunk.put_opt(text(row.trunk));
-        c.call_id.put(row.call_id.cast_signed());
-        c.session_id.put_opt(row.session_id.map(u64::cast_signed));
-        c.icid.put_opt(row.icid.map(u64::cast_signed));
-        c.sdp_origin.put_opt(row.sdp_origin.map(u64::cast_signed));
-        c.validation.put(row.validation.cell());
-        c.decided_by.put_opt(
-            row.decided_by
-                .map(|r| Bytes::from_static(r.id().as_bytes()).into()),
-        );
-        c.attest.put_opt(row.attest.map(Named::cell));
-        for (cells, set) in [
-            (&mut c.failed, row.failed),
-            (&mut c.undetermined, row.undetermined),
-            (&mut c.findings, row.findings),
-        ] {
-            let names = (!set.is_empty())
-                .then(|| remember(&mut self.rules, set.0, || rules_text(RuleSet(set.0))));
-            cells.put_opt(names);
-        }
-        c.identities.put(row.identities.into());
-        let octets = |o: &[u8]| FixedLenByteArray::from(ByteArray::from(chunk.slice_ref(o)));
-        c.passport
-            .put_opt(row.passport.map(|p| octets(p.as_slice())));
-        c.iat.put_opt(row.iat);
-        let uuid = row.origid.and_then(uuid_octets);
-        c.origid_text
-            .put_opt(text(row.origid.filter(|_| uuid.is_none())));
-        c.origid
-            .put_opt(uuid.map(|u| FixedLenByteArray::from(u.to_vec())));
-        c.spc.put_opt(text(row.spc));
-        c.x5u_host.put_opt(text(row.x5u_host));
-        let flags = row.flags;
-        let names =
-            (flags.0 != 0).then(|| remember(&mut self.flags, flags.0, || flags_text(flags)));
-        c.flags.put_opt(names);
-        c.chain.put_opt(row.chain.map(|o| octets(o.as_slice())));
-        c.verstat.put_opt(row.verstat.map(Named::cell));
-        c.provenance.put_opt(Some(row.provenance.cell()));
-        let keys = row.keys;
-        let names = (keys.0 != 0).then(|| remember(&mut self.keys, keys.0, || keys_text(keys)));
-        c.attribution.put_opt(names);
-        c.shared.put_opt(Some(row.shared));
-        let mac = row
-            .mac
-            .map(|m| remember(&mut self.macs, *m, || mac_text(m)));
-        c.mac.put_opt(mac);
-        c.trunk_context.put_opt(text(row.trunk_context));
-        c.orig_ioi.put_opt(text(row.orig_ioi));
-        c.tech_prefix.put_opt(text(row.tech_prefix));
-        c.rule_header.put_opt(text(row.header));
-        c.pair_uid.put_opt(row.pair.map(|p| p.uid.cast_signed()));
-        c.pair_at.put_opt(row.pair.map(|p| p.at.nanos()));
-        c.pair_how.put_opt(row.pair.map(|p| p.how.cell()));
-        c.notes.put_opt(text(row.notes));
-        self.end.push(end);
-
-        self.waiting += 1;
-        if self.waiting == PAGE_ROWS {
-            self.flush(writers)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the last, shorter page.
-    pub fn flush(&mut self, writers: &mut [ColumnWriter<'_>]) -> ParquetResult<()> {
-        if self.waiting > 0 {
-            let mut writers = writers.iter_mut();
-            self.begin.flush(&mut writers)?;
-            self.end.flush(&mut writers)?;
-            self.waiting = 0;
-        }
-        Ok(())
-    }
-}
-
-fn remember<K: std::hash::Hash + Eq>(
-    known: &mut HashMap<K, ByteArray, BuildHasherDefault<FxHasher>>,
-    key: K,
-    text: impl FnOnce() -> String,
-) -> ByteArray {
-    if known.len() >= SETS {
-        known.clear();
-    }
-    let text = known.entry(key).or_insert_with(|| text().as_str().into());
-    text.clone()
-}
-
 impl EndCells {
     pub fn push(&mut self, end: Option<&EndFacts>) {
         self.state.put_opt(end.map(|e| e.state.cell()));
@@ -358,36 +194,6 @@ pub(super) fn end_flag(column: &str, e: &EndFacts) -> Option<bool> {
     }
 }
 
-/// Addresses as text, the last of each slot remembered. A fixed number of slots, so that no choice of addresses makes it slow or large.
-struct Addresses(Vec<Option<(IpAddr, ByteArray)>>);
-
-impl Default for Addresses {
-    fn default() -> Self {
-        Self(vec![None; 256])
-    }
-}
-
-impl Addresses {
-    fn text(&mut self, ip: IpAddr) -> ByteArray {
-        let last = match ip {
-            IpAddr::V4(ip) => ip.octets().iter().fold(0, |h: u8, b| h.rotate_left(1) ^ b),
-            IpAddr::V6(ip) => ip.octets().iter().fold(0, |h: u8, b| h.rotate_left(1) ^ b),
-        };
-        let fresh = || (ip, ByteArray::from(ip.to_string().as_str()));
-        match self.0.get_mut(usize::from(last)) {
-            Some(slot) => {
-                if slot.as_ref().is_none_or(|(known, _)| *known != ip) {
-                    *slot = Some(fresh());
-                }
-                slot.as_ref()
-                    .map(|(_, text)| text.clone())
-                    .unwrap_or_default()
-            }
-            None => fresh().1,
-        }
-    }
-}
-
 /// The octets of a UUID in its usual form: lower case, with hyphens. Anything else stays text, so that nothing is lost.
 fn uuid_octets(text: &[u8]) -> Option<[u8; 16]> {
     let text: &[u8; 36] = text.try_into().ok()?;
@@ -422,27 +228,6 @@ fn uuid_text(octets: &[u8]) -> String {
         let _ = write!(out, "{b:02x}");
     }
     out
-}
-
-/// Numbers that are no integer, by their column.
-fn other_numbers(row: &BeginRow<'_>) -> Option<ByteArray> {
-    let numbers = [
-        ("called", row.called),
-        ("to_number", row.to),
-        ("diverted_from", row.diverted_from),
-        ("from_number", row.from),
-        ("asserted", row.asserted),
-        ("remote_party", row.remote_party),
-        ("orig", row.orig),
-    ];
-    let mut out = String::new();
-    for (name, number) in numbers {
-        if let Some(Digits::Text(tn)) = number {
-            let blank = if out.is_empty() { "" } else { " " };
-            let _ = write!(out, "{blank}{name}={tn}");
-        }
-    }
-    (!out.is_empty()).then(|| out.as_str().into())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! A footer as the Parquet reader has it takes half a MiB for a segment of 500,000 records: each column's metadata, and 24 octets for each page of
 //! each column. Kept here: where a column's pages begin (four octets each, read when the first row is read whole), the lowest and highest values of the
-//! pages of the key columns, and the checksums. That is about 90 KiB for such a segment and 15 KiB for its index.
+//! pages of the key columns, and the checksums. That is about 115 KiB for such a segment and 20 KiB for its index.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
