@@ -96,6 +96,33 @@ fn how_much_of_the_disk_stays_free_can_be_said() {
 }
 
 #[test]
+fn how_often_the_store_is_made_durable_has_bounds() {
+    for (name, least, most) in [
+        ("sync_ms", 10, 1_000),
+        ("sync_records", 1, 1_000_000),
+        ("compact_mb_per_second", 0, 1_024),
+    ] {
+        let set = |n: i64| {
+            move |text: &str| {
+                let lines = text.lines().map(|line| match line.starts_with(name) {
+                    true => format!("{name} = {n}\n"),
+                    false => format!("{line}\n"),
+                });
+                lines.collect::<String>()
+            }
+        };
+        for good in [least, most] {
+            let said = problems(set(good));
+            assert!(said.is_empty(), "{name} = {good}: {said:?}");
+        }
+        for bad in [least - 1, most + 1] {
+            let said = problems(set(bad)).join("\n");
+            assert!(said.contains(name), "{name} = {bad}: {said}");
+        }
+    }
+}
+
+#[test]
 fn the_store_is_encrypted_by_a_file_or_a_command() {
     let with = |lines: &str| {
         let section = format!("[store.encryption]\n{lines}\n\n[traceback]");

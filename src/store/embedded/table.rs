@@ -186,7 +186,7 @@ macro_rules! table {
                 }, )* }
             }
 
-            /// Writes the rows gathered into every column: a page as soon as [`PAGE_ROWS`] are there.
+            /// Writes the rows gathered into every column: a page as soon as it is full.
             pub fn write<'w, 'f: 'w>(
                 &self,
                 writers: &mut impl Iterator<Item = &'w mut parquet::column::writer::ColumnWriter<'f>>,
