@@ -108,8 +108,9 @@ fn found(path: &Path, report: &CheckReport) {
         say!("and {} more", all - listed);
     }
     let how = if report.quick { ", quickly" } else { "" };
+    let hours = if report.hours == 1 { "hour" } else { "hours" };
     say!(
-        "{}: {} files, {} octets, {} hours, {} records in segments and {} in logs, {} late second halves, {} rows of coverage checked{how}",
+        "{}: {} files, {} octets, {} {hours}, {} records in segments and {} in logs, {} late second halves, {} rows of coverage checked{how}",
         path.display(),
         report.files,
         report.octets,
