@@ -236,6 +236,11 @@ impl Content {
         })
     }
 
+    /// Octets that can only be read together; checksums cover a whole part of them, or the other way round.
+    pub fn grain(&self) -> u64 {
+        self.cipher.as_ref().map_or(1, |_| BLOCK as u64)
+    }
+
     /// Octets as written.
     pub fn len(&self) -> u64 {
         self.length

@@ -227,9 +227,9 @@ impl Source {
 
     /// Reads octets of pages with the whole blocks around them, and checks those.
     fn read_checked(&self, sums: &Sums, start: u64, end: u64) -> ParquetResult<Bytes> {
-        let block = sums.summed;
-        let first = start / block;
-        let from = first * block;
+        // What comes as a whole is kept as a whole: in an encrypted file several checksums cover one block.
+        let block = sums.summed.max(self.file.grain());
+        let from = start - start % block;
         let until = end.div_ceil(block).saturating_mul(block).min(sums.pages);
         let odd = |_| ParquetError::General("a page of impossible length".to_owned());
         if end < start {
@@ -251,8 +251,8 @@ impl Source {
         let expected = sums
             .blocks
             .iter()
-            .skip(usize::try_from(first).map_err(odd)?);
-        let summed = usize::try_from(block).map_err(odd)?;
+            .skip(usize::try_from(from / sums.summed).map_err(odd)?);
+        let summed = usize::try_from(sums.summed).map_err(odd)?;
         for (bytes, sum) in bytes.chunks(summed).zip(expected) {
             if crc32c::crc32c(bytes) != *sum {
                 return Err(ParquetError::General("damaged: page checksum".to_owned()));
