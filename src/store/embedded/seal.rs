@@ -102,10 +102,11 @@ impl SealJob {
         for hour in order.chunk_by(|a, b| a.hour == b.hour) {
             let span = hour
                 .first()
-                .and_then(|key| spans.iter().find(|s| s.hour == key.hour));
-            if let Some(span) = span {
-                self.segment(span, hour, &calling, &aliases, &mut sealed)?;
-            }
+                .and_then(|key| spans.iter().find(|s| s.hour == key.hour))
+                .ok_or_else(|| {
+                    StoreError::corrupt(&self.root, "an hour in memory without records")
+                })?;
+            self.segment(span, hour, &calling, &aliases, &mut sealed)?;
         }
         self.ends(&mut sealed)?;
         for hour in sealed.hours() {

@@ -326,46 +326,47 @@ mod tests {
     use crate::store::embedded::tests::made::begin;
     use crate::store::embedded::vault::Vault;
 
-    /// Writes so many equal rows with all writers but the last few.
-    fn write(rows: usize, without: usize) -> Result<(), crate::store::StoreError> {
+    /// A row group of a new file, written with all writers but the last few.
+    fn write(
+        without: usize,
+        gather: impl FnOnce(&mut SegmentRows) -> ParquetResult<()>,
+    ) -> Result<(), String> {
         let dir = tempfile::tempdir().unwrap();
         let specs = [BeginCells::SPECS, EndCells::SPECS];
         let path = dir.path().join("rows.parquet");
-        let mut file = Writer::create(&path, &specs, &Vault::default(), None)?;
+        let mut file = Writer::create(&path, &specs, &Vault::default(), None).unwrap();
+        let written = file.group(|writers| {
+            let some = writers.len() - without;
+            write_rows(&mut writers[..some], gather)
+        });
+        written.map_err(|e| e.to_string())
+    }
+
+    /// So many rows, all the same.
+    fn equal(rows: usize) -> impl FnOnce(&mut SegmentRows) -> ParquetResult<()> {
         let mut octets = Vec::new();
         encode_begin(&begin(1), &mut octets);
         let chunk = Bytes::from(octets);
-        let row = BeginRow::decode(&chunk, &Numbering::current()).unwrap();
-        file.group(|writers| {
-            let some = writers.len() - without;
-            write_rows(&mut writers[..some], |cells| {
-                (0..rows).try_for_each(|_| cells.push(&row, &chunk, None))
-            })
-        })
+        move |cells| {
+            let row = BeginRow::decode(&chunk, &Numbering::current()).unwrap();
+            (0..rows).try_for_each(|_| cells.push(&row, &chunk, None))
+        }
     }
 
     #[test]
     fn where_packing_fails_gathering_ends_and_says_why() {
         for rows in [0, 1, BATCH_ROWS, (BATCHES + 3) * BATCH_ROWS + 1] {
-            write(rows, 0).unwrap();
+            write(0, equal(rows)).unwrap();
         }
         for rows in [1, BATCH_ROWS, 100 * BATCH_ROWS] {
-            let why = write(rows, 1).unwrap_err().to_string();
+            let why = write(1, equal(rows)).unwrap_err();
             assert!(why.contains("a column too many"), "{rows}: {why}");
         }
     }
 
     #[test]
     fn where_gathering_fails_packing_ends() {
-        let dir = tempfile::tempdir().unwrap();
-        let specs = [BeginCells::SPECS, EndCells::SPECS];
-        let path = dir.path().join("rows.parquet");
-        let mut file = Writer::create(&path, &specs, &Vault::default(), None).unwrap();
-        let failed = file.group(|writers| {
-            write_rows(writers, |_| {
-                Err(ParquetError::General("no more".to_owned()))
-            })
-        });
-        assert!(failed.unwrap_err().to_string().contains("no more"));
+        let why = write(0, |_| Err(ParquetError::General("no more".to_owned()))).unwrap_err();
+        assert!(why.contains("no more"), "{why}");
     }
 }
