@@ -49,11 +49,14 @@ fn hosts(pages: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
 }
 
 /// A server with these pages and 404 for all others.
-fn serving(ca: &WebCa, pages: BTreeMap<String, Vec<u8>>) -> Server {
+fn serving(delay: Duration, ca: &WebCa, pages: BTreeMap<String, Vec<u8>>) -> Server {
     let tls = ca.tls(&hosts(&pages), |_| ());
-    Server::start(tls, move |asked: &Asked| match pages.get(&asked.place) {
-        Some(page) => ok(page),
-        None => respond("404 Not Found", "", b"no"),
+    Server::start(tls, move |asked: &Asked| {
+        std::thread::sleep(delay);
+        match pages.get(&asked.place) {
+            Some(page) => ok(page),
+            None => respond("404 Not Found", "", b"no"),
+        }
     })
 }
 

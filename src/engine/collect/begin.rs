@@ -53,7 +53,7 @@ impl Collector {
         peers: &PeerTable,
         resolved: Resolved<'_>,
     ) {
-        let (mut flagged, sighting) = self.flag(&call, resolved);
+        let (mut flagged, sighting) = self.flag(uid, &call, resolved);
         let skew = match sighting {
             // Each PASSporT once: what comes again is not its signer's doing.
             Some(Sighting::First) => self.skews.handle(call.at, &call.invite.verdict),
@@ -92,7 +92,12 @@ impl Collector {
     }
 
     /// Flags that a call earns by itself and by what is remembered of others. Those that it earns by what its subject does stand beside.
-    fn flag(&mut self, call: &Held, resolved: Resolved<'_>) -> (Flagged, Option<Sighting>) {
+    fn flag(
+        &mut self,
+        uid: u64,
+        call: &Held,
+        resolved: Resolved<'_>,
+    ) -> (Flagged, Option<Sighting>) {
         let s = &self.settings;
         let mut flagged = self.memory.flag(call.at, &call.invite, &resolved, &s.flags);
         if let Some(out) = call.came_back {
@@ -101,14 +106,12 @@ impl Collector {
             flagged.flags.insert(Flag::Loop);
             flagged.notes.insert(Flag::Loop, &note);
         }
-        let direction = resolved.direction;
-        // What runs between hosts of our own platform is on its way through, under as many Call-IDs as there are hosts.
-        let inside = direction == Direction::Unknown && resolved.peer.is_some();
-        let sighting = match inside {
+        let (direction, flags) = (resolved.direction, &mut flagged.flags);
+        let sighting = match is_inside(&resolved) {
             true => None,
             false => self
                 .replays
-                .handle(call.at, direction, &call.invite, &mut flagged.flags),
+                .handle(uid, call.at, direction, &call.invite, flags),
         };
         (flagged, sighting)
     }
@@ -152,6 +155,11 @@ impl Collector {
             notes: Default::default(),
         })
     }
+}
+
+/// Whether a call runs between hosts of our own platform: there it is on its way through, under as many Call-IDs as there are hosts.
+pub(super) fn is_inside(resolved: &Resolved<'_>) -> bool {
+    resolved.direction == Direction::Unknown && resolved.peer.is_some()
 }
 
 /// A record of no neighbour, for the list of those.

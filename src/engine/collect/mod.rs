@@ -201,6 +201,9 @@ impl Collector {
                 c.attempts += 1;
                 self.next_uid += 1;
                 self.memory.note(at, &invite, &self.settings.flags);
+                if !begin::is_inside(&resolved) {
+                    self.replays.note(uid, at, resolved.direction, &invite);
+                }
                 let (pair, came_back) = self.tie(uid, at, sensor, resolved, &invite);
                 let call = Held {
                     at,

@@ -1,6 +1,7 @@
 //! Whether a PASSporT was seen before, and whether that is normal (rules Y1 to Y3; RFC 8224 §12.1, RFC 8225 §10.1).
 //!
-//! Comes in: call attempts in the order of capture, each with the digest of its PASSporT's signing input. Comes out: a [`Sighting`].
+//! Comes in: call attempts in the order of capture, each with the digest of its PASSporT's signing input, and again when their verdict is
+//! known. Comes out: a [`Sighting`], which goes by what came before the attempt, not by whose verdict was known before.
 //! The digest is the whole key: a signature can be turned into another valid one (s to n − s), and `origid` names a customer or a gateway.
 //!
 //! Seeing a PASSporT again is normal: the other leg of the call at our own edge, a second tap, a retry, another carrier's route.
@@ -23,7 +24,7 @@ use crate::call::record::Direction;
 use crate::number::Tn;
 use crate::stir::verify::{Rule, Validation};
 
-/// PASSporTs remembered at once: 4,000 signed calls/s for twice the usual window of 60 s. Full, they take some 70 MB.
+/// PASSporTs remembered at once: 4,000 signed calls/s for twice the usual window of 60 s. Full, they take some 80 MB.
 const REMEMBERED: usize = 500_000;
 
 /// Call-IDs in one direction that retries and alternative routes come to. More than these are suspect.
@@ -123,6 +124,8 @@ struct Seen {
 /// One Call-ID that carried it. Hashes of 32 bits: among the few under one PASSporT none collide by chance.
 #[derive(Clone, Copy, Debug)]
 struct Call {
+    /// Of its record, which tells what came before it.
+    uid: u64,
     direction: Direction,
     id: u32,
     called: u32,
@@ -157,50 +160,35 @@ impl Replays {
         };
     }
 
-    /// Takes the next attempt and adds its flag. `None` where it has no PASSporT, or one that anybody could have made up: with a wrong
-    /// signature it says nothing of the call whose signing input it copies.
+    /// Notes an attempt as soon as it is seen, whatever its verdict waits for: a replay may come before that.
+    pub fn note(&mut self, uid: u64, at: Timestamp, direction: Direction, invite: &InviteFacts) {
+        if let Some(passport) = shown(invite).filter(|_| !forged(invite)) {
+            self.remember(passport, Call::new(uid, direction, invite), at, invite);
+        }
+    }
+
+    /// Takes an attempt whose verdict is known, and adds its flag. `None` where it has no PASSporT, or one that anybody could have made
+    /// up: with a wrong signature it says nothing of the call whose signing input it copies.
     pub fn handle(
         &mut self,
+        uid: u64,
         at: Timestamp,
         direction: Direction,
         invite: &InviteFacts,
         flags: &mut Flags,
     ) -> Option<Sighting> {
-        while self.seen.poll_expired(at).is_some() {}
-        let v = &invite.verdict;
-        let forged = [Rule::S1, Rule::S2]
-            .into_iter()
-            .any(|r| v.failed.contains(r));
-        let passport = v
-            .passport
-            .filter(|_| !forged && v.validation != Validation::None)?;
-        let late = v
-            .iat
-            .is_some_and(|iat| at > Timestamp::from_secs(iat).plus(self.window));
-        let now = Call {
-            direction,
-            // The low half will do.
-            id: low(invite.ids.call_id.0),
-            called: name(invite.numbers.called),
-            to: name(invite.numbers.to),
-        };
-        let sighting = match self.seen.get_mut(&passport) {
-            Some(seen) => {
-                let elsewhere = v.failed.contains(Rule::D1);
-                let again_late = late && (!seen.was_late || seen.first.plus(self.window) < at);
-                seen.look(now, elsewhere, again_late)
-            }
-            None => {
-                let seen = Seen {
-                    was_late: late,
-                    first: at,
-                    calls: SmallVec::from_slice(&[now]),
-                };
-                let out = self.seen.insert(passport, seen, at);
-                self.counters.evicted += u64::from(out.is_some());
-                Sighting::First
-            }
-        };
+        let passport = shown(invite)?;
+        if forged(invite) {
+            self.forget(&passport, uid);
+            return None;
+        }
+        let now = Call::new(uid, direction, invite);
+        let elsewhere = invite.verdict.failed.contains(Rule::D1);
+        let window = self.window;
+        let late = self.is_late(at, invite);
+        let seen = self.remember(passport, now, at, invite)?;
+        let again_late = late && (!seen.was_late || seen.first.plus(window) < at);
+        let sighting = seen.look(now, elsewhere, again_late);
         if let Some(n) = self.counters.sightings.get_mut(sighting as usize) {
             *n += 1;
         }
@@ -209,24 +197,83 @@ impl Replays {
         }
         Some(sighting)
     }
+
+    fn is_late(&self, at: Timestamp, invite: &InviteFacts) -> bool {
+        let iat = invite.verdict.iat;
+        iat.is_some_and(|iat| at > Timestamp::from_secs(iat).plus(self.window))
+    }
+
+    /// What is known of a PASSporT, with this call in it.
+    fn remember(
+        &mut self,
+        passport: Digest128,
+        call: Call,
+        at: Timestamp,
+        invite: &InviteFacts,
+    ) -> Option<&mut Seen> {
+        while self.seen.poll_expired(at).is_some() {}
+        if self.seen.get(&passport).is_none() {
+            let seen = Seen {
+                was_late: self.is_late(at, invite),
+                first: at,
+                calls: SmallVec::new(),
+            };
+            let out = self.seen.insert(passport, seen, at);
+            self.counters.evicted += u64::from(out.is_some());
+        }
+        let seen = self.seen.get_mut(&passport)?;
+        seen.add(call);
+        Some(seen)
+    }
+
+    /// Takes back what was noted of a call whose signature turned out to be wrong.
+    fn forget(&mut self, passport: &Digest128, uid: u64) {
+        let Some(seen) = self.seen.get_mut(passport) else {
+            return;
+        };
+        seen.calls.retain(|c| c.uid != uid);
+        if seen.calls.is_empty() {
+            self.seen.remove(passport);
+        }
+    }
+}
+
+/// The PASSporT that an attempt shows.
+fn shown(invite: &InviteFacts) -> Option<Digest128> {
+    let v = &invite.verdict;
+    v.passport.filter(|_| v.validation != Validation::None)
+}
+
+/// Whether its signature is known to be wrong.
+fn forged(invite: &InviteFacts) -> bool {
+    let failed = invite.verdict.failed;
+    [Rule::S1, Rule::S2].into_iter().any(|r| failed.contains(r))
 }
 
 impl Seen {
-    fn look(&mut self, now: Call, elsewhere: bool, late: bool) -> Sighting {
-        let before = || self.calls.iter().filter(|c| c.direction == now.direction);
-        let routes = before().count();
-        let known = before().any(|c| c.id == now.id);
+    /// Adds a call that is not known yet: no more than it takes to tell what is suspect, in each of three directions.
+    fn add(&mut self, call: Call) {
+        let routes = || self.calls.iter().filter(|c| c.direction == call.direction);
+        let known = routes().any(|c| c.id == call.id);
+        if !known && routes().count() <= ROUTES {
+            self.calls.push(call);
+        }
+    }
+
+    /// What a call is that was added.
+    fn look(&self, now: Call, elsewhere: bool, late: bool) -> Sighting {
+        let before = || self.calls.iter().filter(|c| c.uid < now.uid);
+        let along = || before().filter(|c| c.direction == now.direction);
+        let routes = along().count();
+        let known = along().any(|c| c.id == now.id);
         // What we handed on and comes back for somebody else was taken from there.
         let returned =
             |c: &&Call| now.direction == Direction::Ingress && c.direction == Direction::Egress;
-        let earlier = |c: &&Call| c.direction == now.direction || returned(c);
-        let mut earlier = self.calls.iter().filter(earlier);
+        let mut earlier = before().filter(|c| c.direction == now.direction || returned(c));
         let moved = elsewhere && earlier.any(|c| !c.same_destination(now));
-        // No more than it takes to tell what is suspect, in each of three directions.
-        if !known && routes <= ROUTES {
-            self.calls.push(now);
-        }
-        if moved {
+        if before().next().is_none() {
+            Sighting::First
+        } else if moved {
             Sighting::OtherDestination
         } else if routes == 0 {
             Sighting::OtherLeg
@@ -244,6 +291,17 @@ impl Seen {
 }
 
 impl Call {
+    fn new(uid: u64, direction: Direction, invite: &InviteFacts) -> Self {
+        Self {
+            uid,
+            direction,
+            // The low half will do.
+            id: low(invite.ids.call_id.0),
+            called: name(invite.numbers.called),
+            to: name(invite.numbers.to),
+        }
+    }
+
     /// A number that was called before, under either name: what a route rewrites, the other keeps.
     fn same_destination(self, other: Self) -> bool {
         [self.called, self.to]

@@ -50,17 +50,18 @@ fn call(passport: &str, id: u64, called: &str) -> InviteFacts {
     }
 }
 
-struct Tap(Replays);
+struct Tap(Replays, u64);
 
 impl Tap {
     fn new() -> Self {
-        Self(Replays::new(W))
+        Self(Replays::new(W), 0)
     }
 
     fn see(&mut self, secs: i64, direction: Direction, invite: &InviteFacts) -> Option<Sighting> {
         let mut flags = Flags::default();
         let at = Timestamp::from_secs(secs);
-        let sighting = self.0.handle(at, direction, invite, &mut flags);
+        self.1 += 1;
+        let sighting = self.0.handle(self.1, at, direction, invite, &mut flags);
         let flag = sighting.and_then(Sighting::flag);
         assert_eq!(flags, flag.into_iter().collect());
         sighting
@@ -196,6 +197,45 @@ fn y1_a_wrong_signature_says_nothing_of_the_call_that_it_copies() {
     );
 }
 
+/// Attempts noted in their turn, their verdicts known in another order.
+#[test]
+fn y2_what_came_before_counts_whoever_is_judged_first() {
+    let meant = call("p", 1, "12025550101");
+    let elsewhere = call("p", 2, "12025550102");
+    let late = call("p", 3, "12025550101");
+    let mut tap = Tap::new();
+    let (first, second, third) = (
+        Timestamp::from_secs(1_001),
+        Timestamp::from_secs(1_002),
+        Timestamp::from_secs(1_061),
+    );
+    let mut flags = Flags::default();
+    tap.0.note(1, first, Ingress, &meant);
+    tap.0.note(2, second, Ingress, &elsewhere);
+    let mut handle =
+        |tap: &mut Tap, uid, at, call| tap.0.handle(uid, at, Ingress, call, &mut flags);
+    assert_eq!(
+        handle(&mut tap, 2, second, &elsewhere),
+        Some(Sighting::OtherDestination)
+    );
+    assert_eq!(handle(&mut tap, 3, third, &late), Some(Sighting::Late));
+    assert_eq!(handle(&mut tap, 1, first, &meant), Some(Sighting::First));
+    assert_eq!(tap.0.counters().iter().map(|(_, n)| n).sum::<u64>(), 3);
+
+    // What waited and was forged was never there.
+    let mut tap = Tap::new();
+    let mut forged = call("p", 1, "12025550102");
+    tap.0.note(1, first, Ingress, &forged);
+    tap.0.note(2, second, Ingress, &meant);
+    forged.verdict.failed.insert(Rule::S2);
+    assert_eq!(handle(&mut tap, 1, first, &forged), None);
+    assert_eq!(handle(&mut tap, 2, second, &meant), Some(Sighting::First));
+    let mut tap = Tap::new();
+    tap.0.note(1, first, Ingress, &call("p", 1, "12025550102"));
+    assert_eq!(handle(&mut tap, 1, first, &forged), None);
+    assert_eq!(tap.0.seen.len(), 0);
+}
+
 #[test]
 fn y3_calls_of_one_origid_are_told_apart() {
     let mut tap = Tap::new();
@@ -219,7 +259,7 @@ fn y1_memory_ends_after_two_windows_and_at_its_limit() {
         tap.see(1122, Ingress, &call("p", 3, "12025550101")),
         Some(Sighting::First)
     );
-    let mut tap = Tap(Replays::with_limit(W, 2));
+    let mut tap = Tap(Replays::with_limit(W, 2), 0);
     for (id, passport) in [(1, "p"), (2, "q"), (3, "r"), (4, "p")] {
         assert_eq!(
             tap.see(1001, Ingress, &call(passport, id, "12025550101")),
