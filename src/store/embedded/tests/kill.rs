@@ -2,7 +2,9 @@
 //! twice, and a check says that the store is sound. `TRACEHOP_KILLS` sets another number of kills, `TRACEHOP_SEED` another seed.
 
 use super::flips::{Rng, number};
-use super::writer::{CHILD, LAG, Writer, made, made_end, write_forever, writer_settings};
+use super::writer::{
+    CHILD, COMMITTED, LAG, Writer, made, made_end, write_forever, writer_settings,
+};
 use super::*;
 
 const NAME: &str = "store::embedded::tests::kill::no_acknowledged_record_is_lost_by_kill_9";
@@ -12,8 +14,10 @@ const KILLS: u64 = 500;
 const A_STORE: u64 = 25;
 /// Stores at the same time.
 const LANES: u64 = 2;
-/// Longest span between an acknowledgement and the kill, in microseconds: some appends, commits and seals.
-const LONGEST: u64 = 40_000;
+/// Most commits that are waited for before the kill, so that the slowest machine too comes to seals and merges.
+const COMMITS: u64 = 16;
+/// Longest span between the last of these and the kill, in microseconds: some appends, a commit, a seal.
+const LONGEST: u64 = 10_000;
 
 #[test]
 fn no_acknowledged_record_is_lost_by_kill_9() {
@@ -60,7 +64,8 @@ fn kill_often(kills: u64, mut rng: Rng) -> Seen {
         let mut acknowledged = 0;
         for round in 0..A_STORE.min(kills - seen.kills) {
             let mut writer = Writer::start(NAME, dir.path());
-            while writer.acknowledged <= acknowledged {
+            let wanted = acknowledged + 1 + rng.below(COMMITS) * COMMITTED;
+            while writer.acknowledged < wanted {
                 assert!(writer.listen(), "the child has died by itself");
             }
             std::thread::sleep(Duration::from_micros(rng.below(LONGEST)));

@@ -1,8 +1,10 @@
 //! A process that writes a store until it is killed: this test binary runs itself. What it has committed it says, line by line.
 
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use super::*;
 
@@ -10,6 +12,10 @@ use super::*;
 pub(super) const CHILD: &str = "TRACEHOP_TEST_STORE";
 /// An end follows its begin by so many records: some come after the seal.
 pub(super) const LAG: u64 = 10;
+/// Records of a commit.
+pub(super) const COMMITTED: u64 = 20;
+/// Longest wait for what a child says: a slow disk is no reason to give up, a lock that nobody opens is.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How long records are kept: the child makes an hour of capture time of 720 records.
 const KEPT: Duration = Duration::from_secs(3_600);
 
@@ -46,7 +52,7 @@ pub(super) fn writer_settings() -> StoreSettings {
 
 /// The child: writes, seals, merges, forgets, until it dies.
 pub(super) fn write_forever(dir: &Path) {
-    let mut store = EmbeddedStore::open(dir, writer_settings()).unwrap();
+    let mut store = opened(dir);
     let mut out = std::io::stdout();
     let mut uid = store.last_uid();
     // The last ends may have been lost with their begins kept: a seal commits in between the two.
@@ -56,7 +62,7 @@ pub(super) fn write_forever(dir: &Path) {
         }
     }
     loop {
-        for _ in 0..20 {
+        for _ in 0..COMMITTED {
             uid += 1;
             store.append_begin(&made(uid)).unwrap();
             store.append_evidence(&evidence::evidence(uid)).unwrap();
@@ -84,10 +90,23 @@ pub(super) fn write_forever(dir: &Path) {
     }
 }
 
+/// Opens the store when nobody else has it any more: another child of our parent's, just starting, shares its locks until it has become another program.
+fn opened(dir: &Path) -> EmbeddedStore {
+    let begin = Instant::now();
+    loop {
+        match EmbeddedStore::open(dir, writer_settings()) {
+            Err(StoreError::Locked { .. }) if begin.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 /// A running child.
 pub(super) struct Writer {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Receiver<String>,
     /// The last uid that it said.
     pub acknowledged: u64,
 }
@@ -99,10 +118,12 @@ impl Writer {
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(CHILD, dir)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (says, lines) = mpsc::channel();
+        // Ends when the child does, or with the one that listens.
+        std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|l| says.send(l)));
         Self {
             child,
             lines,
@@ -112,8 +133,16 @@ impl Writer {
 
     /// Waits for what it says next; `false` where it is dead.
     pub fn listen(&mut self) -> bool {
-        let Some(Ok(line)) = self.lines.next() else {
-            return false;
+        let line = match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {
+                let pid = self.child.id();
+                panic!(
+                    "process {pid} has said nothing for {PATIENCE:?}: {}",
+                    threads(pid)
+                )
+            }
         };
         if let Some(uid) = line.strip_prefix("acknowledged ") {
             self.acknowledged = uid.parse().unwrap();
@@ -128,4 +157,25 @@ impl Writer {
         while self.listen() {}
         self.acknowledged
     }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What each thread of a process waits for in the kernel.
+fn threads(pid: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let of = |task: &Path, what| {
+        let text = std::fs::read_to_string(task.join(what)).unwrap_or_default();
+        text.trim_end().to_owned()
+    };
+    let each = tasks.flatten().flatten().map(|task| {
+        let task = task.path();
+        format!("{} in {}", of(&task, "comm"), of(&task, "wchan"))
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
