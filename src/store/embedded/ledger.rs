@@ -121,9 +121,7 @@ fn check_tail(path: &Path, file: &Reader) -> Result<(), StoreError> {
     let Some(says) = file.about("tail") else {
         return Ok(());
     };
-    let octets = std::fs::read(path).map_err(|e| StoreError::io(path, e))?;
-    let pages = usize::try_from(file.end_of_pages()).unwrap_or(usize::MAX);
-    let mut tail = octets.get(pages..).unwrap_or_default().to_vec();
+    let mut tail = file.tail()?;
     let key = memchr::memmem::find(&tail, b"tracehop.tail");
     let value =
         key.and_then(|at| Some(at + memchr::memmem::find(tail.get(at..)?, says.as_bytes())?));
@@ -323,6 +321,28 @@ mod tests {
         }
         octets.push(0);
         assert_eq!(decode_coverage(&octets), None);
+    }
+
+    #[test]
+    fn a_file_that_another_takes_the_place_of_is_read_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        layout::create_dirs(&layout::coverage(dir.path())).unwrap();
+        let add_minute = |minute: i64| {
+            let row = Coverage {
+                sensor: "edge".into(),
+                from: Timestamp::from_secs(60 * minute),
+                until: Timestamp::from_secs(60 * minute + 60),
+                ..Coverage::default()
+            };
+            add(dir.path(), &[((row.sensor.clone(), row.from), row)].into()).unwrap();
+        };
+        add_minute(1);
+        let path = layout::coverage_file(dir.path(), 0);
+        let before = Reader::open(&path, &[], None, &Vault::default()).unwrap();
+        add_minute(2);
+        check_tail(&path, &before).unwrap();
+        assert_eq!(before.total_rows(), 1);
+        assert_eq!(read(&path).unwrap().len(), 2);
     }
 
     #[test]

@@ -175,15 +175,24 @@ impl Source {
 
     /// Checks the footer, from which `sums` come, by the sum in the file's name.
     pub fn check_footer(&self, sums: &Sums, name: Option<u32>) -> ParquetResult<()> {
-        let tail = self.file.len().checked_sub(sums.pages);
-        let tail = tail.and_then(|t| usize::try_from(t).ok());
-        let tail = tail.ok_or_else(|| ParquetError::General("pages past its end".to_owned()))?;
+        self.tail_length(sums)?;
         if let Some(name) = name
-            && crc32c::crc32c(&self.file.read(sums.pages, tail)?) != name
+            && crc32c::crc32c(&self.tail(sums)?) != name
         {
             return Err(ParquetError::General("damaged: footer checksum".to_owned()));
         }
         Ok(())
+    }
+
+    /// All that follows the pages.
+    pub fn tail(&self, sums: &Sums) -> ParquetResult<Vec<u8>> {
+        self.file.read(sums.pages, self.tail_length(sums)?)
+    }
+
+    fn tail_length(&self, sums: &Sums) -> ParquetResult<usize> {
+        let length = self.file.len().checked_sub(sums.pages);
+        let length = length.and_then(|l| usize::try_from(l).ok());
+        length.ok_or_else(|| ParquetError::General("pages past its end".to_owned()))
     }
 
     /// Goes over all pages, block by block, and gives those that can't be read or are not what was written: where they begin and end.

@@ -63,9 +63,10 @@ impl Reader {
         self.source.damaged_blocks()
     }
 
-    /// Where the pages end.
-    pub fn end_of_pages(&self) -> u64 {
-        self.footer.sums.pages()
+    /// All that follows the pages, of the file that is open: another may have taken its name.
+    pub fn tail(&self) -> Result<Vec<u8>, StoreError> {
+        let tail = self.source.tail(&self.footer.sums);
+        tail.map_err(|e| parquet_error(self.path(), e))
     }
 
     /// Whether the file is laid out as we lay out one of these columns, whatever its statistics say: see [`Footer::is_ours`].

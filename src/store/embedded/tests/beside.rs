@@ -9,6 +9,15 @@ use super::*;
 
 const NAME: &str = "store::embedded::tests::beside::a_reader_beside_the_writer_finds_every_acknowledged_record_once";
 
+/// Raises the flag in the end, also where the test fails: a thread that waits for it would wait for ever.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_reader_beside_the_writer_finds_every_acknowledged_record_once() {
     if let Some(dir) = std::env::var_os(CHILD) {
@@ -28,6 +37,7 @@ fn a_reader_beside_the_writer_finds_every_acknowledged_record_once() {
             stop.store(true, Ordering::Relaxed);
             writer.kill();
         });
+        let _stop = Raise(&stop);
         let (mut looked, mut checked) = (0, 0);
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(8) {
@@ -65,7 +75,6 @@ fn a_reader_beside_the_writer_finds_every_acknowledged_record_once() {
                 checked += 1;
             }
         }
-        stop.store(true, Ordering::Relaxed);
         (looked, checked)
     });
     println!(
