@@ -327,25 +327,32 @@ impl Work<'_> {
         self.changed_now(&hop.trace)
     }
 
-    /// Keeps an answer that counts, in place of any before it, and walks on.
+    /// Keeps an answer, in place of any before it, and walks on. A receipt takes no answer back.
     pub(super) fn take(&mut self, hop: &HopRow, taken: Taken, who: &Who) -> Done<()> {
         let raw = &taken.raw;
-        self.tx.execute(
-            "UPDATE answer SET state = ? WHERE hop = ? AND state IN (?, ?)",
-            [
-                AnswerState::Replaced.label(),
-                &*hop.id,
-                AnswerState::Current.label(),
-                AnswerState::Disputed.label(),
-            ],
-        )?;
+        let counts = raw.resolution != Resolution::Pending || hop.answer.is_none();
+        if counts {
+            self.tx.execute(
+                "UPDATE answer SET state = ? WHERE hop = ? AND state IN (?, ?)",
+                [
+                    AnswerState::Replaced.label(),
+                    &*hop.id,
+                    AnswerState::Current.label(),
+                    AnswerState::Disputed.label(),
+                ],
+            )?;
+        }
+        let state = match counts {
+            true => AnswerState::Current,
+            false => AnswerState::Replaced,
+        };
         self.tx.execute(
             "INSERT OR REPLACE INTO answer (hop, id, revision, state, way, received, by, octets, digest, kid, resolution, named) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 hop.id,
                 raw.id,
                 raw.revision,
-                AnswerState::Current.label(),
+                state.label(),
                 taken.way.label(),
                 self.now.nanos(),
                 who.to_string(),

@@ -256,6 +256,36 @@ fn a_receipt_is_no_answer() {
     );
 }
 
+#[test]
+fn a_receipt_takes_no_answer_back() {
+    let p = portal();
+    let case = p.open();
+    let first = p.last(&case);
+    p.answers(&first, "UPSTREAM_DOMESTIC", "P2");
+    let mut receipt = p.body(&first, "PENDING", "");
+    receipt["id"] = json!(answer_id(&first.id, 2));
+    receipt["revision"] = json!(2);
+    receipt["supersedes"] = json!(answer_id(&first.id, 1));
+    assert_eq!(p.send(&first, &receipt, after(70)), Received::New);
+    let states = || {
+        p.column(
+            "SELECT state FROM answer WHERE hop = ? ORDER BY revision",
+            &first.id,
+        )
+    };
+    assert_eq!(states(), ["current", "replaced"]);
+    p.docket
+        .dispute(&analyst(), &first.id, "not the call", after(80))
+        .unwrap();
+    assert_eq!(states(), ["disputed", "replaced"]);
+    p.docket
+        .stand_by(&staff("P1"), &first.id, "checked again", after(90))
+        .unwrap();
+    assert_eq!(states(), ["current", "replaced"]);
+    assert_eq!(p.asked(&case).len(), 2, "nobody was asked anew");
+    p.sound();
+}
+
 fn by_hand(resolution: Resolution, party: Named) -> ByHand {
     ByHand {
         resolution,
