@@ -157,9 +157,9 @@ impl<'a> Slot<'a> {
         })
     }
 
-    /// What became of asking again.
+    /// What became of asking again. That it was is also seen where the first question is withdrawn.
     pub fn again(&self) -> Again {
-        match self.hops.last().filter(|_| self.hops.len() > 1) {
+        match self.hops.last().filter(|h| h.branch == Branch::Again) {
             None => Again::Not,
             Some(h) => match h.state {
                 HopState::Asked | HopState::Acknowledged => Again::Open(h.n),

@@ -282,6 +282,33 @@ fn each_kind_of_end_is_about_the_right_provider() {
 }
 
 #[test]
+fn nobody_is_asked_a_third_time_because_the_first_question_is_taken_back() {
+    let mut says = [Will::Denies; 6];
+    says[0] = Will::Names(1);
+    let world = plain(says);
+    let mut case = case();
+    for answered in [1, 2, 3] {
+        let plan = next(&case, &RULES);
+        apply(&mut case, &plan);
+        let mut hops = case.hops.iter_mut();
+        world.answer(hops.find(|h| h.n == answered).unwrap());
+    }
+    let asked = |case: &WalkCase| case.hops.iter().map(|h| h.branch).collect::<Vec<_>>();
+    let (main, again) = (Branch::Main, Branch::Again);
+    assert_eq!(asked(&case), [main, main, again, again]);
+    // Having answered twice, it asks back on the first question.
+    let first = case.hops.iter_mut().find(|h| h.n == 2).unwrap();
+    first.state = HopState::NeedsInfo;
+    first.answer.as_mut().unwrap().resolution = Resolution::Ambiguous;
+    let plan = next(&case, &RULES);
+    assert_eq!(plan.withdraw.iter().map(|w| w.0).collect::<Vec<_>>(), [2]);
+    apply(&mut case, &plan);
+    let plan = next(&case, &RULES);
+    assert!(!apply(&mut case, &plan), "done twice it is done once");
+    assert_eq!(asked(&case), [main, main, again, again]);
+}
+
+#[test]
 fn a_path_that_is_too_long_stops() {
     let rules = WalkRules {
         most_hops: 2,
