@@ -83,6 +83,8 @@ struct Sensor {
     away: Option<(Timestamp, Down, Timestamp)>,
     /// When it last covered something.
     covered: Option<Timestamp>,
+    /// Until when it was last said that it did not look: the mark of a stop must not take the place of that.
+    marked: Option<Timestamp>,
     /// The books of minutes up to this one are closed, where they are not open.
     closed: Option<Timestamp>,
 }
@@ -250,6 +252,7 @@ impl Accounts {
         for (name, s) in &mut self.sensors {
             self.ready
                 .extend(down_rows(name, begin_after(from), until, Down::ClockStep));
+            s.marked = s.marked.max(Some(until));
             // What comes again has books of its own.
             s.closed = None;
             if after < before {
@@ -276,6 +279,7 @@ impl Accounts {
         };
         if let Some((from, why)) = s.down.take() {
             s.downs.push((from.minus(APART), at));
+            s.marked = s.marked.max(Some(at));
             self.ready.extend(down_rows(name, from, at, why));
         }
     }
@@ -307,7 +311,7 @@ impl Accounts {
                 // It goes on being down for the reason that it is.
                 Some(_) => continue,
                 // Nobody has looked while what was seen was judged.
-                None => match s.covered {
+                None => match s.covered.max(s.marked) {
                     Some(last) if last > now || now.distance(last) <= TURN => begin_after(last),
                     _ => begin_after(now),
                 },

@@ -379,6 +379,33 @@ fn strange_times_neither_grow_nor_hang() {
     assert!(std::iter::from_fn(|| a.poll_row()).count() < 4 * MOST_DAYS);
 }
 
+#[test]
+fn a_stop_right_after_a_step_or_a_dead_interface_leaves_their_marks() {
+    let open = || {
+        let mut a = edge();
+        a.handle_begin(0, 0);
+        a.handle_row(0, row(0, 20, 1));
+        a.handle_time(s(20));
+        a
+    };
+    let marks = |a: &mut Accounts| {
+        let mut stored = Stored::default();
+        stored.take(a);
+        stored.0.into_values().filter_map(|r| r.down).collect()
+    };
+    let mut a = open();
+    a.handle_step(s(20), s(25));
+    a.finish(s(25));
+    let all: Vec<Down> = marks(&mut a);
+    assert_eq!(all, [Down::ClockStep, Down::Stopped]);
+    let mut a = open();
+    a.handle_down(0, s(20), Down::Interface);
+    a.handle_up(0, s(25));
+    a.finish(s(25));
+    let all: Vec<Down> = marks(&mut a);
+    assert_eq!(all, [Down::Interface, Down::Stopped]);
+}
+
 mod any_split {
     use proptest::prelude::*;
 
