@@ -19,6 +19,15 @@ const AT_ONCE: usize = 20;
 /// Cases in all, at least.
 const LEAST: usize = 30;
 
+/// Raises the flag in the end, also where the test fails: a thread that waits for it would wait for ever.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_question_is_lost_and_none_asked_twice_however_often_the_portal_is_killed() {
     let portal = Portal::new("");
@@ -29,6 +38,7 @@ fn no_question_is_lost_and_none_asked_twice_however_often_the_portal_is_killed()
     let (cases, handed) = (Mutex::new(BTreeSet::new()), AtomicUsize::new(0));
     let mut seed = 0x2545_f491_4f6c_dd1du64;
     thread::scope(|scope| {
+        let _raised = [Raise(&enough), Raise(&over)];
         for (n, machine) in machines.iter().enumerate() {
             let over = &over;
             scope.spawn(move || answer_all(machine, n, over));

@@ -16,6 +16,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -595,6 +596,15 @@ fn both_sides_may_go_to_other_threads() {
     shared::<StoreReader>();
 }
 
+/// Raises the flag in the end, also where the test fails: a thread that waits for it would wait for ever.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn look_ups_go_on_while_another_thread_writes_and_seals() {
     let dir = tempfile::tempdir().unwrap();
@@ -603,13 +613,14 @@ fn look_ups_go_on_while_another_thread_writes_and_seals() {
         ..settings(500)
     };
     let mut store = EmbeddedStore::open(dir.path(), settings).unwrap();
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _done = Raise(&done);
         for _ in 0..2 {
             let (reader, done) = (store.reader(), &done);
             scope.spawn(move || {
                 let mut seen = 0;
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                while !done.load(Ordering::Relaxed) {
                     match reader.by_called(tn("12025550100"), ALWAYS.0, ALWAYS.1) {
                         Ok(calls) => {
                             let expected: Vec<u64> = (1..=calls.len() as u64).collect();
@@ -628,7 +639,6 @@ fn look_ups_go_on_while_another_thread_writes_and_seals() {
                 store.commit().unwrap();
             }
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     store.seal().unwrap();
     assert_eq!(called(&store, "12025550100").len(), 6000);

@@ -1,22 +1,13 @@
 //! Readers beside the process that writes: every record that was acknowledged before a look-up began is found exactly once, whatever is sealed, merged
 //! or deleted meanwhile; and a check that runs beside it finds nothing wrong.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use super::writer::{CHILD, Writer, made, write_forever};
 use super::*;
 
 const NAME: &str = "store::embedded::tests::beside::a_reader_beside_the_writer_finds_every_acknowledged_record_once";
-
-/// Raises the flag in the end, also where the test fails: a thread that waits for it would wait for ever.
-struct Raise<'a>(&'a AtomicBool);
-
-impl Drop for Raise<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 #[test]
 fn a_reader_beside_the_writer_finds_every_acknowledged_record_once() {
