@@ -48,7 +48,7 @@ fn hosts(pages: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
     hosts
 }
 
-/// A server with these pages and 404 for all others.
+/// A server with these pages and 404 for all others, each after a delay.
 fn serving(delay: Duration, ca: &WebCa, pages: BTreeMap<String, Vec<u8>>) -> Server {
     let tls = ca.tls(&hosts(&pages), |_| ());
     Server::start(tls, move |asked: &Asked| {

@@ -147,10 +147,7 @@ fn a_revision_that_says_the_same_keeps_what_hangs_on_it() {
     p.answers(&first, "UPSTREAM_DOMESTIC", "P2");
     let second = p.last(&case);
     let revise = |party: &str, revision: u32| {
-        let mut body = p.body(&first, "UPSTREAM_DOMESTIC", party);
-        body["id"] = json!(answer_id(&first.id, revision));
-        body["revision"] = json!(revision);
-        body["supersedes"] = json!(answer_id(&first.id, revision - 1));
+        let body = p.revised(&first, "UPSTREAM_DOMESTIC", party, revision);
         p.send(&first, &body, after(70))
     };
     assert_eq!(revise("P2", 2), Received::New);
@@ -197,10 +194,7 @@ fn a_question_back_is_answered_by_what_the_path_knows_and_else_by_a_person() {
     );
     let again = |revision: u32, resolution: &str, party: &str| {
         let asked = p.last(&case);
-        let mut body = p.body(&asked, resolution, party);
-        body["id"] = json!(answer_id(&asked.id, revision));
-        body["revision"] = json!(revision);
-        body["supersedes"] = json!(answer_id(&asked.id, revision - 1));
+        let body = p.revised(&asked, resolution, party, revision);
         assert_eq!(p.send(&asked, &body, after(200)), Received::New);
     };
     again(2, "AMBIGUOUS", "");
@@ -262,10 +256,7 @@ fn a_receipt_takes_no_answer_back() {
     let case = p.open();
     let first = p.last(&case);
     p.answers(&first, "UPSTREAM_DOMESTIC", "P2");
-    let mut receipt = p.body(&first, "PENDING", "");
-    receipt["id"] = json!(answer_id(&first.id, 2));
-    receipt["revision"] = json!(2);
-    receipt["supersedes"] = json!(answer_id(&first.id, 1));
+    let receipt = p.revised(&first, "PENDING", "", 2);
     assert_eq!(p.send(&first, &receipt, after(70)), Received::New);
     let states = || {
         p.column(
@@ -472,10 +463,7 @@ fn a_disputed_answer_that_is_replaced_takes_its_branch_with_it() {
         .dispute(&analyst(), &first.id, "the times do not fit", after(70))
         .unwrap();
     assert_eq!(p.last(&case).state, "asked", "what hangs on it waits");
-    let mut body = p.body(&first, "UPSTREAM_DOMESTIC", "P3");
-    body["id"] = json!(answer_id(&first.id, 2));
-    body["revision"] = json!(2);
-    body["supersedes"] = json!(answer_id(&first.id, 1));
+    let body = p.revised(&first, "UPSTREAM_DOMESTIC", "P3", 2);
     assert_eq!(p.send(&first, &body, after(80)), Received::New);
     let who: Vec<_> = p
         .asked(&case)

@@ -267,6 +267,15 @@ impl Portal {
         answer
     }
 
+    /// One that takes the place of the one before.
+    pub fn revised(&self, asked: &Asked, resolution: &str, party: &str, revision: u32) -> Value {
+        let mut answer = self.body(asked, resolution, party);
+        answer["id"] = json!(answer_id(&asked.id, revision));
+        answer["revision"] = json!(revision);
+        answer["supersedes"] = json!(answer_id(&asked.id, revision - 1));
+        answer
+    }
+
     pub fn sign(&self, provider: &str, answer: &Value) -> Signed {
         let n: usize = provider.trim_start_matches('P').parse().unwrap();
         self.signers[n - 1]
