@@ -201,9 +201,6 @@ impl Collector {
                 c.attempts += 1;
                 self.next_uid += 1;
                 self.memory.note(at, &invite, &self.settings.flags);
-                if !begin::is_inside(&resolved) {
-                    self.replays.note(uid, at, resolved.direction, &invite);
-                }
                 let (pair, came_back) = self.tie(uid, at, sensor, resolved, &invite);
                 let call = Held {
                     at,
@@ -218,7 +215,12 @@ impl Collector {
                     octets: 0,
                 };
                 match wanting.and_then(|w| self.room_for(uid, w)) {
-                    Some(octets) => self.hold(uid, Held { octets, ..call }),
+                    Some(octets) => {
+                        if !begin::is_inside(&resolved) {
+                            self.replays.note(uid, at, resolved.direction, &call.invite);
+                        }
+                        self.hold(uid, Held { octets, ..call });
+                    }
                     None => self.begin(uid, call, &peers, resolved),
                 }
             }

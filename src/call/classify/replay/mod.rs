@@ -1,7 +1,7 @@
 //! Whether a PASSporT was seen before, and whether that is normal (rules Y1 to Y3; RFC 8224 §12.1, RFC 8225 §10.1).
 //!
-//! Comes in: call attempts in the order of capture, each with the digest of its PASSporT's signing input, and again when their verdict is
-//! known. Comes out: a [`Sighting`], which goes by what came before the attempt, not by whose verdict was known before.
+//! Comes in: call attempts in the order of capture, each with the digest of its PASSporT's signing input; those whose verdict
+//! waits, once more when it is known. Comes out: a [`Sighting`], which goes by what came before the attempt, not by whose verdict was known before.
 //! The digest is the whole key: a signature can be turned into another valid one (s to n − s), and `origid` names a customer or a gateway.
 //!
 //! Seeing a PASSporT again is normal: the other leg of the call at our own edge, a second tap, a retry, another carrier's route.
@@ -160,7 +160,7 @@ impl Replays {
         };
     }
 
-    /// Notes an attempt as soon as it is seen, whatever its verdict waits for: a replay may come before that.
+    /// Notes an attempt that waits for its verdict: a replay may come before that.
     pub fn note(&mut self, uid: u64, at: Timestamp, direction: Direction, invite: &InviteFacts) {
         if let Some(passport) = shown(invite).filter(|_| !forged(invite)) {
             self.remember(passport, Call::new(uid, direction, invite), at, invite);
